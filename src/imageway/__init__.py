@@ -1,0 +1,1 @@
+"""Imageway: a self-hosted gateway for AI image generation."""

@@ -1,0 +1,1 @@
+"""Models, offerings, parameters, prices and geometry: data in TOML, loaded, validated and frozen at start. Pure."""

@@ -1,0 +1,1 @@
+"""The words everyone uses: requests, steps, ops, errors, money, ids. No I/O, no settings, no third-party code."""

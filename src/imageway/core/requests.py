@@ -1,0 +1,144 @@
+"""What a caller asks for, in words no provider owns. What he did not say is None; nobody guesses on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from imageway.core.blobs import Blob, Tree
+
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+_NO_TREE: Mapping[str, Tree] = MappingProxyType({})
+
+
+class Operation(StrEnum):
+    GENERATE = "generate"
+    EDIT = "edit"
+    UPSCALE = "upscale"
+    REMOVE_BACKGROUND = "remove_background"
+    VARIATION = "variation"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLink:
+    """An input image that the caller named by http(s) URL. `param` is where he wrote it."""
+
+    url: str
+    param: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageData:
+    """An input image that the caller sent. `param` is where he wrote it."""
+
+    blob: Blob
+    param: str
+
+
+ImageInput = ImageLink | ImageData
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One entry of a conversation: role `user` or `model`, parts in the order written."""
+
+    role: str
+    parts: tuple[str | ImageInput, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """The size as asked: exact pixels, or a ratio ("16:9") and/or a tier ("2K"), or `auto`. Parsed, not yet fitted."""
+
+    width: int | None = None
+    height: int | None = None
+    ratio: str | None = None
+    tier: str | None = None
+    auto: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One call that may answer several related images; `max_images` None means the caller left it open."""
+
+    max_images: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRequest:
+    """One request for images. When `turns` is set, the conversation is authoritative and `prompt`/`images` are what a
+    model without turns would get. `spelled` maps a field here to the name the caller used, for errors and warnings."""
+
+    model: str
+    operation: Operation = Operation.GENERATE
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    turns: tuple[Turn, ...] = ()
+    images: tuple[ImageInput, ...] = ()
+    mask: ImageInput | None = None
+    n: int | None = None
+    group: Group | None = None
+    geometry: Geometry | None = None
+    quality: str | None = None
+    style: str | None = None
+    background: str | None = None
+    input_fidelity: str | None = None
+    output_format: str | None = None  # png, jpeg, webp
+    output_compression: int | None = None  # 0–100
+    seed: int | None = None
+    guidance: float | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    thinking: str | None = None  # minimal, low, medium, high
+    watermark: bool | None = None
+    enhance_prompt: bool | None = None
+    enhance_mode: str | None = None  # standard, fast
+    moderation: str | None = None
+    person: str | None = None  # allow_all, allow_adult, dont_allow
+    want_text: bool | None = None
+    stream: bool | None = None
+    partial_images: int | None = None
+    user: str | None = None
+    extras: Mapping[str, Tree] = field(default=_NO_TREE)  # fields no family knows
+    spelled: Mapping[str, str] = field(default=_EMPTY)
+
+    def param(self, name: str) -> str:
+        """The caller's own name for one of our fields: `guidance` → `guidance_scale`."""
+        return self.spelled.get(name, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A geometry fitted to one offering. `word` is a literal the provider takes in place of pixels ("auto", "2K",
+    "adaptive"); `ratio`/`tier` are what a ratio-based provider is sent; `width`/`height` are the pixels that are sent
+    or, for ratio-based providers, the pixels that are expected back. All None: the offering takes no size."""
+
+    width: int | None = None
+    height: int | None = None
+    ratio: str | None = None
+    tier: str | None = None
+    word: str | None = None
+
+    @property
+    def pixels(self) -> tuple[int, int] | None:
+        return (self.width, self.height) if self.width and self.height else None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestWarning:
+    """Something that was not honoured as asked, told to the caller (law 1)."""
+
+    code: str
+    param: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a key speaks for. `models` are glob patterns; empty means every model."""
+
+    key_id: str
+    workspace_id: str
+    models: tuple[str, ...] = ()

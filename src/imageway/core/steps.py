@@ -1,0 +1,201 @@
+"""The conversation with a provider as values: what to send, what came back, what that means (DESIGN §7).
+
+An adapter is `encode(call) -> Send` and `decode(call, memo, reply) -> Step`; both may run again at any time, on another
+machine, and must give the same answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+from imageway.core.blobs import Blob, Tree
+from imageway.core.requests import ImageRequest, Size
+
+NO_VALUES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Stands where a credential goes (header, query or body value); transport puts it in."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormFile:
+    """A file in a multipart form; transport sends the blob's decoded bytes."""
+
+    blob: Blob
+    filename: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormBody:
+    """A multipart/form-data body: (name, text or file) in order; names may repeat."""
+
+    parts: tuple[tuple[str, str | FormFile], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JsonBody:
+    tree: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """`path` is relative to the upstream's base URL ("/images/generations"), or an absolute URL out of a reply."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    body: JsonBody | FormBody | None = None
+    headers: Mapping[str, str | Secret] = field(default=NO_VALUES)
+    query: Mapping[str, str | Secret] = field(default=NO_VALUES)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A body that is neither JSON nor an image, or JSON that could not be read: its first 4 KiB, for logs alone."""
+
+    head: bytes
+    why: str = "not JSON"
+
+
+@dataclass(frozen=True, slots=True)
+class JsonReply:
+    tree: Tree
+
+
+@dataclass(frozen=True, slots=True)
+class BlobReply:
+    """A body that is itself an image (or another binary)."""
+
+    blob: Blob
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One complete HTTP answer. Header names are lower case. A cut answer never becomes a Reply: transport raises."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: JsonReply | BlobReply | Page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One upstream call for one part. `request` was checked and fitted: every field in it that is not None is one this
+    offering takes and must be sent. `count` is how many images this call is to give; `seed` is already the part's own.
+    `images` in the request are in the offering's form. `options` are the offering's own switches from the catalog,
+    `upstream` non-secret facts of the credential (project, region, deployment, api_version)."""
+
+    model: str
+    request: ImageRequest
+    size: Size
+    count: int = 1
+    options: Mapping[str, str] = field(default=NO_VALUES)
+    upstream: Mapping[str, str] = field(default=NO_VALUES)
+    idempotency_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send this, after a while. Only a submit can end `unknown`; a failed read is repeated until the deadline.
+    `memo` is stored before anything is sent, when it differs from the last one; a restart resumes from it."""
+
+    request: HttpRequest
+    after_s: float = 0
+    memo: Mapping[str, str] = field(default=NO_VALUES)
+    effect: Literal["submit", "read"] = "submit"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider reported them for the whole call. `output_text` includes thinking."""
+
+    input_text: int = 0
+    input_image: int = 0
+    output_text: int = 0
+    output_image: int = 0
+
+    @property
+    def input(self) -> int:
+        return self.input_text + self.input_image
+
+    @property
+    def output(self) -> int:
+        return self.output_text + self.output_image
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_text + other.input_text,
+            self.input_image + other.input_image,
+            self.output_text + other.output_text,
+            self.output_image + other.output_image,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """One image of a reply: the bytes themselves, or the URL to fetch them from."""
+
+    image: Blob | str
+    revised_prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The provider has answered with at least one image. `missing` are the images it said it could not give."""
+
+    images: tuple[Produced, ...]
+    usage: Usage | None = None
+    text: str | None = None
+    missing: tuple[Failed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """A stream goes on: images completed and partial images so far; the engine adds them up."""
+
+    images: tuple[Produced, ...] = ()
+    partials: tuple[Produced, ...] = ()
+
+
+class FailureKind(StrEnum):
+    """Decides everything downstream; the table is DESIGN §7's."""
+
+    NEVER_SENT = "never_sent"
+    BUSY = "busy"
+    DENIED = "denied"
+    INVALID = "invalid"
+    REFUSED = "refused"
+    FAILED = "failed"
+    SPOILED = "spoiled"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """`code` and `detail` are the provider's own words, for the operator's log; a caller never sees them."""
+
+    kind: FailureKind
+    code: str = ""
+    detail: str = ""
+    retry_after_s: float | None = None
+
+
+Step = Send | More | Done | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """The code for one outbound wire format: pure functions. `cancel` None: the provider cannot cancel."""
+
+    name: str
+    encode: Callable[[Call], Send]
+    decode: Callable[[Call, Mapping[str, str], Reply], Step]
+    cancel: Callable[[Call, Mapping[str, str]], Send | None] | None = None

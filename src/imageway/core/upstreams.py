@@ -1,0 +1,24 @@
+"""One configured credential at a provider. Secrets sit here in memory only and never show in a repr."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from imageway.core.steps import NO_VALUES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """`base_url` without a trailing slash. `auth` names a scheme in transport/auth. `sandbox` marks pretend upstreams:
+    every answer they served is labelled."""
+
+    id: str
+    provider: str
+    base_url: str
+    auth: str
+    secrets: Mapping[str, str] = field(default=NO_VALUES, repr=False)
+    values: Mapping[str, str] = field(default=NO_VALUES)
+    credential_origins: tuple[str, ...] = ()
+    weight: int = 1
+    sandbox: bool = False

@@ -1,0 +1,1 @@
+"""Inbound wire formats, one package each, independent of its neighbours: pure functions from values to values."""

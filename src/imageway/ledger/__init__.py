@@ -1,0 +1,1 @@
+"""Workspaces, wallets, keys, holds and usage: the rules of money as ops, and the questions about them. No SQL here."""

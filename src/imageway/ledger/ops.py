@@ -1,0 +1,138 @@
+"""Money as durable changes. Every op guards itself: a hold that does not fit, a capture without a hold or above it, a
+second refund are Refused, and nothing else in the same commit happens. Amounts are micro-dollars and never negative.
+
+A wallet is three balances: available, held, spent. Each op moves money between them and writes one immutable transfer
+(kind, task, amount); available + held + spent always equals what was topped up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imageway.core.ops import Op
+
+
+@dataclass(frozen=True, slots=True)
+class CreateWorkspace(Op):
+    """Makes a workspace with a $0 wallet. Refused: "name_taken"."""
+
+    id: str
+    name: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopUp(Op):
+    """Adds to available. The id makes it happen once: Refused "duplicate". Refused: "no_workspace"."""
+
+    id: str
+    workspace_id: str
+    usd_micros: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hold(Op):
+    """available → held, for a task; one hold per task. Refused: "insufficient_balance", "no_workspace", "duplicate"."""
+
+    task_id: str
+    workspace_id: str
+    usd_micros: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capture(Op):
+    """held → spent for `usd_micros`, the rest of the hold → available. The hold becomes `captured`.
+    Refused: "no_open_hold", "above_hold"."""
+
+    task_id: str
+    usd_micros: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Void(Op):
+    """The whole hold → available. The hold becomes `voided`. Refused: "no_open_hold"."""
+
+    task_id: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refund(Op):
+    """A captured hold's amount: spent → available, once. The hold becomes `refunded`. Refused: "not_captured"."""
+
+    task_id: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookCost(Op):
+    """What the operator owes a provider for an attempt. Account `cost:<upstream>`; touches no wallet."""
+
+    task_id: str
+    upstream_id: str
+    usd_micros: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BookOverrun(Op):
+    """What a capture would have been above its hold; the operator bears it. Touches no wallet."""
+
+    task_id: str
+    usd_micros: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreateKey(Op):
+    """`digest` is sha256 of the key (32 bytes); `hint` its last four characters; `models` glob patterns, empty: all.
+    Refused: "no_workspace"."""
+
+    id: str
+    workspace_id: str
+    name: str
+    digest: bytes
+    hint: str
+    models: tuple[str, ...]
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeKey(Op):
+    """Refused: "no_key" (unknown or revoked already)."""
+
+    id: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordUsage(Op):
+    """One row per finished request. `lines` is a JSON array of price lines. `outcome`: succeeded, failed, cancelled,
+    unknown. `delivery`: `undelivered` (a synchronous answer whose last byte has not left), `delivered`, `stored` (the
+    images are in the media store), `refunded`, `none` (nothing to deliver). `owner` is the process that delivers."""
+
+    request_id: str
+    workspace_id: str
+    key_id: str
+    model: str
+    outcome: str
+    n: int
+    delivered: int
+    price_usd_micros: int
+    cost_usd_micros: int
+    lines: bytes
+    delivery: str
+    owner: str
+    upstream_id: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkDelivery(Op):
+    """undelivered → `delivery` for one request. Refused: "not_undelivered"."""
+
+    request_id: str
+    delivery: str
+    at_ms: int

@@ -1,0 +1,118 @@
+"""Questions about workspaces, wallets, keys and usage, with the shapes of their answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imageway.core.ops import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    id: str
+    name: str
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wallet:
+    """Balances in micro-dollars."""
+
+    workspace_id: str
+    workspace: str
+    available: int
+    held: int
+    spent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    id: str
+    workspace_id: str
+    workspace: str
+    name: str
+    hint: str
+    models: tuple[str, ...]
+    created_ms: int
+    revoked_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRow:
+    request_id: str
+    workspace: str
+    key_id: str
+    model: str
+    outcome: str
+    n: int
+    delivered: int
+    price_usd_micros: int
+    cost_usd_micros: int
+    lines: bytes
+    delivery: str
+    upstream_id: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One immutable entry. `kind`: topup, hold, capture, void, refund, cost, overrun."""
+
+    seq: int
+    kind: str
+    workspace_id: str | None
+    task_id: str | None
+    account: str
+    usd_micros: int
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FindWorkspace(Query[Workspace | None]):
+    """By name or by id."""
+
+    name_or_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListWorkspaces(Query[tuple[Workspace, ...]]):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ShowWallet(Query[Wallet | None]):
+    workspace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindKey(Query[Key | None]):
+    """By the sha256 of what the caller presented. Revoked keys are found too: the caller of this must look."""
+
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ListKeys(Query[tuple[Key, ...]]):
+    workspace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListUsage(Query[tuple[UsageRow, ...]]):
+    """Newest first."""
+
+    workspace_id: str | None = None
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ListTransfers(Query[tuple[Transfer, ...]]):
+    """In the order they were written; None: all, operator accounts included."""
+
+    workspace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered(Query[tuple[UsageRow, ...]]):
+    """Usage rows still `undelivered` whose owner is one of these processes."""
+
+    owners: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""Tasks, parts and attempts: their states, their durable changes, their questions. No SQL here, and no money."""

@@ -1,0 +1,107 @@
+"""A task's life as durable changes. What *starts* something is guarded by owner and fence; *evidence* (a memo, an end)
+is accepted by attempt id while the task is not final, whoever brings it (DESIGN §5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imageway.core.ops import Op
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateTask(Op):
+    """State `running`, fence 1. `request` is JSON: what a restart needs to go on decoding and settling."""
+
+    id: str
+    workspace_id: str
+    key_id: str
+    model: str
+    owner: str
+    request: bytes
+    created_ms: int
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeginAttempt(Op):
+    """State `submitted`, before the first byte leaves. Refused: "not_owner" (owner or fence differ, or task final)."""
+
+    id: str
+    task_id: str
+    part: int
+    upstream_id: str
+    offering: str
+    owner: str
+    fence: int
+    at_ms: int
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepMemo(Op):
+    """State `polling`; `memo` is a JSON object of strings. Refused: "task_final"."""
+
+    attempt_id: str
+    memo: bytes
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndAttempt(Op):
+    """`state`: proved, failed, unknown, cancelled. `detail` is the operator's, one line. Refused: "task_final"."""
+
+    attempt_id: str
+    state: str
+    detail: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishTask(Op):
+    """running → succeeded, failed, cancelled or unknown, once. `result` is JSON. Refused: "task_final"."""
+
+    id: str
+    state: str
+    result: bytes
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaceResult(Op):
+    """Replaces the result of a final task (its images were moved to the media store). Refused: "not_final"."""
+
+    id: str
+    result: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptTask(Op):
+    """Takes a running task over from a dead process: fence + 1. Refused: "not_owner" (somebody was faster)."""
+
+    id: str
+    from_owner: str
+    from_fence: int
+    to_owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenewLease(Op):
+    """This process lives until then, unless renewed. Creates the row the first time."""
+
+    owner: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropLease(Op):
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimKey(Op):
+    """An Idempotency-Key is used once per workspace. Refused: "in_use"."""
+
+    workspace_id: str
+    key: str
+    task_id: str
+    at_ms: int

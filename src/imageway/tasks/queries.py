@@ -1,0 +1,65 @@
+"""Questions about tasks, with the shapes of their answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imageway.core.ops import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    id: str
+    part: int
+    upstream_id: str
+    offering: str
+    state: str
+    memo: bytes
+    detail: str
+    at_ms: int
+    deadline_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    id: str
+    workspace_id: str
+    key_id: str
+    model: str
+    state: str
+    owner: str
+    fence: int
+    request: bytes
+    result: bytes
+    created_ms: int
+    deadline_ms: int
+    finished_ms: int | None
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShowTask(Query[Task | None]):
+    """With its attempts, in the order they began. A task of another workspace is None, like one that never was."""
+
+    id: str
+    workspace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTasks(Query[tuple[Task, ...]]):
+    """Tasks not final, of these owners (None: of anybody), with their attempts."""
+
+    owners: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owners(Query[tuple[tuple[str, int], ...]]):
+    """Every process that has a lease row, owns a running task or an undelivered usage row: (owner, lease until ms;
+    0 when it has no lease)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownTasks(Query[tuple[Task, ...]]):
+    """The reconciliation report: tasks that ended `unknown`, newest first."""
+
+    limit: int = 1000

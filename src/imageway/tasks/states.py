@@ -1,0 +1,39 @@
+"""Every state and every transition, as tables. Whatever moves a task or an attempt asks here first."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TASK: Final[dict[str, frozenset[str]]] = {
+    "queued": frozenset({"running", "cancelled", "failed"}),
+    "running": frozenset({"queued", "succeeded", "failed", "cancelled", "unknown"}),
+    "succeeded": frozenset(),
+    "failed": frozenset(),
+    "cancelled": frozenset(),
+    "unknown": frozenset(),
+}
+
+PART: Final[dict[str, frozenset[str]]] = {
+    "ready": frozenset({"submitted", "cancelled", "failed"}),
+    "submitted": frozenset({"ready", "polling", "proved", "failed", "unknown", "cancelled"}),
+    "polling": frozenset({"ready", "proved", "failed", "unknown", "cancelled"}),
+    "proved": frozenset(),
+    "failed": frozenset(),
+    "unknown": frozenset(),
+    "cancelled": frozenset(),
+}
+
+FINAL_TASK: Final = frozenset(state for state, following in TASK.items() if not following)
+FINAL_PART: Final = frozenset(state for state, following in PART.items() if not following)
+
+
+def assert_task(before: str, after: str) -> None:
+    """Raises ValueError on a transition that the table does not hold."""
+    if after not in TASK[before]:
+        raise ValueError(f'a task never goes from "{before}" to "{after}"')
+
+
+def assert_part(before: str, after: str) -> None:
+    """Raises ValueError on a transition that the table does not hold."""
+    if after not in PART[before]:
+        raise ValueError(f'a part never goes from "{before}" to "{after}"')

@@ -1,0 +1,1 @@
+"""Names of events, and what must never be in one."""

@@ -1,0 +1,1 @@
+"""Everything outbound: upstream calls with their credentials, and the safe fetcher for addresses strangers gave us."""
