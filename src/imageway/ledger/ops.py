@@ -1,19 +1,28 @@
 """Money as durable changes. Every op guards itself: a hold that does not fit, a capture without a hold or above it, a
 second refund are Refused, and nothing else in the same commit happens. Amounts are micro-dollars and never negative.
 
-A wallet is three balances: available, held, spent. Each op moves money between them and writes one immutable transfer
-(kind, task, amount); available + held + spent always equals what was topped up."""
+A wallet is three balances: available, held, spent. Each op moves money between them and writes an immutable transfer
+for each move (kind, task, amount); available + held + spent always equals what was topped up, and the transfers of a
+wallet, replayed, give its balances. Where several words of refusal fit, the one named first is said."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from imageway.core.ops import Op
+
+MAX_USD_MICROS: Final = 10**15  # a billion dollars at once; sums of them stay far inside a BIGINT
+
+
+def _assert_amount(usd_micros: int) -> None:
+    if not 0 <= usd_micros <= MAX_USD_MICROS:
+        raise ValueError(f'"{usd_micros}" micro-dollars cannot be moved: amounts go from 0 to {MAX_USD_MICROS}')
 
 
 @dataclass(frozen=True, slots=True)
 class CreateWorkspace(Op):
-    """Makes a workspace with a $0 wallet. Refused: "name_taken"."""
+    """Makes a workspace with a $0 wallet. Refused: "name_taken" (the name or the id)."""
 
     id: str
     name: str
@@ -22,32 +31,41 @@ class CreateWorkspace(Op):
 
 @dataclass(frozen=True, slots=True)
 class TopUp(Op):
-    """Adds to available. The id makes it happen once: Refused "duplicate". Refused: "no_workspace"."""
+    """Adds to available. Refused: "no_workspace", "duplicate" (the id makes it happen once)."""
 
     id: str
     workspace_id: str
     usd_micros: int
     at_ms: int
 
+    def __post_init__(self) -> None:
+        _assert_amount(self.usd_micros)
+
 
 @dataclass(frozen=True, slots=True)
 class Hold(Op):
-    """available → held, for a task; one hold per task. Refused: "insufficient_balance", "no_workspace", "duplicate"."""
+    """available → held, for a task; one hold per task. Refused: "duplicate", "no_workspace", "insufficient_balance"."""
 
     task_id: str
     workspace_id: str
     usd_micros: int
     at_ms: int
 
+    def __post_init__(self) -> None:
+        _assert_amount(self.usd_micros)
+
 
 @dataclass(frozen=True, slots=True)
 class Capture(Op):
-    """held → spent for `usd_micros`, the rest of the hold → available. The hold becomes `captured`.
-    Refused: "no_open_hold", "above_hold"."""
+    """held → spent for `usd_micros`, the rest of the hold → available (a `void` transfer of its own, when there is a
+    rest). The hold becomes `captured`. Refused: "no_open_hold", "above_hold"."""
 
     task_id: str
     usd_micros: int
     at_ms: int
+
+    def __post_init__(self) -> None:
+        _assert_amount(self.usd_micros)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +93,9 @@ class BookCost(Op):
     usd_micros: int
     at_ms: int
 
+    def __post_init__(self) -> None:
+        _assert_amount(self.usd_micros)
+
 
 @dataclass(frozen=True, slots=True)
 class BookOverrun(Op):
@@ -84,11 +105,14 @@ class BookOverrun(Op):
     usd_micros: int
     at_ms: int
 
+    def __post_init__(self) -> None:
+        _assert_amount(self.usd_micros)
+
 
 @dataclass(frozen=True, slots=True)
 class CreateKey(Op):
     """`digest` is sha256 of the key (32 bytes); `hint` its last four characters; `models` glob patterns, empty: all.
-    Refused: "no_workspace"."""
+    Refused: "no_workspace", "duplicate" (the id or the digest)."""
 
     id: str
     workspace_id: str
@@ -111,7 +135,8 @@ class RevokeKey(Op):
 class RecordUsage(Op):
     """One row per finished request. `lines` is a JSON array of price lines. `outcome`: succeeded, failed, cancelled,
     unknown. `delivery`: `undelivered` (a synchronous answer whose last byte has not left), `delivered`, `stored` (the
-    images are in the media store), `refunded`, `none` (nothing to deliver). `owner` is the process that delivers."""
+    images are in the media store), `refunded`, `none` (nothing to deliver). `owner` is the process that delivers.
+    Refused: "duplicate"."""
 
     request_id: str
     workspace_id: str

@@ -56,7 +56,8 @@ class UsageRow:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """One immutable entry. `kind`: topup, hold, capture, void, refund, cost, overrun."""
+    """One immutable entry. `kind`: topup, hold, capture, void, refund (account `wallet`), cost (`cost:<upstream>`) or
+    overrun (`overrun`). The last two have no workspace: they are the operator's. `seq` grows, with gaps."""
 
     seq: int
     kind: str
@@ -68,6 +69,17 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldRow:
+    """The one hold of a task. `state`: open, captured, voided, refunded. `captured` is 0 until it is captured."""
+
+    task_id: str
+    workspace_id: str
+    usd_micros: int
+    captured: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class FindWorkspace(Query[Workspace | None]):
     """By name or by id."""
 
@@ -76,7 +88,7 @@ class FindWorkspace(Query[Workspace | None]):
 
 @dataclass(frozen=True, slots=True)
 class ListWorkspaces(Query[tuple[Workspace, ...]]):
-    pass
+    """In the order they were created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,8 @@ class FindKey(Query[Key | None]):
 
 @dataclass(frozen=True, slots=True)
 class ListKeys(Query[tuple[Key, ...]]):
+    """In the order they were created, revoked ones too."""
+
     workspace_id: str | None = None
 
 
@@ -107,6 +121,13 @@ class ListUsage(Query[tuple[UsageRow, ...]]):
 @dataclass(frozen=True, slots=True)
 class ListTransfers(Query[tuple[Transfer, ...]]):
     """In the order they were written; None: all, operator accounts included."""
+
+    workspace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListHolds(Query[tuple[HoldRow, ...]]):
+    """By task id."""
 
     workspace_id: str | None = None
 

@@ -4,13 +4,23 @@ is accepted by attempt id while the task is not final, whoever brings it (DESIGN
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from imageway.core.ops import Op
+from imageway.tasks.states import FINAL_PART, FINAL_TASK
+
+MAX_DETAIL: Final = 1000
+
+
+def _assert_final(state: str, accepted: frozenset[str]) -> None:
+    if state not in accepted:
+        raise ValueError(f'nothing ends "{state}": an end is one of {", ".join(sorted(accepted))}')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateTask(Op):
-    """State `running`, fence 1. `request` is JSON: what a restart needs to go on decoding and settling."""
+    """State `running`, fence 1. `request` is JSON: what a restart needs to go on decoding and settling.
+    Refused: "duplicate"."""
 
     id: str
     workspace_id: str
@@ -24,7 +34,8 @@ class CreateTask(Op):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeginAttempt(Op):
-    """State `submitted`, before the first byte leaves. Refused: "not_owner" (owner or fence differ, or task final)."""
+    """State `submitted`, before the first byte leaves. Refused: "not_owner" (owner or fence differ, task final or
+    unknown), "duplicate"."""
 
     id: str
     task_id: str
@@ -39,7 +50,8 @@ class BeginAttempt(Op):
 
 @dataclass(frozen=True, slots=True)
 class KeepMemo(Op):
-    """State `polling`; `memo` is a JSON object of strings. Refused: "task_final"."""
+    """State `polling`; `memo` is a JSON object of strings. Refused: "task_final" (or no such attempt), "attempt_final"
+    (it has ended: `tasks.states.PART` has no way back)."""
 
     attempt_id: str
     memo: bytes
@@ -48,27 +60,41 @@ class KeepMemo(Op):
 
 @dataclass(frozen=True, slots=True)
 class EndAttempt(Op):
-    """`state`: proved, failed, unknown, cancelled. `detail` is the operator's, one line. Refused: "task_final"."""
+    """`state`: proved, failed, unknown, cancelled. `detail` is the operator's: one line, cut to MAX_DETAIL characters,
+    what cannot be printed replaced by a space. Refused: "task_final" (or no such attempt), "attempt_final" (it has
+    ended before)."""
 
     attempt_id: str
     state: str
     detail: str
     at_ms: int
 
+    def __post_init__(self) -> None:
+        _assert_final(self.state, FINAL_PART)
+        # A provider's own words may hold a NUL or half a surrogate pair, which no database takes.
+        if len(self.detail) > MAX_DETAIL or not self.detail.isprintable():
+            line = "".join(char if char.isprintable() else " " for char in self.detail[:MAX_DETAIL])
+            object.__setattr__(self, "detail", line)
+
 
 @dataclass(frozen=True, slots=True)
 class FinishTask(Op):
-    """running → succeeded, failed, cancelled or unknown, once. `result` is JSON. Refused: "task_final"."""
+    """running → succeeded, failed, cancelled or unknown, once. `result` is JSON. Refused: "task_final" (or no such
+    task)."""
 
     id: str
     state: str
     result: bytes
     at_ms: int
 
+    def __post_init__(self) -> None:
+        _assert_final(self.state, FINAL_TASK)
+
 
 @dataclass(frozen=True, slots=True)
 class ReplaceResult(Op):
-    """Replaces the result of a final task (its images were moved to the media store). Refused: "not_final"."""
+    """Replaces the result of a final task (its images were moved to the media store). Refused: "not_final" (or no
+    such task)."""
 
     id: str
     result: bytes
@@ -94,6 +120,8 @@ class RenewLease(Op):
 
 @dataclass(frozen=True, slots=True)
 class DropLease(Op):
+    """Gives up what is left of a lease; nothing happens when there is none."""
+
     owner: str
 
 

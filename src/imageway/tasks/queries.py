@@ -9,6 +9,9 @@ from imageway.core.ops import Query
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
+    """`at_ms`: when it began; `changed_ms`: when its memo or its end was written last. `memo` is empty until there is
+    one."""
+
     id: str
     part: int
     upstream_id: str
@@ -18,10 +21,13 @@ class Attempt:
     detail: str
     at_ms: int
     deadline_ms: int
+    changed_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
+    """`result` is empty until the task is final."""
+
     id: str
     workspace_id: str
     key_id: str
@@ -47,7 +53,7 @@ class ShowTask(Query[Task | None]):
 
 @dataclass(frozen=True, slots=True)
 class RunningTasks(Query[tuple[Task, ...]]):
-    """Tasks not final, of these owners (None: of anybody), with their attempts."""
+    """Tasks not final, of these owners (None: of anybody), with their attempts; oldest first."""
 
     owners: tuple[str, ...] | None = None
 
@@ -55,7 +61,7 @@ class RunningTasks(Query[tuple[Task, ...]]):
 @dataclass(frozen=True, slots=True)
 class Owners(Query[tuple[tuple[str, int], ...]]):
     """Every process that has a lease row, owns a running task or an undelivered usage row: (owner, lease until ms;
-    0 when it has no lease)."""
+    0 when it has no lease), by name."""
 
 
 @dataclass(frozen=True, slots=True)
