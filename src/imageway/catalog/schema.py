@@ -41,13 +41,19 @@ class Parameter(Row, frozen=True, kw_only=True):
 
 
 class Inputs(Row, frozen=True, kw_only=True):
-    """Input images: how many, which formats, how large. `total_with_outputs`: inputs + outputs of a group."""
+    """Input images: how many, which formats (as core's ImageFacts names them), how large. `total_with_outputs`: inputs +
+    outputs of a group. `max_total_bytes`: of all images together. `max_ratio` long:short. Advice warns, limits refuse."""
 
     minimum: int = 0
     maximum: int = 0
     formats: tuple[str, ...] = ("png", "jpeg", "webp")
     max_bytes: int = 10_485_760
     max_pixels: int = 36_000_000
+    max_total_bytes: int | None = None
+    min_edge: int | None = None
+    max_ratio: float | None = None
+    advice_min_edge: int | None = None
+    advice_max_edge: int | None = None
     mask: bool = False
     total_with_outputs: int | None = None
     source: str = ""
@@ -60,13 +66,16 @@ class Geometry(Row, frozen=True, kw_only=True):
     kind `list`: exactly `sizes`. `free`: any pixels within the limits (`multiple`, `min_edge`, `max_edge`,
     `max_ratio` long:short, `min_pixels`, `max_pixels`); `sizes` are then the recommended ones that a foreign ratio or
     tier is translated to. `ratios`: `ratios` × `tiers`, `pixels["2K"]["16:9"]` = "2752x1536".
-    `none`: takes no size. `words`: literals taken in place of pixels ("auto", "adaptive", "1K", "2K").
-    `default` is what the gateway fills in: pixels, a word, a ratio, or "input" (follow the input image).
+    `none`: takes no size (but is sent `default` where that is one of `words`). `words`: literals taken in place of
+    pixels ("auto", "adaptive", "1K", "2K"). `default` is what the gateway fills in: pixels, a word, a ratio, or "input"
+    (follow the input image) or "" (send nothing). `default_tier`: of ratio-based models, when the caller names none.
     `send_tier` False: the provider has one tier and must not be sent its name.
-    `size_tiers`: for pixel-based models, tier word → the sizes of that tier, squarish first."""
+    `size_tiers`: for pixel-based models, tier word → the sizes of that tier, squarish first; they count as recommended
+    where `sizes` is empty."""
 
     kind: Literal["list", "free", "ratios", "none"]
     default: str = ""
+    default_tier: str = ""
     sizes: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     ratios: tuple[str, ...] = ()
@@ -133,7 +142,7 @@ class Lifecycle(Row, frozen=True, kw_only=True):
 class Offering(Row, frozen=True, kw_only=True):
     """A model as one provider sells it. `adapter` names a package in providers. `parameters` None: all of the model's.
     `max_n`: images one call gives. `inputs`: how input images must arrive. `options` go to the adapter as they are.
-    `answer`: what the provider delivers. `cost` like prices, in the vendor's currency."""
+    `takes_extras`: fields that no family knows are passed on. `cost` like prices, in the vendor's currency."""
 
     provider: str
     upstream_name: str
@@ -141,6 +150,7 @@ class Offering(Row, frozen=True, kw_only=True):
     max_n: int = 1
     inputs: Literal["inline", "url_or_inline"] = "inline"
     parameters: tuple[str, ...] | None = None
+    takes_extras: bool = False
     options: dict[str, str] = {}
     cost: tuple[Price, ...] = ()
     max_answer_bytes: int = 33_554_432
@@ -159,7 +169,9 @@ class Rename(Row, frozen=True, kw_only=True):
 
 class Model(Row, frozen=True, kw_only=True):
     """One model. `turns`: takes conversations. `text_out`: can answer text beside the image. `revised_prompt`: an
-    answer carries one (the provider's, else the prompt). `form`: how it answers when the caller does not say."""
+    answer carries one (the provider's, else the prompt). `form`: how it answers when the caller does not say.
+    `rename_note`: this id is served by another model; every answer carries the note as a warning.
+    `prompt_advice_chars` counts only Han, kana and hangul where `prompt_advice_words` counts the words."""
 
     id: str
     family: str
@@ -167,10 +179,12 @@ class Model(Row, frozen=True, kw_only=True):
     created: str = "2025-01-01"
     aliases: tuple[str, ...] = ()
     renames: tuple[Rename, ...] = ()
+    rename_note: str = ""
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     operations: tuple[Literal["generate", "edit", "upscale", "remove_background", "variation"], ...] = ("generate",)
     prompt_max_chars: int = 32_000
     prompt_advice_chars: int | None = None
+    prompt_advice_words: int | None = None
     negative_prompt_max_chars: int | None = None
     turns: bool = False
     text_out: bool = False
@@ -223,7 +237,9 @@ class Rate(Row, frozen=True, kw_only=True):
 
 
 class File(Row, frozen=True, kw_only=True):
-    """One TOML file."""
+    """One TOML file. `like = "id"` in a model row starts from that model: tables merge key by key, lists and values
+    replace; id, title, created, aliases, renames, rename_note and lifecycle are never taken over. A row of the
+    operator's directory with a known id changes that row in the same way; his rates replace ours."""
 
     models: tuple[Model, ...] = ()
     providers: tuple[Provider, ...] = ()
