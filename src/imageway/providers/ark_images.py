@@ -1,0 +1,140 @@
+"""Volcengine Ark's image endpoint: one JSON call for pictures, edits and groups. Knows its fields and error codes;
+which model takes which of them is the catalog's. Options: `answer` "url" (default) or "b64_json"; `groups` "true" where
+a single picture is asked for by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from imageway.core.blobs import Tree
+from imageway.core.steps import (
+    Adapter,
+    Call,
+    Done,
+    Failed,
+    FailureKind,
+    HttpRequest,
+    JsonBody,
+    JsonReply,
+    Produced,
+    Reply,
+    Send,
+    Step,
+    Usage,
+)
+from imageway.providers.fields import (
+    at,
+    count_at,
+    failure,
+    given,
+    kind_of_status,
+    link_or_data_url,
+    list_at,
+    picture_at,
+    text_at,
+    unreadable,
+)
+
+KINDS: Final[dict[str, FailureKind]] = {
+    "AuthenticationError": FailureKind.DENIED,
+    "InvalidAccountStatus": FailureKind.DENIED,
+    "AccountOverdueError": FailureKind.DENIED,
+    "AccessDenied": FailureKind.DENIED,
+    "OperationDenied": FailureKind.DENIED,
+    "InvalidEndpoint": FailureKind.DENIED,
+    "InvalidEndpointOrModel": FailureKind.DENIED,
+    "ModelNotOpen": FailureKind.DENIED,
+    "UnsupportedModel": FailureKind.DENIED,
+    "QuotaExceeded": FailureKind.DENIED,
+    "SetLimitExceeded": FailureKind.DENIED,
+    "ServerOverloaded": FailureKind.BUSY,
+    "RateLimitExceeded": FailureKind.BUSY,
+    "RequestBurstTooFast": FailureKind.BUSY,
+    "InflightBatchsizeExceeded": FailureKind.BUSY,
+    "MissingParameter": FailureKind.INVALID,
+    "InvalidParameter": FailureKind.INVALID,
+    "InvalidImageURL": FailureKind.INVALID,
+    "RequestCanceled": FailureKind.FAILED,
+    "InternalServiceError": FailureKind.FAILED,
+}
+"""The code up to its first dot → kind (wire page 1.8)."""
+
+MARKS: Final[dict[str, FailureKind]] = {
+    "SensitiveContentDetected": FailureKind.REFUSED,
+    "RateLimitExceeded": FailureKind.BUSY,
+}
+"""Words inside a code that settle it, whatever stands around them: `ModelAccountIpmRateLimitExceeded`."""
+
+
+def encode(call: Call) -> Send:
+    """One picture, or one group of up to `max_images`."""
+    request = call.request
+    body = given(
+        {
+            "model": call.model,
+            "prompt": request.prompt,
+            "image": _image(call),
+            "size": _size(call),
+            "seed": request.seed,
+            "guidance_scale": request.guidance,
+            "background": request.background,
+            "output_format": request.output_format,
+            "optimize_prompt_options": {"mode": request.enhance_mode} if request.enhance_mode else None,
+            "watermark": request.watermark,
+            "response_format": call.options.get("answer", "url"),
+        }
+    )
+    return Send(HttpRequest("POST", "/images/generations", JsonBody({**body, **_group(call)})))
+
+
+def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:
+    """Done with the pictures that came, the others in `missing`; Failed when none did."""
+    tree = reply.body.tree if isinstance(reply.body, JsonReply) else None
+    if isinstance(error := at(tree, "error"), dict):
+        return _failed(reply, error, otherwise=kind_of_status(reply.status))
+    items = list_at(tree, "data") if reply.status < 300 else []
+    pictures = [picture for item in items if (picture := picture_at(item, "b64_json", "url")) is not None]
+    missing = tuple(
+        _failed(reply, error, otherwise=FailureKind.FAILED)
+        for item in items
+        if isinstance(error := at(item, "error"), dict)
+    )
+    if not pictures:
+        return missing[0] if missing else unreadable(reply)
+    return Done(tuple(map(Produced, pictures)), usage=_usage(at(tree, "usage")), missing=missing)
+
+
+def _image(call: Call) -> Tree:
+    images = [link_or_data_url(image) for image in call.request.images]
+    if len(images) <= 1:
+        return images[0] if images else None
+    return images
+
+
+def _size(call: Call) -> str | None:
+    if call.size.word is not None:
+        return call.size.word
+    return f"{call.size.width}x{call.size.height}" if call.size.pixels else None
+
+
+def _group(call: Call) -> dict[str, Tree]:
+    group = call.request.group
+    if group is not None:
+        limit: dict[str, Tree] = {"max_images": group.max_images or call.count}
+        return {"sequential_image_generation": "auto", "sequential_image_generation_options": limit}
+    return {"sequential_image_generation": "disabled"} if call.options.get("groups") == "true" else {}
+
+
+def _usage(usage: Tree) -> Usage | None:
+    return Usage(output_image=count_at(usage, "output_tokens")) if isinstance(usage, dict) else None
+
+
+def _failed(reply: Reply, error: Tree, *, otherwise: FailureKind) -> Failed:
+    code = text_at(error, "code")
+    marked = (kind for mark, kind in MARKS.items() if mark in code)
+    kind = next(marked, KINDS.get(code.partition(".")[0], otherwise))
+    return failure(kind, code or f"http_{reply.status}", text_at(error, "message"), reply.headers)
+
+
+ADAPTER: Final = Adapter("ark_images", encode, decode)

@@ -1,0 +1,172 @@
+"""What every adapter does with trees, headers and input images: typed looks into a reply that never raise, and the
+reading of answers that are not the provider's own words. Knows no provider."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from imageway.bodies import base64_blob, sniff_format
+from imageway.core.blobs import Blob, Embed, Tree
+from imageway.core.requests import ImageInput, ImageLink
+from imageway.core.steps import Failed, FailureKind, JsonReply, Page, Reply
+
+_NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
+_DURATION_PART: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|h|m|s)")
+_WAIT: Final = re.compile(r"(?:try again|retry) in ((?:\d{1,9}(?:\.\d{1,9})?(?:ms|h|m|s))+)", re.IGNORECASE)
+_UNITS_S: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_DETAIL_CHARACTERS: Final = 300
+
+
+def at(tree: Tree, *path: str | int) -> Tree:
+    """`at(tree, "error", "code")`; None where the path leads nowhere."""
+    for key in path:
+        if isinstance(key, str):
+            tree = tree.get(key) if isinstance(tree, dict) else None
+        else:
+            tree = tree[key] if isinstance(tree, list) and key < len(tree) else None
+    return tree
+
+
+def text_at(tree: Tree, *path: str | int) -> str:
+    """Text, or a whole number written out (some send `"code": 401`); else ""."""
+    value = at(tree, *path)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else ""
+
+
+def count_at(tree: Tree, *path: str | int) -> int:
+    """A whole number from zero up; else 0."""
+    value = at(tree, *path)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def list_at(tree: Tree, *path: str | int) -> list[Tree]:
+    """A list; else an empty one."""
+    value = at(tree, *path)
+    return value if isinstance(value, list) else []
+
+
+def blob_at(tree: Tree, *path: str | int) -> Blob | None:
+    """A lifted blob, or one made of a base64 string that was too short to be lifted; else None."""
+    value = at(tree, *path)
+    if isinstance(value, str):
+        return base64_blob(value) if value else None
+    if value is None or isinstance(value, bool | int | float | list | dict | Embed):
+        return None
+    return value
+
+
+def picture_at(item: Tree, *names: str) -> Blob | str | None:
+    """The first of these members that holds an image: base64, a data URL, or an http(s) URL."""
+    for name in names:
+        text = text_at(item, name)
+        if text.startswith(("https://", "http://")):
+            return text
+        blob = blob_at(item, name)
+        if blob is not None:
+            return blob
+    return None
+
+
+def given(tree: Mapping[str, Tree]) -> dict[str, Tree]:
+    """Without the members that are None: what was not asked for is not sent."""
+    return {name: value for name, value in tree.items() if value is not None}
+
+
+def media_type(blob: Blob) -> str:
+    """What an input image is, by its own header before anybody's word."""
+    if blob.facts is not None:
+        return f"image/{blob.facts.format}"
+    if blob.declared_type is not None and blob.declared_type.startswith("image/"):
+        return blob.declared_type
+    return f"image/{sniff_format(blob.head) or 'png'}"
+
+
+def link_or_data_url(image: ImageInput) -> Tree:
+    """An input image as one JSON string: its URL as it is, or a data URL around the blob."""
+    if isinstance(image, ImageLink):
+        return image.url
+    return Embed(image.blob, f"data:{media_type(image.blob)};base64,")
+
+
+def wait_s(headers: Mapping[str, str], message: str = "") -> float | None:
+    """How long to wait before asking again, in seconds: the longest of `retry-after-ms`, `retry-after` (seconds or an
+    HTTP date, measured from the answer's own `date`), and "try again in 12s" in the message."""
+    hints: list[float | None] = []
+    milliseconds, after = headers.get("retry-after-ms", "").strip(), headers.get("retry-after", "").strip()
+    if _NUMBER.fullmatch(milliseconds):
+        hints.append(float(milliseconds) / 1000)
+    if _NUMBER.fullmatch(after):
+        hints.append(float(after))
+    elif after:
+        hints.append(_seconds_between(headers.get("date", ""), after))
+    if told := _WAIT.search(message):
+        hints.append(duration_s(told.group(1)))
+    return max((hint for hint in hints if hint is not None), default=None)
+
+
+def duration_s(text: str) -> float | None:
+    """ "48s", "1m30.5s", "250ms" → seconds."""
+    parts = _DURATION_PART.findall(text)
+    return sum(float(number) * _UNITS_S[unit] for number, unit in parts) if parts else None
+
+
+def _seconds_between(earlier: str, later: str) -> float | None:
+    try:
+        return max(0.0, (parsedate_to_datetime(later) - parsedate_to_datetime(earlier)).total_seconds())
+    except (TypeError, ValueError):
+        return None
+
+
+def clipped(text: str) -> str:
+    """One line that fits a log."""
+    line = " ".join(text.split())
+    return line if len(line) <= _DETAIL_CHARACTERS else line[: _DETAIL_CHARACTERS - 1] + "…"
+
+
+def failure(kind: FailureKind, code: str, message: str, headers: Mapping[str, str]) -> Failed:
+    """A failure in the provider's own words; only `busy` carries a wait."""
+    wait = wait_s(headers, message) if kind is FailureKind.BUSY else None
+    return Failed(kind, code, clipped(message), wait)
+
+
+def kind_of_status(status: int) -> FailureKind:
+    """What the status of an answer means when the provider's own error body said no more (DESIGN §7)."""
+    if status < 300:
+        return FailureKind.SPOILED
+    if status < 400 or status in (401, 402, 403, 404):
+        return FailureKind.DENIED
+    if status in (409, 429, 503, 529):
+        return FailureKind.BUSY
+    if status in (408, 499) or status >= 500:
+        return FailureKind.FAILED
+    return FailureKind.INVALID
+
+
+def unreadable(reply: Reply) -> Failed:
+    """An answer without the provider's own words: a proxy's page, JSON of somebody else's, a body that is no JSON.
+
+    Whoever wrote a 5xx here need not know what became of the request: unknown, unless it says "unavailable"."""
+    head = reply.body.head.decode("utf-8", "replace") if isinstance(reply.body, Page) else ""
+    kind = kind_of_status(reply.status)
+    if kind is FailureKind.FAILED or _was_cut_behind(reply.status, head):
+        kind = FailureKind.UNKNOWN
+    elif reply.status == 405:
+        kind = FailureKind.DENIED  # no such endpoint: the base URL is wrong, not the request
+    detail = head if reply.status >= 300 else ""
+    return failure(kind, f"http_{reply.status}", detail or _what(reply), reply.headers)
+
+
+def _was_cut_behind(status: int, head: str) -> bool:
+    """Envoy answers 503 when the server behind it closed the connection, perhaps after it had read the request."""
+    return status == 503 and "reset before headers" in head and "connection failure" not in head
+
+
+def _what(reply: Reply) -> str:
+    if isinstance(reply.body, Page):
+        return reply.body.why
+    return "JSON without an error or an image" if isinstance(reply.body, JsonReply) else "a body that is not JSON"
