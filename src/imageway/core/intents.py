@@ -20,9 +20,9 @@ class Inbound:
     route: str
     method: str = "POST"
     path: str = "/"
-    params: Mapping[str, str] = field(default=NO_VALUES)
-    query: Mapping[str, str] = field(default=NO_VALUES)
-    headers: Mapping[str, str] = field(default=NO_VALUES)
+    params: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
+    query: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
     body: Tree = None
 
 

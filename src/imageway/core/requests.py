@@ -101,8 +101,8 @@ class ImageRequest:
     stream: bool | None = None
     partial_images: int | None = None
     user: str | None = None
-    extras: Mapping[str, Tree] = field(default=_NO_TREE)  # fields no family knows
-    spelled: Mapping[str, str] = field(default=_EMPTY)
+    extras: Mapping[str, Tree] = field(default_factory=lambda: _NO_TREE)  # fields no family knows
+    spelled: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
 
     def param(self, name: str) -> str:
         """The caller's own name for one of our fields: `guidance` → `guidance_scale`."""

@@ -52,8 +52,8 @@ class HttpRequest:
     method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     body: JsonBody | FormBody | None = None
-    headers: Mapping[str, str | Secret] = field(default=NO_VALUES)
-    query: Mapping[str, str | Secret] = field(default=NO_VALUES)
+    headers: Mapping[str, str | Secret] = field(default_factory=lambda: NO_VALUES)
+    query: Mapping[str, str | Secret] = field(default_factory=lambda: NO_VALUES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,8 @@ class Call:
     request: ImageRequest
     size: Size
     count: int = 1
-    options: Mapping[str, str] = field(default=NO_VALUES)
-    upstream: Mapping[str, str] = field(default=NO_VALUES)
+    options: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
+    upstream: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
     idempotency_key: str = ""
 
 
@@ -109,7 +109,7 @@ class Send:
 
     request: HttpRequest
     after_s: float = 0
-    memo: Mapping[str, str] = field(default=NO_VALUES)
+    memo: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
     effect: Literal["submit", "read"] = "submit"
 
 

@@ -17,8 +17,8 @@ class Upstream:
     provider: str
     base_url: str
     auth: str
-    secrets: Mapping[str, str] = field(default=NO_VALUES, repr=False)
-    values: Mapping[str, str] = field(default=NO_VALUES)
+    secrets: Mapping[str, str] = field(default_factory=lambda: NO_VALUES, repr=False)
+    values: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
     credential_origins: tuple[str, ...] = ()
     weight: int = 1
     sandbox: bool = False
