@@ -68,13 +68,15 @@ class Geometry(Row, frozen=True, kw_only=True):
     tier is translated to. `ratios`: `ratios` × `tiers`, `pixels["2K"]["16:9"]` = "2752x1536".
     `none`: takes no size (but is sent `default` where that is one of `words`). `words`: literals taken in place of
     pixels ("auto", "adaptive", "1K", "2K"). `default` is what the gateway fills in: pixels, a word, a ratio, or "input"
-    (follow the input image) or "" (send nothing). `default_tier`: of ratio-based models, when the caller names none.
+    (follow the input image) or "" (send nothing). `default_edit`: the same where input images came; None: as `default`.
+    `default_tier`: of ratio-based models, when the caller names none.
     `send_tier` False: the provider has one tier and must not be sent its name.
     `size_tiers`: for pixel-based models, tier word → the sizes of that tier, squarish first; they count as recommended
     where `sizes` is empty."""
 
     kind: Literal["list", "free", "ratios", "none"]
     default: str = ""
+    default_edit: str | None = None
     default_tier: str = ""
     sizes: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
@@ -114,11 +116,15 @@ class Price(Row, frozen=True, kw_only=True):
 
 
 class Tokens(Row, frozen=True, kw_only=True):
-    """Output image tokens of one image, for holds and estimates: by quality, by size, or fitted
-    (`low × (px/1048576)^exponent × ratio^ratio_exponent × factor`), then × 1.25 because nobody published them."""
+    """Output image tokens of one image, for holds and estimates: `sizes` for fixed ones; for free ones a grid of `axis`
+    cells along the long edge, weighted by area: `axis × round(axis × short/long) × (area_offset + pixels) / area_scale`,
+    rounded up. `assumed`: nobody published them, so a hold takes × 1.25."""
 
     quality: str
     sizes: dict[str, int] = {}
+    axis: int | None = None
+    area_offset: int = 0
+    area_scale: int = 1
     square_low: float | None = None
     pixel_exponent: float = 1.0
     ratio_exponent: float = 0.0
@@ -202,7 +208,9 @@ class Model(Row, frozen=True, kw_only=True):
     prices: tuple[Price, ...] = ()
     tokens: tuple[Tokens, ...] = ()
     input_image_tokens: int = 0  # per input image, for holds and estimates
+    high_fidelity_tokens: int = 0  # per input image, on top of input_image_tokens, where input_fidelity is high
     output_text_tokens: int = 0  # per image, for holds and estimates
+    partial_image_tokens: int = 0  # per partial image asked for, billed as output image tokens
     minimum_hold: str = "0.01"
     offerings: tuple[Offering, ...] = ()
     source: str = ""
