@@ -1,0 +1,20 @@
+"""Opens a sandbox with every pretend provider in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from imageway.sandbox.router import Room
+from imageway.sandbox.studio import Studio
+from imageway.sandbox.upstreams.openai import OpenaiUpstream
+
+_NO_FAULTS: Mapping[str, float] = MappingProxyType({})
+
+
+def open_sandbox(*, latency_s: float = 0, faults: Mapping[str, float] = _NO_FAULTS, random_seed: int = 0) -> Room:
+    """`latency_s` passes before every generation is answered; `faults` maps a fault's name to its probability per
+    generation submit. Raises ValueError for an unknown fault, naming the accepted ones."""
+    studio = Studio(random_seed)
+    upstreams = (OpenaiUpstream(studio),)
+    return Room(studio, upstreams, latency_s=latency_s, faults=faults)

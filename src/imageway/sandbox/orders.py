@@ -1,0 +1,79 @@
+"""What passes between the router and a pretend provider: a request below its prefix, and the order it turned into."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from imageway.sandbox.wire import SandboxAnswer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A whole request. `path` is what stands after the provider's prefix ("/images/generations")."""
+
+    method: str
+    path: str
+    origin: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Twist:
+    """How an order's outcome is bent: later by `late_s` (infinite: never), or `empty`: a success without a picture."""
+
+    late_s: float = 0
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A generation submit as understood. `produce` makes the answer; when not `accepted` that is the provider's
+    refusal. `is_task`: the answer is a receipt, and a late outcome is the task's, not the answer's."""
+
+    model: str
+    prompt: str
+    produce: Callable[[Twist], Awaitable[SandboxAnswer]]
+    accepted: bool = True
+    is_task: bool = False
+
+
+class Refusal(Exception):
+    """A request ends here, with this answer in the provider's own words."""
+
+    def __init__(self, answer: SandboxAnswer) -> None:
+        super().__init__(f"refused with {answer.status}")
+        self.answer = answer
+
+
+def refused(refusal: Refusal, *, model: object, prompt: object) -> Order:
+    """The order of a submit that was turned away; what it named is kept for the log, as far as it is text."""
+
+    async def produce(_: Twist) -> SandboxAnswer:
+        return refusal.answer
+
+    return Order(
+        model=model if isinstance(model, str) else "",
+        prompt=prompt if isinstance(prompt, str) else "",
+        produce=produce,
+        accepted=False,
+    )
+
+
+class Upstream(Protocol):
+    """One pretend provider, below one prefix."""
+
+    @property
+    def prefix(self) -> str: ...
+
+    async def read(self, incoming: Incoming) -> SandboxAnswer | Order:
+        """An order for every generation submit, valid or not; the answer itself for everything else."""
+
+    def rate_limited(self, *, hint: bool) -> SandboxAnswer:
+        """Its 429; with `hint`, carrying what this provider tells about when to come back."""
+
+    def broken(self) -> SandboxAnswer:
+        """Its own 500."""

@@ -1,0 +1,122 @@
+"""One sandbox: finds the pretend provider by prefix, writes the log, waits the latency, applies the faults."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from random import Random
+
+from imageway.sandbox.answers import Headers, json_answer
+from imageway.sandbox.faults import UnknownFault, bend, check_rates, fault_by_chance, fault_in, twist_of, wait_out
+from imageway.sandbox.journal import Entry, Journal
+from imageway.sandbox.orders import Incoming, Order, Twist, Upstream
+from imageway.sandbox.shelf import PREFIX as FILES_PREFIX
+from imageway.sandbox.studio import Studio
+from imageway.sandbox.wire import SandboxAnswer, SandboxRequest
+
+LOG_PATH = "/sandbox/log"
+MAX_BODY_BYTES = 256 * 2**20
+JSON: Headers = (("content-type", "application/json"),)
+
+
+class Room:
+    """The sandbox that `open_sandbox` opens; a `Sandbox` with a log and a studio to look into."""
+
+    def __init__(
+        self, studio: Studio, upstreams: tuple[Upstream, ...], *, latency_s: float, faults: Mapping[str, float]
+    ) -> None:
+        self.studio = studio
+        self._chance = Random(studio.chance.random())  # noqa: S311 – faults apart from ids: neither shifts the other
+        self.journal = Journal()
+        self._upstreams = upstreams
+        self._latency_s = latency_s
+        self._rates = check_rates(faults)
+
+    async def handle(self, request: SandboxRequest) -> SandboxAnswer:
+        """Raises ConnectionResetError when the host is to cut the connection before any header."""
+        if request.path == LOG_PATH:
+            return json_answer(200, self.journal.as_json(), JSON)
+        try:
+            if request.path.startswith(FILES_PREFIX):
+                fault = fault_in(request.headers)
+                _reset_if(fault)
+                return await bend(self.studio.shelf.answer(request.method, request.path), fault)
+            for upstream in self._upstreams:
+                if request.path.startswith(upstream.prefix + "/"):
+                    return await self._serve(upstream, request)
+        except UnknownFault as error:
+            return json_answer(400, {"error": {"code": "unknown_fault", "message": str(error)}}, JSON)
+        places = [upstream.prefix for upstream in self._upstreams] + [FILES_PREFIX, LOG_PATH]
+        message = f'nothing is served at "{request.path}"; there are {", ".join(places)}'
+        return json_answer(404, {"error": {"code": "not_found", "message": message}}, JSON)
+
+    async def _serve(self, upstream: Upstream, request: SandboxRequest) -> SandboxAnswer:
+        fault = fault_in(request.headers)
+        body = await _read_body(request)
+        if body is None:
+            return json_answer(413, {"error": {"code": "too_large", "message": "more than 256 MiB"}}, JSON)
+        incoming = Incoming(
+            method=request.method,
+            path=request.path.removeprefix(upstream.prefix),
+            origin=request.origin,
+            query=request.query,
+            headers=request.headers,
+            body=body,
+        )
+        read = await upstream.read(incoming)
+        if isinstance(read, Order):
+            return await self._fill(upstream, read, request)
+        _reset_if(fault)
+        return await bend(_own_error(upstream, fault) or read, fault)
+
+    async def _fill(self, upstream: Upstream, order: Order, request: SandboxRequest) -> SandboxAnswer:
+        fault = None
+        if order.accepted:
+            fault = fault_in(request.headers, order.prompt) or fault_by_chance(self._rates, self._chance)
+        entry = self.journal.open(request.method, request.path, model=order.model, prompt=order.prompt)
+        try:
+            answer = await self._answer(upstream, order, fault)
+        except (ConnectionResetError, asyncio.CancelledError):
+            entry.outcome = fault or "gone"
+            raise
+        _close(entry, answer, fault)
+        return answer
+
+    async def _answer(self, upstream: Upstream, order: Order, fault: str | None) -> SandboxAnswer:
+        if order.accepted:
+            await asyncio.sleep(self._latency_s)
+        _reset_if(fault)
+        if error := _own_error(upstream, fault):
+            return error
+        twist = twist_of(fault)
+        if not order.is_task:
+            await wait_out(twist)
+            twist = Twist(empty=twist.empty)
+        return await bend(await order.produce(twist), fault)
+
+
+def _reset_if(fault: str | None) -> None:
+    if fault == "reset_before":
+        raise ConnectionResetError("reset on demand")
+
+
+def _own_error(upstream: Upstream, fault: str | None) -> SandboxAnswer | None:
+    if fault in ("rate_limit", "rate_limit_bare"):
+        return upstream.rate_limited(hint=fault == "rate_limit")
+    return upstream.broken() if fault == "error_500" else None
+
+
+def _close(entry: Entry, answer: SandboxAnswer, fault: str | None) -> None:
+    entry.outcome = f"{answer.status} {fault}" if fault else str(answer.status)
+
+
+async def _read_body(request: SandboxRequest) -> bytes | None:
+    """The whole body; None when it is more than a sandbox takes."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.body:
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)

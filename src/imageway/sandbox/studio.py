@@ -1,0 +1,98 @@
+"""What every pretend provider has at hand: pictures drawn in worker threads, the shelf for answers by URL, chance."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import re
+from random import Random
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from imageway.sandbox.drawing import Reference, Sketch, read_reference, render
+from imageway.sandbox.shelf import PREFIX, Shelf
+
+FORBIDDEN = ("forbidden", "违禁")
+FORBIDDEN_OUTPUT = "forbidden-output"
+_DATA_URL = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.IGNORECASE)
+_ALPHABET = str.maketrans("-_", "+/")
+
+
+def is_forbidden(prompt: str) -> bool:
+    """Whether the pretend moderation refuses this prompt."""
+    return any(word in prompt.lower() for word in FORBIDDEN)
+
+
+def is_forbidden_output(prompt: str) -> bool:
+    """Whether the refusal is to come after the picture was made."""
+    return FORBIDDEN_OUTPUT in prompt.lower()
+
+
+class NotFetched(Exception):
+    """A URL that answers no picture. `status` is what its server would say."""
+
+    def __init__(self, status: int = 404) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+
+
+def decode_base64(text: str) -> bytes | None:
+    """Standard or URL-safe, padded or not; None when it is neither."""
+    compact = "".join(text.split()).translate(_ALPHABET).rstrip("=")
+    try:
+        return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
+    except binascii.Error:
+        return None
+
+
+def split_data_url(url: str) -> tuple[str, bytes] | None:
+    """(media type as written, content); None when it is no data URL or its base64 is broken."""
+    head = _DATA_URL.match(url)
+    if head is None:
+        return None
+    rest = url[head.end() :]
+    content = decode_base64(rest) if head[2].lower().endswith(";base64") else unquote_to_bytes(rest)
+    return None if content is None else (head[1], content)
+
+
+class Studio:
+    """Shared by all upstreams of one sandbox."""
+
+    def __init__(self, random_seed: int = 0) -> None:
+        self.chance = Random(random_seed)  # noqa: S311 – reproducible runs, not keys
+        self.shelf = Shelf()
+
+    def pick_seed(self) -> int:
+        return self.chance.getrandbits(31)
+
+    def token(self, digits: int = 32) -> str:
+        """Hexadecimal digits for ids that only have to look right."""
+        return f"{self.chance.getrandbits(4 * digits):0{digits}x}"
+
+    async def draw(self, sketch: Sketch) -> bytes:
+        return await asyncio.to_thread(render, sketch)
+
+    async def draw_base64(self, sketch: Sketch) -> bytes:
+        return await asyncio.to_thread(lambda: base64.b64encode(render(sketch)))
+
+    async def read(self, content: bytes) -> Reference:
+        """Raises Unreadable."""
+        return await asyncio.to_thread(read_reference, content)
+
+    async def fetch(self, url: str) -> bytes:
+        """What stands behind a URL, without any network: our own files as they are; for every other address a
+        stand-in picture that depends on the URL alone. Hosts under `.invalid`, and paths with `not-found` or
+        `not-an-image` in them, fail the way their names say. Raises NotFetched."""
+        parts = urlsplit(url)
+        if parts.path.startswith(PREFIX):
+            kept = self.shelf.get(parts.path)
+            if kept is None:
+                raise NotFetched
+            return kept.content
+        if not parts.hostname or parts.hostname.endswith(".invalid") or "not-found" in parts.path:
+            raise NotFetched
+        if "not-an-image" in parts.path:
+            return b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+        seed = int.from_bytes(hashlib.sha256(url.encode()).digest()[:4], "big")
+        return await self.draw(Sketch(prompt=parts.path.rpartition("/")[2], width=1024, height=1024, seed=seed))

@@ -1,0 +1,1 @@
+"""One pretend provider a module or package; none knows another."""
