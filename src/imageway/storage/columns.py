@@ -1,0 +1,45 @@
+"""The vocabulary in which tables are written, for `tables.py` and the migrations alike: whole numbers, words, bytes.
+Every column is NOT NULL unless it is said to be optional."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Integer, LargeBinary, Text, text
+
+# STRICT tables take INTEGER only; a BIGINT key would not be the rowid either.
+WHOLE: Final = BigInteger().with_variant(Integer(), "sqlite")
+# Sorted by code point everywhere, as Python sorts.
+WORDS: Final = Text().with_variant(Text(collation="C"), "postgresql")
+
+
+def words(name: str, *, key: bool = False, optional: bool = False) -> Column[str]:
+    return Column(name, WORDS, primary_key=key, nullable=optional)
+
+
+def whole(name: str, *, optional: bool = False) -> Column[int]:
+    return Column(name, WHOLE, nullable=optional)
+
+
+def octets(name: str) -> Column[bytes]:
+    return Column(name, LargeBinary(), nullable=False)
+
+
+def seq() -> Column[int]:
+    """Grows with every row. SQLite gives max + 1: no gaps, and rows here are never deleted."""
+    return Column("seq", WHOLE, primary_key=True, autoincrement=True)
+
+
+def within(name: str, *, column: str, accepted: str) -> CheckConstraint:
+    quoted = ", ".join(f"'{word}'" for word in accepted.split())
+    return CheckConstraint(f"{column} IN ({quoted})", name=name)
+
+
+def engine_options(*, clustered: bool) -> dict[str, Any]:
+    """`clustered`: SQLite keeps the row in its primary key's tree instead of a second one; for small rows."""
+    return {"sqlite_strict": True, "sqlite_with_rowid": not clustered}
+
+
+def partial(where: str | None) -> dict[str, Any]:
+    """Only rows that match `where` are in the index."""
+    return {} if where is None else {"sqlite_where": text(where), "postgresql_where": text(where)}

@@ -1,0 +1,120 @@
+"""The queries on dictionaries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from imageway.core.ops import Query
+from imageway.ledger import queries as ledger
+from imageway.ledger.ops import RecordUsage
+from imageway.storage.memory.tables import Tables
+from imageway.tasks import queries as tasks
+from imageway.tasks.states import FINAL_TASK
+
+
+def find_workspace(tables: Tables, query: ledger.FindWorkspace) -> ledger.Workspace | None:
+    named = (row for row in tables.workspaces.values() if row.name == query.name_or_id)
+    return tables.workspaces.get(query.name_or_id) or next(named, None)
+
+
+def list_workspaces(tables: Tables, _: ledger.ListWorkspaces) -> tuple[ledger.Workspace, ...]:
+    return tuple(sorted(tables.workspaces.values(), key=lambda row: (row.created_ms, row.id)))
+
+
+def show_wallet(tables: Tables, query: ledger.ShowWallet) -> ledger.Wallet | None:
+    return tables.wallets.get(query.workspace_id)
+
+
+def find_key(tables: Tables, query: ledger.FindKey) -> ledger.Key | None:
+    key_id = tables.digests.get(query.digest)
+    return None if key_id is None else tables.keys[key_id]
+
+
+def list_keys(tables: Tables, query: ledger.ListKeys) -> tuple[ledger.Key, ...]:
+    rows = (row for row in tables.keys.values() if query.workspace_id in (None, row.workspace_id))
+    return tuple(sorted(rows, key=lambda row: (row.created_ms, row.id)))
+
+
+def list_usage(tables: Tables, query: ledger.ListUsage) -> tuple[ledger.UsageRow, ...]:
+    rows = [row for row in tables.usage.values() if query.workspace_id in (None, row.workspace_id)]
+    return _usage(tables, rows[::-1][: query.limit])
+
+
+def undelivered(tables: Tables, query: ledger.Undelivered) -> tuple[ledger.UsageRow, ...]:
+    rows = tables.usage.values()
+    return _usage(tables, (row for row in rows if row.delivery == "undelivered" and row.owner in query.owners))
+
+
+def list_transfers(tables: Tables, query: ledger.ListTransfers) -> tuple[ledger.Transfer, ...]:
+    return tuple(row for row in tables.transfers.values() if query.workspace_id in (None, row.workspace_id))
+
+
+def list_holds(tables: Tables, query: ledger.ListHolds) -> tuple[ledger.HoldRow, ...]:
+    rows = (row for row in tables.holds.values() if query.workspace_id in (None, row.workspace_id))
+    return tuple(sorted(rows, key=lambda row: row.task_id))
+
+
+def show_task(tables: Tables, query: tasks.ShowTask) -> tasks.Task | None:
+    task = tables.tasks.get(query.id)
+    return task if task is not None and query.workspace_id in (None, task.workspace_id) else None
+
+
+def running_tasks(tables: Tables, query: tasks.RunningTasks) -> tuple[tasks.Task, ...]:
+    running = (row for row in tables.tasks.values() if row.state not in FINAL_TASK)
+    chosen = (row for row in running if query.owners is None or row.owner in query.owners)
+    return tuple(sorted(chosen, key=lambda row: (row.created_ms, row.id)))
+
+
+def unknown_tasks(tables: Tables, query: tasks.UnknownTasks) -> tuple[tasks.Task, ...]:
+    rows = (row for row in tables.tasks.values() if row.state == "unknown")
+    return tuple(sorted(rows, key=lambda row: (-(row.finished_ms or 0), row.id))[: query.limit])
+
+
+def owners(tables: Tables, _: tasks.Owners) -> tuple[tuple[str, int], ...]:
+    found = {row.owner: 0 for row in tables.tasks.values() if row.state not in FINAL_TASK}
+    found |= {row.owner: 0 for row in tables.usage.values() if row.delivery == "undelivered"}
+    return tuple(sorted((found | tables.leases).items()))
+
+
+def _usage(tables: Tables, rows: Iterable[RecordUsage]) -> tuple[ledger.UsageRow, ...]:
+    return tuple(
+        ledger.UsageRow(
+            request_id=row.request_id,
+            workspace=_name(tables, row.workspace_id),
+            key_id=row.key_id,
+            model=row.model,
+            outcome=row.outcome,
+            n=row.n,
+            delivered=row.delivered,
+            price_usd_micros=row.price_usd_micros,
+            cost_usd_micros=row.cost_usd_micros,
+            lines=row.lines,
+            delivery=row.delivery,
+            upstream_id=row.upstream_id,
+            at_ms=row.at_ms,
+        )
+        for row in rows
+    )
+
+
+def _name(tables: Tables, workspace_id: str) -> str:
+    workspace = tables.workspaces.get(workspace_id)
+    return workspace_id if workspace is None else workspace.name
+
+
+READS: Final[dict[type[Query[Any]], Callable[[Tables, Any], Any]]] = {
+    ledger.FindWorkspace: find_workspace,
+    ledger.ListWorkspaces: list_workspaces,
+    ledger.ShowWallet: show_wallet,
+    ledger.FindKey: find_key,
+    ledger.ListKeys: list_keys,
+    ledger.ListUsage: list_usage,
+    ledger.Undelivered: undelivered,
+    ledger.ListTransfers: list_transfers,
+    ledger.ListHolds: list_holds,
+    tasks.ShowTask: show_task,
+    tasks.RunningTasks: running_tasks,
+    tasks.UnknownTasks: unknown_tasks,
+    tasks.Owners: owners,
+}

@@ -1,0 +1,202 @@
+"""Each query as one SELECT, the same for SQLite and PostgreSQL, and the shapes made of its rows. One statement each, so
+that an answer is one moment of the database. `?` stands for a parameter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from itertools import groupby
+from typing import Any, Final
+
+from imageway.core.ops import Query
+from imageway.ledger import queries as ledger
+from imageway.tasks import queries as tasks
+
+Row = Sequence[Any]
+Rows = Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """What to ask, and how to read the answer."""
+
+    sql: str
+    values: tuple[str | int | bytes, ...]
+    shape: Callable[[Rows], Any]
+
+
+_WORKSPACE: Final = "SELECT id, name, created_ms FROM workspaces"
+_KEY: Final = (
+    "SELECT keys.id, workspace_id, workspaces.name, keys.name, hint, models, keys.created_ms, revoked_ms"
+    " FROM keys JOIN workspaces ON workspaces.id = keys.workspace_id"
+)
+_USAGE: Final = (
+    "SELECT request_id, COALESCE(workspaces.name, workspace_id), key_id, model, outcome, n, delivered,"
+    " price_usd_micros, cost_usd_micros, lines, delivery, upstream_id, at_ms"
+    " FROM usage LEFT JOIN workspaces ON workspaces.id = usage.workspace_id"
+)
+_TRANSFER: Final = "SELECT seq, kind, workspace_id, task_id, account, usd_micros, at_ms FROM transfers"
+_HOLD: Final = "SELECT task_id, workspace_id, usd_micros, captured, state FROM holds"
+# The columns of a row are the fields of its shape, in the same order.
+_USAGE_FIELDS: Final = tuple(field.name for field in fields(ledger.UsageRow))
+_TASK_FIELDS: Final = tuple(field.name for field in fields(tasks.Task) if field.name != "attempts")
+_ATTEMPT_FIELDS: Final = tuple(field.name for field in fields(tasks.Attempt))
+_NOT_FINAL: Final = "state IN ('queued', 'running')"
+
+
+def find_workspace(query: ledger.FindWorkspace) -> Select:
+    both = (query.name_or_id, query.name_or_id)
+    # The id wins over another workspace's name.
+    return Select(f"{_WORKSPACE} WHERE id = ? OR name = ? ORDER BY id = ? DESC", (*both, both[0]), _first(_workspace))
+
+
+def list_workspaces(_: ledger.ListWorkspaces) -> Select:
+    return Select(f"{_WORKSPACE} ORDER BY created_ms, id", (), _all(_workspace))
+
+
+def show_wallet(query: ledger.ShowWallet) -> Select:
+    sql = (
+        "SELECT workspace_id, workspaces.name, available, held, spent"
+        " FROM wallets JOIN workspaces ON workspaces.id = workspace_id WHERE workspace_id = ?"
+    )
+    return Select(sql, (query.workspace_id,), _first(lambda row: ledger.Wallet(*row)))
+
+
+def find_key(query: ledger.FindKey) -> Select:
+    return Select(f"{_KEY} WHERE digest = ?", (query.digest,), _first(_key))
+
+
+def list_keys(query: ledger.ListKeys) -> Select:
+    where, values = _of_workspace(query.workspace_id)
+    return Select(f"{_KEY} {where} ORDER BY keys.created_ms, keys.id", values, _all(_key))
+
+
+def list_usage(query: ledger.ListUsage) -> Select:
+    where, values = _of_workspace(query.workspace_id)
+    return Select(f"{_USAGE} {where} ORDER BY seq DESC LIMIT ?", (*values, query.limit), _all(_usage))
+
+
+def undelivered(query: ledger.Undelivered) -> Select:
+    sql = f"{_USAGE} WHERE delivery = 'undelivered' AND owner IN ({_marks(query.owners)}) ORDER BY seq"
+    return Select(sql, query.owners, _all(_usage))
+
+
+def list_transfers(query: ledger.ListTransfers) -> Select:
+    where, values = _of_workspace(query.workspace_id)
+    return Select(f"{_TRANSFER} {where} ORDER BY seq", values, _all(lambda row: ledger.Transfer(*row)))
+
+
+def list_holds(query: ledger.ListHolds) -> Select:
+    where, values = _of_workspace(query.workspace_id)
+    return Select(f"{_HOLD} {where} ORDER BY task_id", values, _all(lambda row: ledger.HoldRow(*row)))
+
+
+def show_task(query: tasks.ShowTask) -> Select:
+    if query.workspace_id is None:
+        return _tasks("WHERE id = ?", (query.id,), shape=_one_task)
+    return _tasks("WHERE id = ? AND workspace_id = ?", (query.id, query.workspace_id), shape=_one_task)
+
+
+def running_tasks(query: tasks.RunningTasks) -> Select:
+    if query.owners is None:
+        return _tasks(f"WHERE {_NOT_FINAL}", (), order="created_ms")
+    where = f"WHERE {_NOT_FINAL} AND owner IN ({_marks(query.owners)})"
+    return _tasks(where, query.owners, order="created_ms")
+
+
+def unknown_tasks(query: tasks.UnknownTasks) -> Select:
+    where = "WHERE state = 'unknown' ORDER BY finished_ms DESC, id LIMIT ?"
+    return _tasks(where, (query.limit,), order="finished_ms DESC")
+
+
+def owners(_: tasks.Owners) -> Select:
+    sql = (
+        "SELECT owner, MAX(until_ms) FROM (SELECT owner, until_ms FROM leases"
+        " UNION ALL SELECT owner, 0 FROM tasks WHERE state IN ('queued', 'running')"
+        " UNION ALL SELECT owner, 0 FROM usage WHERE delivery = 'undelivered') AS found GROUP BY owner ORDER BY owner"
+    )
+    return Select(sql, (), _all(tuple))
+
+
+def _tasks(
+    where: str, values: tuple[str | int, ...], *, order: str = "id", shape: Callable[[Rows], Any] | None = None
+) -> Select:
+    """A row per attempt, its task's columns first; one row for a task without attempts."""
+    task = ", ".join(f"task.{name}" for name in _TASK_FIELDS)
+    attempt = ", ".join(f"attempts.{name}" for name in _ATTEMPT_FIELDS)
+    join = "LEFT JOIN attempts ON attempts.task_id = task.id"
+    chosen = f"(SELECT * FROM tasks {where}) AS task"  # noqa: S608  (callers' words are parameters)
+    sql = f"SELECT {task}, {attempt} FROM {chosen} {join} ORDER BY task.{order}, task.id, attempts.seq"  # noqa: S608
+    return Select(sql, values, shape or _task_tuple)
+
+
+def _task_tuple(rows: Rows) -> tuple[tasks.Task, ...]:
+    return tuple(_task(list(group)) for _, group in groupby(rows, key=lambda row: row[0]))
+
+
+def _one_task(rows: Rows) -> tasks.Task | None:
+    return _task(rows) if rows else None
+
+
+def _task(rows: Rows) -> tasks.Task:
+    width = len(_TASK_FIELDS)
+    attempts = tuple(
+        tasks.Attempt(**dict(zip(_ATTEMPT_FIELDS, row[width:], strict=True))) for row in rows if row[width] is not None
+    )
+    return tasks.Task(**dict(zip(_TASK_FIELDS, rows[0][:width], strict=True)), attempts=attempts)
+
+
+def _first(shape: Callable[[Row], Any]) -> Callable[[Rows], Any]:
+    return lambda rows: shape(rows[0]) if rows else None
+
+
+def _all(shape: Callable[[Row], Any]) -> Callable[[Rows], Any]:
+    return lambda rows: tuple(shape(row) for row in rows)
+
+
+def _workspace(row: Row) -> ledger.Workspace:
+    return ledger.Workspace(*row)
+
+
+def _key(row: Row) -> ledger.Key:
+    values = [*row[:5], tuple(json.loads(row[5])), *row[6:]]
+    return ledger.Key(*values)
+
+
+def _usage(row: Row) -> ledger.UsageRow:
+    return ledger.UsageRow(**dict(zip(_USAGE_FIELDS, row, strict=True)))
+
+
+def _of_workspace(workspace_id: str | None) -> tuple[str, tuple[str, ...]]:
+    return ("", ()) if workspace_id is None else ("WHERE workspace_id = ?", (workspace_id,))
+
+
+def _marks(values: tuple[str, ...]) -> str:
+    """`?, ?` for two; never empty, because PostgreSQL takes no empty list."""
+    return ", ".join("?" * len(values)) or "NULL"
+
+
+_SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
+    ledger.FindWorkspace: find_workspace,
+    ledger.ListWorkspaces: list_workspaces,
+    ledger.ShowWallet: show_wallet,
+    ledger.FindKey: find_key,
+    ledger.ListKeys: list_keys,
+    ledger.ListUsage: list_usage,
+    ledger.Undelivered: undelivered,
+    ledger.ListTransfers: list_transfers,
+    ledger.ListHolds: list_holds,
+    tasks.ShowTask: show_task,
+    tasks.RunningTasks: running_tasks,
+    tasks.UnknownTasks: unknown_tasks,
+    tasks.Owners: owners,
+}
+
+
+def select(query: Query[Any]) -> Select:
+    """Raises TypeError for a query that nobody taught the store."""
+    make = _SELECTS.get(type(query))
+    if make is None:
+        raise TypeError(f'the store knows no query "{type(query).__name__}"')
+    return make(query)

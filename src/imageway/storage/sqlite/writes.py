@@ -1,0 +1,244 @@
+"""Each op as guarded statements. A function runs its op inside the open transaction and returns the word of refusal, or
+None. The guard stands in the statement that writes; a second look is taken only to name a refusal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from operator import attrgetter
+from sqlite3 import Cursor
+from typing import Any, Final
+
+from imageway.core.ops import Op
+from imageway.ledger import ops as ledger
+from imageway.tasks import ops as tasks
+
+Apply = Callable[[Cursor, Any], str | None]
+Why = Callable[[Cursor, Any], str]
+
+_TRANSFER: Final = (
+    "INSERT INTO transfers (kind, workspace_id, task_id, account, usd_micros, at_ms) VALUES (?, ?, ?, ?, ?, ?)"
+)
+_BALANCE: Final = (
+    "UPDATE wallets SET available = available + ?, held = held + ?, spent = spent + ? WHERE workspace_id = ?"
+)
+
+
+def guarded(sql: str, fields: str, why: str | Why) -> Apply:
+    """One statement; `fields` are the op's, one for each `?`. When no row was touched the op is refused."""
+    values = attrgetter(*fields.split())
+
+    def apply(cursor: Cursor, op: Any) -> str | None:
+        cursor.execute(sql, values(op))
+        if cursor.rowcount:
+            return None
+        return why if isinstance(why, str) else why(cursor, op)
+
+    return apply
+
+
+def create_workspace(cursor: Cursor, op: ledger.CreateWorkspace) -> str | None:
+    row = (op.id, op.name, op.at_ms)
+    cursor.execute("INSERT INTO workspaces (id, name, created_ms) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", row)
+    if not cursor.rowcount:
+        return "name_taken"
+    cursor.execute("INSERT INTO wallets (workspace_id, available, held, spent) VALUES (?, 0, 0, 0)", (op.id,))
+    return None
+
+
+def top_up(cursor: Cursor, op: ledger.TopUp) -> str | None:
+    cursor.execute(_BALANCE, (op.usd_micros, 0, 0, op.workspace_id))
+    if not cursor.rowcount:
+        return "no_workspace"
+    cursor.execute(
+        "INSERT INTO transfers (kind, workspace_id, topup_id, account, usd_micros, at_ms)"
+        " VALUES ('topup', ?, ?, 'wallet', ?, ?) ON CONFLICT DO NOTHING",
+        (op.workspace_id, op.id, op.usd_micros, op.at_ms),
+    )
+    return None if cursor.rowcount else "duplicate"
+
+
+def hold(cursor: Cursor, op: ledger.Hold) -> str | None:
+    amount = op.usd_micros
+    cursor.execute(
+        "INSERT INTO holds (task_id, workspace_id, usd_micros, captured, state) VALUES (?, ?, ?, 0, 'open')"
+        " ON CONFLICT DO NOTHING",
+        (op.task_id, op.workspace_id, amount),
+    )
+    if not cursor.rowcount:
+        return "duplicate"
+    cursor.execute(
+        "UPDATE wallets SET available = available - ?, held = held + ? WHERE workspace_id = ? AND available >= ?",
+        (amount, amount, op.workspace_id, amount),
+    )
+    if not cursor.rowcount:
+        known = cursor.execute("SELECT 1 FROM wallets WHERE workspace_id = ?", (op.workspace_id,)).fetchone()
+        return "insufficient_balance" if known else "no_workspace"
+    cursor.execute(_TRANSFER, ("hold", op.workspace_id, op.task_id, "wallet", amount, op.at_ms))
+    return None
+
+
+def capture(cursor: Cursor, op: ledger.Capture) -> str | None:
+    amount = op.usd_micros
+    row = cursor.execute(
+        "UPDATE holds SET state = 'captured', captured = ? WHERE task_id = ? AND state = 'open' AND usd_micros >= ?"
+        " RETURNING workspace_id, usd_micros",
+        (amount, op.task_id, amount),
+    ).fetchone()
+    if row is None:
+        open_hold = "SELECT 1 FROM holds WHERE task_id = ? AND state = 'open'"
+        return "above_hold" if cursor.execute(open_hold, (op.task_id,)).fetchone() else "no_open_hold"
+    workspace_id, held = row
+    rest = held - amount
+    cursor.execute(_BALANCE, (rest, -held, amount, workspace_id))
+    cursor.execute(_TRANSFER, ("capture", workspace_id, op.task_id, "wallet", amount, op.at_ms))
+    if rest:
+        cursor.execute(_TRANSFER, ("void", workspace_id, op.task_id, "wallet", rest, op.at_ms))
+    return None
+
+
+def void(cursor: Cursor, op: ledger.Void) -> str | None:
+    row = cursor.execute(
+        "UPDATE holds SET state = 'voided' WHERE task_id = ? AND state = 'open' RETURNING workspace_id, usd_micros",
+        (op.task_id,),
+    ).fetchone()
+    if row is None:
+        return "no_open_hold"
+    workspace_id, held = row
+    cursor.execute(_BALANCE, (held, -held, 0, workspace_id))
+    cursor.execute(_TRANSFER, ("void", workspace_id, op.task_id, "wallet", held, op.at_ms))
+    return None
+
+
+def refund(cursor: Cursor, op: ledger.Refund) -> str | None:
+    row = cursor.execute(
+        "UPDATE holds SET state = 'refunded' WHERE task_id = ? AND state = 'captured' RETURNING workspace_id, captured",
+        (op.task_id,),
+    ).fetchone()
+    if row is None:
+        return "not_captured"
+    workspace_id, captured = row
+    cursor.execute(_BALANCE, (captured, 0, -captured, workspace_id))
+    cursor.execute(_TRANSFER, ("refund", workspace_id, op.task_id, "wallet", captured, op.at_ms))
+    return None
+
+
+def book_cost(cursor: Cursor, op: ledger.BookCost) -> None:
+    cursor.execute(_TRANSFER, ("cost", None, op.task_id, f"cost:{op.upstream_id}", op.usd_micros, op.at_ms))
+
+
+def book_overrun(cursor: Cursor, op: ledger.BookOverrun) -> None:
+    cursor.execute(_TRANSFER, ("overrun", None, op.task_id, "overrun", op.usd_micros, op.at_ms))
+
+
+def create_key(cursor: Cursor, op: ledger.CreateKey) -> str | None:
+    cursor.execute(
+        "INSERT INTO keys (id, workspace_id, name, digest, hint, models, created_ms)"
+        " SELECT ?, id, ?, ?, ?, ?, ? FROM workspaces WHERE id = ? ON CONFLICT DO NOTHING",
+        (op.id, op.name, op.digest, op.hint, json.dumps(op.models), op.at_ms, op.workspace_id),
+    )
+    if cursor.rowcount:
+        return None
+    known = cursor.execute("SELECT 1 FROM workspaces WHERE id = ?", (op.workspace_id,)).fetchone()
+    return "duplicate" if known else "no_workspace"
+
+
+def drop_lease(cursor: Cursor, op: tasks.DropLease) -> None:
+    cursor.execute("DELETE FROM leases WHERE owner = ?", (op.owner,))
+
+
+def why_not_begun(cursor: Cursor, op: tasks.BeginAttempt) -> str:
+    known = cursor.execute(
+        "SELECT 1 FROM tasks WHERE id = ? AND state = 'running' AND owner = ? AND fence = ?",
+        (op.task_id, op.owner, op.fence),
+    ).fetchone()
+    return "duplicate" if known else "not_owner"
+
+
+def why_not_evidence(cursor: Cursor, op: tasks.KeepMemo | tasks.EndAttempt) -> str:
+    known = cursor.execute(
+        "SELECT 1 FROM attempts JOIN tasks ON tasks.id = attempts.task_id"
+        " WHERE attempts.id = ? AND tasks.state IN ('queued', 'running')",
+        (op.attempt_id,),
+    ).fetchone()
+    return "attempt_final" if known else "task_final"
+
+
+WRITES: Final[dict[type[Op], Apply]] = {
+    ledger.CreateWorkspace: create_workspace,
+    ledger.TopUp: top_up,
+    ledger.Hold: hold,
+    ledger.Capture: capture,
+    ledger.Void: void,
+    ledger.Refund: refund,
+    ledger.BookCost: book_cost,
+    ledger.BookOverrun: book_overrun,
+    ledger.CreateKey: create_key,
+    ledger.RevokeKey: guarded(
+        "UPDATE keys SET revoked_ms = ? WHERE id = ? AND revoked_ms IS NULL", "at_ms id", "no_key"
+    ),
+    ledger.RecordUsage: guarded(
+        "INSERT INTO usage (request_id, workspace_id, key_id, model, outcome, n, delivered, price_usd_micros,"
+        " cost_usd_micros, lines, delivery, owner, upstream_id, at_ms, delivery_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "request_id workspace_id key_id model outcome n delivered price_usd_micros"
+        " cost_usd_micros lines delivery owner upstream_id at_ms at_ms",
+        "duplicate",
+    ),
+    ledger.MarkDelivery: guarded(
+        "UPDATE usage SET delivery = ?, delivery_ms = ? WHERE request_id = ? AND delivery = 'undelivered'",
+        "delivery at_ms request_id",
+        "not_undelivered",
+    ),
+    tasks.CreateTask: guarded(
+        "INSERT INTO tasks (id, workspace_id, key_id, model, state, owner, fence, request, result, created_ms,"
+        " deadline_ms) VALUES (?, ?, ?, ?, 'running', ?, 1, ?, x'', ?, ?) ON CONFLICT DO NOTHING",
+        "id workspace_id key_id model owner request created_ms deadline_ms",
+        "duplicate",
+    ),
+    tasks.BeginAttempt: guarded(
+        "INSERT INTO attempts (id, task_id, part, upstream_id, offering, state, memo, detail, at_ms, deadline_ms,"
+        " changed_ms) SELECT ?, id, ?, ?, ?, 'submitted', x'', '', ?, ?, ? FROM tasks"
+        " WHERE id = ? AND state = 'running' AND owner = ? AND fence = ? ON CONFLICT DO NOTHING",
+        "id part upstream_id offering at_ms deadline_ms at_ms task_id owner fence",
+        why_not_begun,
+    ),
+    tasks.KeepMemo: guarded(
+        "UPDATE attempts SET state = 'polling', memo = ?, changed_ms = ?"
+        " WHERE id = ? AND state IN ('submitted', 'polling') AND EXISTS"
+        " (SELECT 1 FROM tasks WHERE tasks.id = attempts.task_id AND tasks.state IN ('queued', 'running'))",
+        "memo at_ms attempt_id",
+        why_not_evidence,
+    ),
+    tasks.EndAttempt: guarded(
+        "UPDATE attempts SET state = ?, detail = ?, changed_ms = ?"
+        " WHERE id = ? AND state IN ('submitted', 'polling') AND EXISTS"
+        " (SELECT 1 FROM tasks WHERE tasks.id = attempts.task_id AND tasks.state IN ('queued', 'running'))",
+        "state detail at_ms attempt_id",
+        why_not_evidence,
+    ),
+    tasks.FinishTask: guarded(
+        "UPDATE tasks SET state = ?, result = ?, finished_ms = ? WHERE id = ? AND state IN ('queued', 'running')",
+        "state result at_ms id",
+        "task_final",
+    ),
+    tasks.ReplaceResult: guarded(
+        "UPDATE tasks SET result = ? WHERE id = ? AND state NOT IN ('queued', 'running')", "result id", "not_final"
+    ),
+    tasks.AdoptTask: guarded(
+        "UPDATE tasks SET owner = ?, fence = fence + 1 WHERE id = ? AND state = 'running' AND owner = ? AND fence = ?",
+        "to_owner id from_owner from_fence",
+        "not_owner",
+    ),
+    tasks.RenewLease: guarded(
+        "INSERT INTO leases (owner, until_ms) VALUES (?, ?) ON CONFLICT (owner) DO UPDATE SET until_ms = ?",
+        "owner until_ms until_ms",
+        "never",
+    ),
+    tasks.DropLease: drop_lease,
+    tasks.ClaimKey: guarded(
+        "INSERT INTO claims (workspace_id, key, task_id, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "workspace_id key task_id at_ms",
+        "in_use",
+    ),
+}

@@ -1,0 +1,147 @@
+"""Every table, column, check and index, as SQLAlchemy Core says them: what migrations lead to and admin queries read.
+Hot ops do not come by here, and neither does a warm start: importing this imports SQLAlchemy."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import CheckConstraint, Index, MetaData, Table
+from sqlalchemy.schema import SchemaItem
+
+from imageway.storage.columns import engine_options, octets, partial, seq, whole, within, words
+
+METADATA: Final = MetaData()
+
+
+def _table(name: str, *items: SchemaItem, clustered: bool = False) -> Table:
+    return Table(name, METADATA, *items, **engine_options(clustered=clustered))
+
+
+WORKSPACES: Final = _table("workspaces", words("id", key=True), words("name"), whole("created_ms"))
+Index("workspaces_by_name", WORKSPACES.c.name, unique=True)
+
+WALLETS: Final = _table(
+    "wallets",
+    words("workspace_id", key=True),
+    whole("available"),
+    whole("held"),
+    whole("spent"),
+    CheckConstraint("available >= 0", name="wallets_available"),
+    CheckConstraint("held >= 0", name="wallets_held"),
+    CheckConstraint("spent >= 0", name="wallets_spent"),
+    clustered=True,
+)
+
+TRANSFERS: Final = _table(
+    "transfers",
+    seq(),
+    words("kind"),
+    words("workspace_id", optional=True),
+    words("task_id", optional=True),
+    words("topup_id", optional=True),
+    words("account"),
+    whole("usd_micros"),
+    whole("at_ms"),
+    CheckConstraint("usd_micros >= 0", name="transfers_amount"),
+)
+Index("transfers_by_workspace", TRANSFERS.c.workspace_id, TRANSFERS.c.seq)
+Index("transfers_by_topup", TRANSFERS.c.topup_id, unique=True, **partial("topup_id IS NOT NULL"))
+
+HOLDS: Final = _table(
+    "holds",
+    words("task_id", key=True),
+    words("workspace_id"),
+    whole("usd_micros"),
+    whole("captured"),
+    words("state"),
+    CheckConstraint("captured BETWEEN 0 AND usd_micros", name="holds_captured"),
+    within("holds_state", column="state", accepted="open captured voided refunded"),
+    clustered=True,
+)
+
+KEYS: Final = _table(
+    "keys",
+    words("id", key=True),
+    words("workspace_id"),
+    words("name"),
+    octets("digest"),
+    words("hint"),
+    words("models"),
+    whole("created_ms"),
+    whole("revoked_ms", optional=True),
+)
+Index("keys_by_digest", KEYS.c.digest, unique=True)
+
+USAGE: Final = _table(
+    "usage",
+    seq(),
+    words("request_id"),
+    words("workspace_id"),
+    words("key_id"),
+    words("model"),
+    words("outcome"),
+    whole("n"),
+    whole("delivered"),
+    whole("price_usd_micros"),
+    whole("cost_usd_micros"),
+    octets("lines"),
+    words("delivery"),
+    words("owner"),
+    words("upstream_id"),
+    whole("at_ms"),
+    whole("delivery_ms"),
+    within("usage_outcome", column="outcome", accepted="succeeded failed cancelled unknown"),
+    within("usage_delivery", column="delivery", accepted="undelivered delivered stored refunded none"),
+)
+Index("usage_by_request", USAGE.c.request_id, unique=True)
+Index("usage_by_workspace", USAGE.c.workspace_id, USAGE.c.seq)
+Index("usage_undelivered", USAGE.c.owner, **partial("delivery = 'undelivered'"))
+
+TASKS: Final = _table(
+    "tasks",
+    words("id", key=True),
+    words("workspace_id"),
+    words("key_id"),
+    words("model"),
+    words("state"),
+    words("owner"),
+    whole("fence"),
+    octets("request"),
+    octets("result"),
+    whole("created_ms"),
+    whole("deadline_ms"),
+    whole("finished_ms", optional=True),
+    within("tasks_state", column="state", accepted="queued running succeeded failed cancelled unknown"),
+)
+Index("tasks_running", TASKS.c.owner, **partial("state IN ('queued', 'running')"))
+Index("tasks_unknown", TASKS.c.finished_ms, **partial("state = 'unknown'"))
+
+ATTEMPTS: Final = _table(
+    "attempts",
+    seq(),
+    words("id"),
+    words("task_id"),
+    whole("part"),
+    words("upstream_id"),
+    words("offering"),
+    words("state"),
+    octets("memo"),
+    words("detail"),
+    whole("at_ms"),
+    whole("deadline_ms"),
+    whole("changed_ms"),
+    within("attempts_state", column="state", accepted="submitted polling proved failed unknown cancelled"),
+)
+Index("attempts_by_id", ATTEMPTS.c.id, unique=True)
+Index("attempts_by_task", ATTEMPTS.c.task_id, ATTEMPTS.c.seq)
+
+CLAIMS: Final = _table(
+    "claims",
+    words("workspace_id", key=True),
+    words("key", key=True),
+    words("task_id"),
+    whole("at_ms"),
+    clustered=True,
+)
+
+LEASES: Final = _table("leases", words("owner", key=True), whole("until_ms"), clustered=True)
