@@ -1,0 +1,36 @@
+"""The unified image endpoint, in OpenAI's shape: one path and one field table for every model family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from imageway.core.intents import Dialect, Route
+from imageway.dialects.openai_images.decode import decode
+from imageway.dialects.openai_images.encode import encode, encode_error
+
+ROUTES: Final = (
+    Route("generate", "POST", "/v1/images/generations"),
+    Route("edit", "POST", "/v1/images/edits"),
+    Route("estimate", "POST", "/v1/images/estimate"),
+    Route("models", "GET", "/v1/models"),
+    Route("model", "GET", "/v1/models/{id}"),
+    Route("task", "GET", "/v1/tasks/{id}"),
+)
+
+
+def credential(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
+    """`Authorization: Bearer …`, else `x-api-key`, else `api-key`; never out of the query, which ends up in logs."""
+    scheme, _, token = headers.get("authorization", "").strip().partition(" ")
+    bearer = token.strip() if scheme.lower() == "bearer" else ""
+    return bearer or headers.get("x-api-key", "").strip() or headers.get("api-key", "").strip() or None
+
+
+DIALECT: Final = Dialect(
+    name="openai_images",
+    routes=ROUTES,
+    credential=credential,
+    decode=decode,
+    encode=encode,
+    encode_error=encode_error,
+)

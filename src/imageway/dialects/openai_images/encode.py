@@ -1,0 +1,181 @@
+"""Outcomes and errors in this format: flat answers in OpenAI's shape, nested ones for nested bodies."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from imageway.core.blobs import Tree
+from imageway.core.errors import GatewayError
+from imageway.core.intents import (
+    Answer,
+    Estimated,
+    Generate,
+    Generated,
+    Intent,
+    ModelCard,
+    ModelList,
+    Outcome,
+    Picture,
+    PriceLine,
+    TaskView,
+    Where,
+)
+from imageway.core.money import format_usd
+from imageway.core.requests import RequestWarning
+from imageway.core.steps import Usage
+
+NESTED: Final = "nested"
+
+
+def encode(intent: Intent, outcome: Outcome) -> Answer:
+    match outcome:
+        case Generated():
+            nested = isinstance(intent, Generate) and intent.shape == NESTED
+            return Answer(200, _nested(outcome) if nested else _flat(outcome), _headers(outcome))
+        case Estimated():
+            return Answer(200, _estimate(outcome))
+        case ModelList():
+            return Answer(200, {"object": "list", "data": [_card(card) for card in outcome.cards]})
+        case ModelCard():
+            return Answer(200, _card(outcome))
+        case TaskView():
+            return Answer(200, _task(outcome))
+
+
+def _headers(outcome: Generated) -> tuple[tuple[str, str], ...]:
+    label = (("x-imageway-sandbox", "true"),) if outcome.sandbox else ()
+    return (("x-request-id", outcome.request_id), *label)
+
+
+def _flat(outcome: Generated) -> dict[str, Tree]:
+    body: dict[str, Tree] = {"created": outcome.created_s, "data": [_item(picture) for picture in outcome.pictures]}
+    formats = {picture.media_type.removeprefix("image/") for picture in outcome.pictures}
+    optional: dict[str, Tree] = {
+        "output_format": formats.pop() if len(formats) == 1 else None,
+        "size": outcome.size,
+        "usage": _usage(outcome.usage) if outcome.usage else None,
+        "metadata": _metadata(outcome),
+        "warnings": _warnings(outcome.warnings),
+    }
+    return body | {name: value for name, value in optional.items() if value} | {"request_id": outcome.request_id}
+
+
+def _item(picture: Picture) -> dict[str, Tree]:
+    """Only the key that was asked for: clients take the mere presence of the other for content."""
+    item: dict[str, Tree] = {"url": picture.url} if picture.blob is None else {"b64_json": picture.blob}
+    return item if picture.revised_prompt is None else item | {"revised_prompt": picture.revised_prompt}
+
+
+def _usage(usage: Usage) -> dict[str, Tree]:
+    return {
+        "input_tokens": usage.input,
+        "input_tokens_details": {"image_tokens": usage.input_image, "text_tokens": usage.input_text},
+        "output_tokens": usage.output,
+        "output_tokens_details": {"image_tokens": usage.output_image, "text_tokens": usage.output_text},
+        "total_tokens": usage.input + usage.output,
+    }
+
+
+def _metadata(outcome: Generated) -> dict[str, Tree]:
+    text: dict[str, Tree] = {"text": outcome.text} if outcome.text else {}
+    return text | ({"seeds": list(outcome.seeds)} if outcome.seeds else {})
+
+
+def _warnings(warnings: tuple[RequestWarning, ...]) -> list[Tree]:
+    return [{"code": each.code, "param": each.param, "message": each.message} for each in warnings]
+
+
+def _nested(outcome: Generated) -> dict[str, Tree]:
+    """Every item has all three keys; the unused ones are empty."""
+    items: list[Tree] = [
+        {
+            "url": picture.url or "",
+            "b64_json": "" if picture.blob is None else picture.blob,
+            "revised_prompt": picture.revised_prompt or "",
+        }
+        for picture in outcome.pictures
+    ]
+    body: dict[str, Tree] = {"code": 200, "msg": "Success", "data": {"data": items, "created": outcome.created_s}}
+    warnings: dict[str, Tree] = {"warnings": _warnings(outcome.warnings)} if outcome.warnings else {}
+    return body | warnings | {"request_id": outcome.request_id}
+
+
+def _estimate(outcome: Estimated) -> dict[str, Tree]:
+    body: dict[str, Tree] = {
+        "hold_usd": format_usd(outcome.hold_usd_micros),
+        "worst_usd": format_usd(outcome.worst_usd_micros),
+        "expected_usd": format_usd(outcome.expected_usd_micros),
+        "prices": [_price(line) for line in outcome.prices],
+    }
+    return body | ({"warnings": _warnings(outcome.warnings)} if outcome.warnings else {})
+
+
+def _price(line: PriceLine) -> dict[str, Tree]:
+    body: dict[str, Tree] = {
+        "what": line.what,
+        "quantity": line.quantity,
+        "unit": line.unit,
+        "unit_usd": line.unit_usd,
+    }
+    return body | ({"assumed": True} if line.assumed else {})
+
+
+def _card(card: ModelCard) -> dict[str, Tree]:
+    return {
+        "id": card.id,
+        "object": "model",
+        "created": card.created_s,
+        "owned_by": card.owned_by,
+        "title": card.title,
+        "capabilities": dict(card.capabilities),
+        "prices": [dict(price) for price in card.prices],
+    }
+
+
+def _task(task: TaskView) -> dict[str, Tree]:
+    """`finished` and `error` are null until there is such a thing; `data` is empty once the images are gone."""
+    error: Tree = None
+    if task.error:
+        code, message = task.error
+        error = {"code": code, "message": message}
+    body: dict[str, Tree] = {
+        "id": task.id,
+        "object": "task",
+        "status": task.status,
+        "model": task.model,
+        "created": task.created_s,
+        "finished": task.finished_s,
+        "data": [_item(picture) for picture in task.pictures],
+        "error": error,
+        "price_usd": format_usd(task.price_usd_micros),
+    }
+    return body | ({"warnings": _warnings(task.warnings)} if task.warnings else {})
+
+
+def encode_error(where: Where, error: GatewayError) -> Answer:
+    request_id = error.request_id or where.request_id
+    body: dict[str, Tree] = {
+        "message": error.message,
+        "type": error.kind.type,
+        "param": error.param,
+        "code": error.code,
+        "request_id": request_id,
+    }
+    if error.details:
+        body["details"] = [
+            {"param": each.param, "code": each.code, "message": each.message, "accepted": list(each.accepted)}
+            for each in error.details
+        ]
+    return Answer(error.kind.status, {"error": body}, _error_headers(request_id, error))
+
+
+def _error_headers(request_id: str, error: GatewayError) -> tuple[tuple[str, str], ...]:
+    headers = [("x-request-id", request_id)]
+    if error.retry_after_s is not None:
+        headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
+    if not error.resend:
+        headers.append(("x-should-retry", "false"))
+    if error.kind.status == 401:
+        headers.append(("www-authenticate", 'Bearer realm="Imageway"'))
+    return tuple(headers)

@@ -1,0 +1,65 @@
+"""Input images in every spelling callers use: data URL, http(s) URL, base64, and the objects that wrap one of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imageway.bodies import base64_blob
+from imageway.core.blobs import Blob, Tree
+from imageway.core.requests import ImageData, ImageInput, ImageLink
+from imageway.dialects.openai_images.findings import Findings
+from imageway.dialects.openai_images.kinds import IMAGE_FORMS
+
+PARTS: Final = ("image", "image_url", "inlineData", "inline_data", "fileData", "file_data")  # may stand beside a text
+HOLDERS: Final = (*PARTS, "url", "data", "fileUri", "file_uri")
+# Keys beside an image that say nothing the bytes do not say better.
+BESIDE: Final = ("type", "mimeType", "mime_type", "displayName", "display_name", "detail")
+DEPTH: Final = 3  # list item → image_url → url
+
+
+def read_images(value: Tree, path: str, findings: Findings) -> tuple[ImageInput, ...]:
+    """One image or a list of them, in the order written."""
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        image = read_image(value, path, findings)
+        return () if image is None else (image,)
+    found = [read_image(item, f"{path}[{index}]", findings) for index, item in enumerate(value) if item is not None]
+    return tuple(image for image in found if image is not None)
+
+
+def read_image(value: Tree, path: str, findings: Findings, depth: int = DEPTH) -> ImageInput | None:
+    """The image at `path`; None after a problem was noted."""
+    match value:
+        case str():
+            return _spelled_out(value, path, findings)
+        case dict() if depth:
+            return _unwrapped(value, path, findings, depth)
+        case Blob():
+            return ImageData(value, path)
+    findings.wrong(path, value, IMAGE_FORMS, code="invalid_type")
+    return None
+
+
+def _spelled_out(text: str, path: str, findings: Findings) -> ImageInput | None:
+    if text[:8].lower().startswith(("http://", "https://")):
+        return ImageLink(text, path)
+    blob = base64_blob(text) if text else None
+    if blob is None:
+        findings.wrong(path, text, IMAGE_FORMS, code="invalid_image")
+        return None
+    return ImageData(blob, path)
+
+
+def _unwrapped(value: dict[str, Tree], path: str, findings: Findings, depth: int) -> ImageInput | None:
+    present = {name: inner for name, inner in value.items() if inner is not None}
+    keys = [name for name in HOLDERS if name in present]
+    if "file_id" in present:
+        findings.problem("unsupported_parameter", f"{path}.file_id", "Files are not kept here: send image_url instead.")
+    elif len(keys) != 1:
+        message = f"{path} must hold exactly one image, like {{image_url}} with a URL or a data URL."
+        findings.problem("invalid_image", path, message, IMAGE_FORMS)
+    else:
+        findings.unknown(present, (keys[0], *BESIDE), path)
+        return read_image(present[keys[0]], f"{path}.{keys[0]}", findings, depth - 1)
+    return None

@@ -1,0 +1,224 @@
+"""Golden conversations of inbound dialects: a request as it arrives, the intent it becomes, the outcome, the answer.
+
+A file is comment lines and sections: `== request METHOD PATH` (header lines, then JSON), `== intent KIND`,
+`== outcome KIND` or `== error CODE`, `== answer STATUS` (header lines, then JSON; a request that cannot be decoded is
+answered at once). An intent shows what differs from the defaults. `$PNG` stands for the base64 of a small PNG,
+`$LARGE` for one so long that it is lifted out of the body on its way in, `$URLSAFE` for base64url without padding."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import struct
+import zlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imageway.bodies import Budget, Spool, blob_of, json_payload, lift_json
+from imageway.core.errors import GatewayError, InvalidRequest
+from imageway.core.intents import (
+    Answer,
+    Dialect,
+    Estimated,
+    Generated,
+    Inbound,
+    Intent,
+    ModelCard,
+    ModelList,
+    Outcome,
+    Picture,
+    PriceLine,
+    TaskView,
+    Where,
+)
+from imageway.core.requests import ImageData, ImageLink, RequestWarning
+from imageway.core.steps import Usage
+from imageway.dialects import DIALECTS
+
+FOLDER = Path(__file__).parent / "dialects"
+FILES = sorted(FOLDER.rglob("*.txt"))
+BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
+
+
+def png(width: int, height: int, noise: bytes = b"") -> bytes:
+    """A whole grey PNG; `noise` makes it long."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = zlib.compress((b"\0" + b"\x80" * width) * height)
+    text = chunk(b"tEXt", b"noise\0" + noise) if noise else b""
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + text + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+SMALL = png(3, 2)
+LARGE = png(64, 48, noise=bytes(range(1, 256)) * 60)
+PLACEHOLDERS = {
+    "$PNG": base64.b64encode(SMALL).decode(),
+    "$LARGE": base64.b64encode(LARGE).decode(),
+    "$URLSAFE": base64.urlsafe_b64encode(png(5, 4, noise=b"\xff\xfe\xfd" * 8)).decode().rstrip("="),
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    kind: str
+    words: tuple[str, ...]
+    headers: Mapping[str, str]
+    content: Any
+
+
+def read_sections(text: str) -> Iterator[Section]:
+    for spelled, content in PLACEHOLDERS.items():
+        text = text.replace(spelled, content)
+    for piece in re.split(r"^== ", text, flags=re.MULTILINE)[1:]:
+        title, _, rest = piece.partition("\n")
+        lines = rest.splitlines()
+        headers = {}
+        while lines and (match := re.fullmatch(r"([a-z][a-z0-9-]*): (.*)", lines[0])):
+            headers[match[1]] = match[2]
+            lines.pop(0)
+        body = "\n".join(lines).strip()
+        kind, *words = title.split()
+        yield Section(kind, tuple(words), headers, json.loads(body) if body else None)
+
+
+def find_route(dialect: Dialect, method: str, path: str) -> tuple[str, dict[str, str]]:
+    for route in dialect.routes:
+        pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(route.path))
+        match = re.fullmatch(pattern, path)
+        if match and route.method == method:
+            return route.name, match.groupdict()
+    raise AssertionError(f"{dialect.name} has no route {method} {path}")
+
+
+def shown(value: object) -> Any:
+    """A value as a golden file shows it: dataclasses as objects of what differs from their defaults."""
+    match value:
+        case ImageData(blob=blob, param=param):
+            facts = blob.facts
+            assert facts is not None, f"{param} is not an image"
+            return {"image": f"{facts.format} {facts.width}x{facts.height}", "at": param}
+        case ImageLink(url=url, param=param):
+            return {"image": url, "at": param}
+        case StrEnum():
+            return value.value
+        case Mapping():
+            return {name: shown(inner) for name, inner in value.items()}
+        case tuple() | list():
+            return [shown(inner) for inner in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {
+            each.name: shown(getattr(value, each.name))
+            for each in fields(value)
+            if getattr(value, each.name)
+            != (each.default if each.default_factory is MISSING else each.default_factory())
+        }
+    return value
+
+
+def kind_of(intent: Intent) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(intent).__name__).lower()
+
+
+def picture(content: dict[str, Any]) -> Picture:
+    known = {"media_type": "image/png", "width": 3, "height": 2}
+    b64 = content.pop("b64", None)
+    return Picture(**known | content, blob=blob_of(base64.b64decode(b64)) if b64 else None)
+
+
+def warnings(content: dict[str, Any]) -> tuple[RequestWarning, ...]:
+    return tuple(RequestWarning(**each) for each in content.pop("warnings", ()))
+
+
+def build_outcome(kind: str, content: Any) -> Outcome:
+    match kind:
+        case "generated":
+            return Generated(
+                warnings=warnings(content),
+                pictures=tuple(picture(each) for each in content.pop("pictures")),
+                usage=Usage(**usage) if (usage := content.pop("usage", None)) else None,
+                seeds=tuple(content.pop("seeds", ())),
+                **{"request_id": "req_1", "model": "m", "family": "f", "created_s": 1763600000} | content,
+            )
+        case "estimated":
+            lines = tuple(PriceLine(**line) for line in content.pop("prices"))
+            return Estimated(prices=lines, warnings=warnings(content), **content)
+        case "models":
+            return ModelList(tuple(ModelCard(**card) for card in content))
+        case "model":
+            return ModelCard(**content)
+        case "task":
+            pictures = tuple(picture(each) for each in content.pop("pictures", ()))
+            error = tuple(content.pop("error", ())) or None
+            return TaskView(pictures=pictures, error=error, warnings=warnings(content), **content)
+    raise AssertionError(f"unknown outcome {kind}")
+
+
+async def body_bytes(answer: Answer) -> bytes:
+    return b"".join([chunk async for chunk in json_payload(answer.body).chunks()])
+
+
+async def chunks_of(content: Any, size: int = 1000) -> AsyncIterator[bytes]:
+    text = json.dumps(content, ensure_ascii=False).encode()
+    for start in range(0, len(text), size):
+        yield text[start : start + size]
+
+
+async def check_answer(answer: Answer, expected: Section) -> None:
+    assert answer.status == int(expected.words[0])
+    assert json.loads(await body_bytes(answer)) == expected.content
+    headers = dict(answer.headers)
+    assert len(headers) == len(answer.headers)
+    assert headers == expected.headers
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(FOLDER).with_suffix("")) for path in FILES])
+async def test_conversation(path: Path, tmp_path: Path) -> None:
+    dialect = BY_NAME[path.relative_to(FOLDER).parts[0]]
+    scope = Spool(tmp_path, Budget(1_000_000)).scope()
+    intent: Intent | None = None
+    answer: Answer | None = None
+    where = Where(None, "req_1")
+    for section in read_sections(path.read_text()):
+        match section.kind:
+            case "request":
+                method, url = section.words
+                name, params = find_route(dialect, method, url)
+                where = Where(name, "req_1")
+                tree = None if section.content is None else await lift_json(chunks_of(section.content), scope)
+                inbound = Inbound(
+                    route=name, method=method, path=url, params=params, headers=section.headers, body=tree
+                )
+                try:
+                    intent, answer = dialect.decode(inbound), None
+                except InvalidRequest as error:
+                    intent, answer = None, dialect.encode_error(where, error)
+            case "intent":
+                assert intent is not None, f"refused: {answer}"
+                assert kind_of(intent) == section.words[0]
+                assert shown(intent) == section.content
+            case "outcome":
+                assert intent is not None, f"refused: {answer}"
+                answer = dialect.encode(intent, build_outcome(section.words[0], section.content))
+            case "error":
+                override = section.content.pop("resend", None)
+                failure = GatewayError(section.words[0], **section.content)
+                failure.resend_override = override
+                answer = dialect.encode_error(where, failure)
+            case "answer":
+                assert answer is not None
+                await check_answer(answer, section)
+            case other:
+                raise AssertionError(f"unknown section {other}")
+
+
+def test_every_dialect_has_conversations() -> None:
+    assert {path.relative_to(FOLDER).parts[0] for path in FILES} == set(BY_NAME)
