@@ -6,7 +6,7 @@ quality) counts as the dearest thing it may become."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
@@ -73,14 +73,15 @@ class Charge:
 
 def quote(catalog: PriceBook, model: Model, request: ImageRequest, size: Size, *, images: int) -> Quote:
     """The price of a task of `images` images (a group call: its max_images) before anything is sent."""
-    case = replace(_case(model, request, size), images=images)
-    worst, expected = (
-        _lines(catalog, model.prices, case, _estimate(model, model.prices, case, worst=margins))
-        for margins in (True, False)
-    )
-    worst_usd_micros = _total(worst)
+    case = _case(model, request, size, images=images)
+    most = _estimate(model, model.prices, case, worst=True)
+    lines = _lines(catalog, model.prices, case, most)
+    worst_usd_micros = expected_usd_micros = _total(lines)
+    if most.assumed:
+        usual = _estimate(model, model.prices, case, worst=False)
+        expected_usd_micros = _total(_lines(catalog, model.prices, case, usual))
     hold_usd_micros = max(worst_usd_micros, parse_usd(model.minimum_hold))
-    return Quote(worst_usd_micros, _total(expected), hold_usd_micros, _shown(worst))
+    return Quote(worst_usd_micros, expected_usd_micros, hold_usd_micros, _shown(lines))
 
 
 def charge(catalog: PriceBook, model: Model, bill: Bill) -> Charge:
@@ -88,7 +89,7 @@ def charge(catalog: PriceBook, model: Model, bill: Bill) -> Charge:
     report stays within what the catalog assumes. No image: nothing, whatever was reported."""
     if bill.delivered <= 0:
         return Charge(0, ())
-    case = replace(_case(model, bill.request, bill.size), images=bill.delivered)
+    case = _case(model, bill.request, bill.size, images=bill.delivered)
     reported = _delivered_share(bill)
     tokens = _Count(reported) if reported else _estimate(model, model.prices, case, worst=False)
     lines = _lines(catalog, model.prices, case, tokens)
@@ -102,7 +103,7 @@ def cost(catalog: PriceBook, offering: Offering, bill: Bill) -> int:
         return 0
     images = bill.delivered if bill.produced is None else bill.produced
     model = catalog.models.get(bill.request.model)
-    case = replace(_case(model, bill.request, bill.size), images=images)
+    case = _case(model, bill.request, bill.size, images=images)
     if bill.usage is not None and bill.usage.output:
         tokens = _Count(bill.usage)
     else:
@@ -123,7 +124,7 @@ class _Case:
     pixels: tuple[Pixels, ...]
     request: ImageRequest
     inputs: int
-    images: int = 0
+    images: int
 
     @property
     def calls(self) -> int:
@@ -139,7 +140,7 @@ class _Count:
     assumed: bool = False
 
 
-def _case(model: Model | None, request: ImageRequest, size: Size) -> _Case:
+def _case(model: Model | None, request: ImageRequest, size: Size, *, images: int) -> _Case:
     quality = request.quality
     if quality is None and model is not None and "quality" in model.parameters:
         quality = model.parameters["quality"].default
@@ -151,6 +152,7 @@ def _case(model: Model | None, request: ImageRequest, size: Size) -> _Case:
         pixels=(size.pixels,) if size.pixels else _possible_pixels(model.geometry, known_tier) if model else (),
         request=request,
         inputs=len(request.images) + (request.mask is not None),
+        images=images,
     )
 
 
@@ -173,6 +175,8 @@ def _pixels(size: str) -> Pixels:
 
 def _applies(row: Price, case: _Case) -> bool | None:
     """Whether every condition of a row holds; None when that cannot be known before the image is there."""
+    if not (row.tiers or row.qualities or row.sizes or row.max_pixels):
+        return True
     answers = (
         _any_of(row.tiers, case.tier),
         _any_of(row.qualities, case.quality),
@@ -190,17 +194,18 @@ def _all_alike(answers: list[bool]) -> bool | None:
     return answers[0] if answers and all(answer is answers[0] for answer in answers) else None
 
 
-def _row(catalog: PriceBook, rows: Iterable[Price], case: _Case) -> Price | None:
+def _row(catalog: PriceBook, rows: Sequence[Price], case: _Case) -> Price | None:
     """The first row that applies or, where rows before it may turn out to apply, the dearest of them all."""
-    billed = [row for row in rows if not row.shown_only]
     possible = []
-    for row in billed:
+    for row in rows:
         answer = _applies(row, case)
         if answer is not False:
             possible.append(row)
         if answer:
             break
-    return max(possible or billed, key=lambda row: _unit_usd(catalog, row), default=None)
+    if len(possible) == 1:
+        return possible[0]
+    return max(possible or rows, key=lambda row: _unit_usd(catalog, row), default=None)
 
 
 def _unit_usd(catalog: PriceBook, row: Price) -> Fraction:
@@ -230,15 +235,16 @@ def _lines(catalog: PriceBook, rows: Sequence[Price], case: _Case, tokens: _Coun
 
 
 def _all_lines(catalog: PriceBook, rows: Sequence[Price], case: _Case, tokens: _Count) -> Iterator[_Line]:
-    row = _row(catalog, (row for row in rows if row.per == "image"), case)
+    rows = [row for row in rows if not row.shown_only]
+    row = _row(catalog, [row for row in rows if row.per == "image"], case)
     if row is not None:
         yield _Line(_named(row), case.images, "image", _unit_usd(catalog, row), row.assumed)
-    row = _row(catalog, (row for row in rows if row.per == "input_image"), case)
+    row = _row(catalog, [row for row in rows if row.per == "input_image"], case)
     if row is not None:
         paid = max(0, len(case.request.images) - row.free_first) * case.calls
         yield _Line("input image", paid, "image", _unit_usd(catalog, row), row.assumed)
     for kind in ("input_text", "input_image", "output_text", "output_image"):
-        row = _row(catalog, (row for row in rows if row.per == "token" and row.tokens == kind), case)
+        row = _row(catalog, [row for row in rows if row.per == "token" and row.tokens == kind], case)
         if row is not None:
             count: int = getattr(tokens.usage, kind)
             what = kind.replace("_", " ") + " tokens"
