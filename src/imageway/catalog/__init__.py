@@ -1,1 +1,26 @@
 """Models, offerings, parameters, prices and geometry: data in TOML, loaded, validated and frozen at start. Pure."""
+
+from imageway.catalog.checking import Checked, check
+from imageway.catalog.fitting import Fitted, fit
+from imageway.catalog.geometry import parse_size
+from imageway.catalog.loading import CatalogError, load
+from imageway.catalog.pricing import Bill, Charge, Quote, charge, cost, quote
+from imageway.catalog.search import Catalog, Found
+
+__all__ = [
+    "Bill",
+    "Catalog",
+    "CatalogError",
+    "Charge",
+    "Checked",
+    "Fitted",
+    "Found",
+    "Quote",
+    "charge",
+    "check",
+    "cost",
+    "fit",
+    "load",
+    "parse_size",
+    "quote",
+]

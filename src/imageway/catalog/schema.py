@@ -41,8 +41,8 @@ class Parameter(Row, frozen=True, kw_only=True):
 
 
 class Inputs(Row, frozen=True, kw_only=True):
-    """Input images: how many, which formats (as core's ImageFacts names them), how large. `total_with_outputs`: inputs +
-    outputs of a group. `max_total_bytes`: of all images together. `max_ratio` long:short. Advice warns, limits refuse."""
+    """Input images: how many, which formats (as core's ImageFacts names them), how large. `total_with_outputs`: inputs
+    + outputs of a group. `max_total_bytes`: of all images together. `max_ratio`: long by short. Advice only warns."""
 
     minimum: int = 0
     maximum: int = 0

@@ -1,0 +1,266 @@
+"""Whether a request makes sense for a model, whoever will serve it: text, images, counts, fields. Everything wrong is
+found at once, everything that will not be honoured is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from imageway.catalog.parameters import NAMES, judge, quoted
+from imageway.catalog.schema import Inputs, Model
+from imageway.core.errors import Problem
+from imageway.core.requests import Group, ImageData, ImageInput, ImageRequest, Operation, RequestWarning, Turn
+
+MOST_IMAGES: Final = 10
+USUAL_GROUP: Final = 4
+_NEEDS_NO_PROMPT: Final = (Operation.UPSCALE, Operation.REMOVE_BACKGROUND, Operation.VARIATION)
+_FIRST_WIDE_CHARACTER: Final = "\u2e80"  # Han, kana, hangul and their punctuation all lie above
+
+Finding = Problem | RequestWarning
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """`request` as any offering of the model may be given it. `problems` non-empty: refuse, naming them all."""
+
+    request: ImageRequest
+    warnings: tuple[RequestWarning, ...]
+    problems: tuple[Problem, ...]
+
+
+def check(model: Model, request: ImageRequest) -> Checked:
+    """Everything about a request that does not depend on who serves it. Never raises."""
+    request, flattened = _without_turns(model, request)
+    findings: list[Finding] = [
+        *flattened,
+        *_prompt_findings(model, request),
+        *_image_findings(model, request),
+        *_shape_findings(model.inputs, images_of(request)),
+        *_count_problems(request),
+        *_group_problems(model, request),
+    ]
+    request = _with_whole_group(model, request)
+    request, about_fields = _fields(model, request)
+    findings += about_fields
+    return Checked(
+        request,
+        tuple(finding for finding in findings if isinstance(finding, RequestWarning)),
+        tuple(finding for finding in findings if isinstance(finding, Problem)),
+    )
+
+
+def images_of(request: ImageRequest) -> tuple[ImageInput, ...]:
+    """The input images a model would be given, the mask aside: the conversation's where there is one."""
+    return _images_in(request.turns) if request.turns else request.images
+
+
+# Conversations and text
+
+
+def _without_turns(model: Model, request: ImageRequest) -> tuple[ImageRequest, tuple[RequestWarning, ...]]:
+    """For models that know one prompt and its images: the users' texts, their images and the last one of the model."""
+    if not request.turns or model.turns:
+        return request, ()
+    prompt = request.prompt if request.prompt is not None else _user_text(request.turns)
+    flat = replace(request, turns=(), prompt=prompt, images=request.images or _images_for_one_turn(request.turns))
+    if len(request.turns) == 1:
+        return flat, ()
+    param = request.param("turns")
+    message = f"{model.id} has no conversations: {len(request.turns)} entries of {param} became one prompt"
+    return flat, (RequestWarning("contents_flattened", param, message),)
+
+
+def _user_text(turns: tuple[Turn, ...]) -> str | None:
+    texts = [part for turn in turns if turn.role != "model" for part in turn.parts if isinstance(part, str)]
+    return "\n".join(texts) or None
+
+
+def _images_in(turns: tuple[Turn, ...]) -> tuple[ImageInput, ...]:
+    return tuple(part for turn in turns for part in turn.parts if not isinstance(part, str))
+
+
+def _images_for_one_turn(turns: tuple[Turn, ...]) -> tuple[ImageInput, ...]:
+    of_model = _images_in(tuple(turn for turn in turns if turn.role == "model"))
+    stale = {id(image) for image in of_model[:-1]}
+    return tuple(image for image in _images_in(turns) if id(image) not in stale)
+
+
+def _prompt_findings(model: Model, request: ImageRequest) -> Iterator[Finding]:
+    param = request.param("prompt")
+    text = request.prompt or _user_text(request.turns) or ""
+    if not text.strip():
+        if request.operation not in _NEEDS_NO_PROMPT:
+            yield Problem(param, "missing_required_parameter", f"{param} is missing: say what the image should show")
+        return
+    limit = model.prompt_max_chars
+    if len(text) > limit:
+        message = f"{param} has {len(text):,} characters; {model.id} takes at most {limit:,}"
+        yield Problem(param, "prompt_too_long", message, (f"at most {limit} characters",))
+    elif advice := _prompt_advice(model, text):
+        yield RequestWarning("advice", param, f"{param} is long: {model.id} is meant for at most {advice}")
+
+
+def _prompt_advice(model: Model, text: str) -> str | None:
+    """The vendor's advice that this prompt does not follow."""
+    chars, words = model.prompt_advice_chars, model.prompt_advice_words
+    if words is None:
+        return f"{chars:,} characters" if chars is not None and len(text) > chars else None
+    if chars is not None and sum(character >= _FIRST_WIDE_CHARACTER for character in text) > chars:
+        return f"{chars:,} characters"
+    return f"{words:,} words" if len(text.split()) > words else None
+
+
+# Input images
+
+
+def _image_findings(model: Model, request: ImageRequest) -> Iterator[Problem]:
+    images = images_of(request)
+    limit = model.inputs.maximum
+    param = images[0].param if images else request.param("images")
+    if request.operation in _NEEDS_NO_PROMPT and request.operation.value not in model.operations:
+        what = request.operation.value
+        yield Problem(
+            request.spelled.get("operation"),
+            "operation_not_supported",
+            f'{model.id} does not know the operation "{what}"',
+            tuple(model.operations),
+        )
+    if not limit and (images or request.operation is Operation.EDIT):
+        message = f"{model.id} takes no input images{_instead(model.edit_model)}"
+        yield Problem(param, "image_not_supported", message, _only(model.edit_model))
+    elif len(images) > limit:
+        message = f"{len(images)} input images are too many; {model.id} takes at most {limit}"
+        yield Problem(images[limit].param, "too_many_images", message, (f"at most {limit} images",))
+    elif len(images) < model.inputs.minimum:
+        message = f"{model.id} edits images and needs {model.inputs.minimum} of them{_instead(model.text_model)}"
+        yield Problem(param, "image_required", message, _only(model.text_model))
+    elif not images and request.operation is not Operation.GENERATE:
+        yield Problem(param, "image_required", f"{param} is missing: there is nothing to {request.operation.value}")
+    if request.mask is not None:
+        yield from _mask_problems(model, request.mask.param, has_images=bool(images))
+
+
+def _mask_problems(model: Model, param: str, *, has_images: bool) -> Iterator[Problem]:
+    if not model.inputs.mask:
+        yield Problem(param, "parameter_not_supported", f"{model.id} takes no mask")
+    elif not has_images:
+        yield Problem(param, "image_required", f"{param} needs an input image that it masks")
+
+
+def _instead(other: str | None) -> str:
+    return f'; use "{other}"' if other else ""
+
+
+def _only(accepted: str | None) -> tuple[str, ...]:
+    return (accepted,) if accepted else ()
+
+
+def _shape_findings(limits: Inputs, images: tuple[ImageInput, ...]) -> Iterator[Finding]:
+    """Edges, proportions and bytes in all of the images that came with the request; linked ones are not here yet."""
+    sent = [image for image in images if isinstance(image, ImageData)]
+    for image in sent:
+        yield from shape_findings(limits, image)
+    total = sum(image.blob.decoded_bytes for image in sent)
+    if limits.max_total_bytes is not None and total > limits.max_total_bytes:
+        message = f"the input images have {total:,} bytes in all; at most {limits.max_total_bytes:,} are taken"
+        yield Problem(sent[-1].param, "image_too_large", message)
+
+
+def shape_findings(limits: Inputs, image: ImageData) -> Iterator[Finding]:
+    """What the edges of one input image break (problems) or do not follow (warnings)."""
+    facts, param = image.blob.facts, image.param
+    if facts is None or not facts.width or not facts.height:
+        return
+    short, long = sorted((facts.width, facts.height))
+    shown = f"{param} has {facts.width}x{facts.height} pixels"
+    if limits.min_edge is not None and short < limits.min_edge:
+        yield Problem(param, "image_too_small", f"{shown}; each side needs {limits.min_edge} or more")
+    elif limits.max_ratio is not None and long > short * limits.max_ratio:
+        yield Problem(param, "invalid_image", f"{shown}; at most {limits.max_ratio:g} times as long as wide is taken")
+    elif limits.advice_min_edge is not None and short < limits.advice_min_edge:
+        yield RequestWarning("advice", param, f"{shown}; each side should have {limits.advice_min_edge} or more")
+    elif limits.advice_max_edge is not None and long > limits.advice_max_edge:
+        yield RequestWarning("advice", param, f"{shown}; each side should have {limits.advice_max_edge} or less")
+
+
+# How many
+
+
+def _count_problems(request: ImageRequest) -> Iterator[Problem]:
+    if request.n is not None and not 1 <= request.n <= MOST_IMAGES:
+        param, accepted = request.param("n"), f"1 to {MOST_IMAGES}"
+        yield Problem(param, "invalid_value", f"{param} is {quoted(request.n)}; accepted: {accepted}", (accepted,))
+
+
+def _group_problems(model: Model, request: ImageRequest) -> Iterator[Problem]:
+    if request.group is None:
+        return
+    param, asked, most = request.param("group"), request.group.max_images, model.group_max_images
+    if most is None:
+        yield Problem(param, "parameter_not_supported", f"{model.id} makes no groups of images: leave out {param}")
+        return
+    if asked is not None and not 1 <= asked <= most:
+        message = f"the group's max_images is {quoted(asked)}; accepted: 1 to {most}"
+        yield Problem(param, "invalid_value", message, (f"1 to {most}",))
+        return
+    if asked is not None and (request.n or 1) > 1:
+        message = f"{request.param('n')} and the group's max_images both say how many images: leave one out"
+        yield Problem(request.param("n"), "invalid_value", message)
+    outputs = _group_size(model, request)
+    inputs, total = len(images_of(request)), model.inputs.total_with_outputs
+    if total is not None and inputs + outputs > total:
+        message = f"{inputs} input images and {outputs} outputs are more than the {total} that {model.id} takes in all"
+        yield Problem(param, "invalid_value", message, (f"at most {max(total - inputs, 0)} outputs",))
+
+
+def _group_size(model: Model, request: ImageRequest) -> int:
+    """Images of a group: as asked, else n, else four or what the inputs leave room for."""
+    if request.group and request.group.max_images is not None:
+        return request.group.max_images
+    if request.n is not None and request.n > 1:
+        return request.n
+    total = model.inputs.total_with_outputs
+    room = total - len(images_of(request)) if total is not None else USUAL_GROUP
+    return max(1, min(USUAL_GROUP, room, model.group_max_images or USUAL_GROUP))
+
+
+def _with_whole_group(model: Model, request: ImageRequest) -> ImageRequest:
+    """A group is one call, and always told its size; n has been said with it."""
+    if request.group is None or model.group_max_images is None:
+        return request
+    return replace(request, group=Group(_group_size(model, request)), n=None)
+
+
+# Fields
+
+
+def _fields(model: Model, request: ImageRequest) -> tuple[ImageRequest, list[Finding]]:
+    changes: dict[str, Any] = {}
+    findings: list[Finding] = []
+    for name in NAMES:
+        value = getattr(request, name)
+        if value is not None:
+            judgement = judge(model, name, value, param=request.param(name))
+            findings += (*judgement.problems, *judgement.warnings)
+            changes[name] = judgement.value
+    findings += _contradictions(request)
+    if request.stream is not None:
+        changes["stream"] = None
+        if request.stream:
+            param = request.param("stream")
+            findings.append(RequestWarning("parameter_ignored", param, f"{param}: the answer comes in one piece"))
+    return replace(request, **changes), findings
+
+
+def _contradictions(request: ImageRequest) -> Iterator[Finding]:
+    """Fields that are right alone and wrong together."""
+    format_ = request.output_format
+    if request.background == "transparent" and format_ == "jpeg":
+        param = request.param("output_format")
+        message = f'{param} "jpeg" has no transparency, and {request.param("background")} is "transparent"'
+        yield Problem(param, "invalid_value", message, ("png", "webp"))
+    if request.output_compression is not None and format_ not in ("jpeg", "webp"):
+        param = request.param("output_compression")
+        message = f"{param} has no effect: only jpeg and webp are compressed to a quality"
+        yield RequestWarning("parameter_ignored", param, message)

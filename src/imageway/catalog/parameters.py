@@ -1,0 +1,177 @@
+"""What a model's row says about one field of a request: sent, replaced, left out, reported or refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Final
+
+from imageway.catalog.schema import Model, Parameter
+from imageway.core.errors import Problem
+from imageway.core.requests import ImageRequest, RequestWarning
+
+Value = str | int | float | bool
+
+_TYPES: Final = {
+    "str | None": "string",
+    "int | None": "integer",
+    "float | None": "number",
+    "bool | None": "boolean",
+}
+_ARTICLED: Final = {"string": "a string", "integer": "an integer", "number": "a number", "boolean": "true or false"}
+_STRUCTURE: Final = ("prompt", "n", "stream")  # scalars that say what is asked for, not how it is made
+
+NAMES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        field.name: _TYPES[str(field.type)]
+        for field in fields(ImageRequest)
+        if str(field.type) in _TYPES and field.name not in _STRUCTURE
+    }
+)
+"""Every field of a request that a model may take or not, with the type its row must have."""
+
+CONVERTED: Final[Mapping[str, Parameter]] = MappingProxyType(
+    {
+        "output_format": Parameter(type="string", values=("png", "jpeg", "webp")),
+        "output_compression": Parameter(type="integer", minimum=0, maximum=100),
+    }
+)
+"""Fields the gateway honours itself, on any model, by converting what came."""
+
+# What changes the meaning of an answer, or protects somebody, is refused where it cannot be had: never just left out.
+_NEVER_DROPPED: Final = {("enhance_mode", "fast"), ("person", "dont_allow"), ("background", "transparent")}
+_NOTHING: Final = {("partial_images", 0)}  # asks for what happens anyway
+_QUOTED_CHARS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What becomes of one field. `value` None: it is not sent."""
+
+    value: Value | None
+    warnings: tuple[RequestWarning, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def quoted(value: object) -> str:
+    """A caller's value as a message may repeat it: short, printable, true and false as JSON spells them."""
+    text = as_text(value)
+    short = text if len(text) <= _QUOTED_CHARS else text[: _QUOTED_CHARS - 1] + "…"
+    return '"' + "".join(c if c.isprintable() else "�" for c in short) + '"'
+
+
+def as_text(value: object) -> str:
+    """A value as catalog rows spell it."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return f"{value:g}"
+        case _:
+            return str(value)
+
+
+def spelled_in(words: Iterable[str], value: object) -> str | None:
+    """The row's own spelling of a value; case does not matter."""
+    text = as_text(value).casefold()
+    return next((word for word in words if word.casefold() == text), None)
+
+
+def dropped(model: Model, name: str, value: Value, *, param: str) -> Judgement:
+    """A field that cannot be sent: a warning, or a refusal where leaving it out would change what is meant."""
+    if (name, value) in _NEVER_DROPPED:
+        message = f"{param} {quoted(value)} cannot be had with {model.id}"
+        return Judgement(None, problems=(Problem(param, "parameter_not_supported", message),))
+    if (name, value) in _NOTHING:
+        return Judgement(None)
+    message = f"{param} {quoted(value)} was not sent: {model.id} does not take it"
+    return Judgement(None, (RequestWarning("parameter_ignored", param, message),))
+
+
+def judge(model: Model, name: str, value: Value, *, param: str) -> Judgement:
+    """One field by the model's row for it (catalog/schema.py's Parameter says what each column means)."""
+    row = CONVERTED.get(name) or model.parameters.get(name)
+    if row is None and name == "negative_prompt" and model.negative_prompt_max_chars:
+        row = Parameter(type="string", max_chars=model.negative_prompt_max_chars)
+    if not _is_of_type(NAMES[name], value):
+        return _refused(param, value, (_ARTICLED[NAMES[name]],), code="invalid_type")
+    if row is None:
+        return dropped(model, name, value, param=param)
+    if spelled_in(row.omit, value):
+        return Judgement(None)
+    if (old := spelled_in(row.replace, value)) is not None:
+        new = row.replace[old]
+        message = f"{param} {quoted(value)} was sent as {quoted(new)} to {model.id}"
+        return Judgement(_typed(row, new), (RequestWarning("parameter_replaced", param, message),))
+    if spelled_in(row.tiers, value) is not None:
+        return Judgement(value)
+    return _judge_content(model, row, name, value, param)
+
+
+def _judge_content(model: Model, row: Parameter, name: str, value: Value, param: str) -> Judgement:
+    word = spelled_in(row.values, value)
+    if (row.values or row.tiers) and word is None:
+        if row.refuse_other or (name, value) in _NEVER_DROPPED:
+            return _refused(param, value, accepted_values(row))
+        return dropped(model, name, value, param=param)
+    if isinstance(value, int | float) and not _in_range(row, value):
+        return _refused(param, value, accepted_values(row))
+    longest = row.max_chars or (model.negative_prompt_max_chars if name == "negative_prompt" else None)
+    if isinstance(value, str) and longest and len(value) > longest:
+        message = f"{param} has {len(value):,} characters; {model.id} takes at most {longest:,}"
+        return Judgement(None, problems=(Problem(param, "invalid_value", message, (f"at most {longest} characters",)),))
+    warnings = []
+    if isinstance(value, str) and row.advice_chars and len(value) > row.advice_chars:
+        message = f"{param} has {len(value):,} characters; {model.id} is meant for at most {row.advice_chars:,}"
+        warnings.append(RequestWarning("advice", param, message))
+    if row.ignored:
+        message = f"{param} {quoted(value)} was sent, but {model.id} does nothing with it"
+        warnings.append(RequestWarning("parameter_ignored", param, message))
+    return Judgement(_typed(row, word) if word is not None else value, tuple(warnings))
+
+
+def accepted_values(row: Parameter) -> tuple[str, ...]:
+    """What a caller may write, in words."""
+    words = dict.fromkeys((*row.values, *row.omit, *row.replace, *row.tiers))
+    if words:
+        return tuple(words)
+    low, high = (None if limit is None else f"{limit:.10g}" for limit in (row.minimum, row.maximum))
+    if low is not None and high is not None:
+        return (f"{low} to {high}",)
+    if low is not None or high is not None:
+        return (f"at least {low}" if low is not None else f"at most {high}",)
+    return ("true", "false") if row.type == "boolean" else (_ARTICLED[row.type],)
+
+
+def _refused(param: str, value: Value, accepted: tuple[str, ...], *, code: str = "invalid_value") -> Judgement:
+    message = f"{param} is {quoted(value)}; accepted: {', '.join(accepted)}"
+    return Judgement(None, problems=(Problem(param, code, message, accepted),))
+
+
+def _in_range(row: Parameter, value: float) -> bool:
+    return (row.minimum is None or value >= row.minimum) and (row.maximum is None or value <= row.maximum)
+
+
+def _is_of_type(type_: str, value: object) -> bool:
+    match type_:
+        case "string":
+            return isinstance(value, str)
+        case "boolean":
+            return isinstance(value, bool)
+        case "integer":
+            return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _typed(row: Parameter, text: str) -> Value:
+    """A row's word as the value that is sent."""
+    match row.type:
+        case "boolean":
+            return text == "true"
+        case "integer":
+            return int(text)
+        case "number":
+            return float(text)
+    return text

@@ -1,0 +1,59 @@
+"""The loaded catalog, and how the name that a caller wrote finds its model: by id, alias, rename, or nearness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fractions import Fraction
+from types import MappingProxyType
+
+from imageway.catalog.schema import Model, Provider
+from imageway.core.requests import RequestWarning
+
+CLOSEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model, and what to tell the caller when the name he used is not what serves him."""
+
+    model: Model
+    warning: RequestWarning | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Everything the gateway knows about models, validated and frozen. `usd_per_cny` is exact."""
+
+    models: Mapping[str, Model]
+    providers: Mapping[str, Provider]
+    usd_per_cny: Fraction
+    _names: Mapping[str, Found] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        names = {name: found for model in self.models.values() for name, found in _names_of(model)}
+        object.__setattr__(self, "models", MappingProxyType(dict(self.models)))
+        object.__setattr__(self, "providers", MappingProxyType(dict(self.providers)))
+        object.__setattr__(self, "_names", MappingProxyType(names))
+
+    def find(self, name: str) -> Found | None:
+        """The model of this id, alias or former id; None when nobody bears the name."""
+        return self._names.get(name)
+
+    def closest(self, name: str) -> tuple[str, ...]:
+        """At most three known names that look like this one, the likeliest first."""
+        spelled = {known.lower(): known for known in self._names}
+        return tuple(spelled[near] for near in get_close_matches(name.lower()[:100], spelled, CLOSEST))
+
+
+def _names_of(model: Model) -> Iterator[tuple[str, Found]]:
+    yield model.id, Found(model, _renamed(model.id, model.rename_note) if model.rename_note else None)
+    for alias in model.aliases:
+        yield alias, Found(model)
+    for rename in model.renames:
+        yield rename.id, Found(model, _renamed(rename.id, rename.why))
+
+
+def _renamed(name: str, why: str) -> RequestWarning:
+    return RequestWarning("model_renamed", "model", f'"{name}": {why}')
