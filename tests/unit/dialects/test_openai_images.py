@@ -70,7 +70,7 @@ def test_a_lifted_image_is_placed_unread() -> None:
 def test_a_prompt_that_was_lifted_because_it_looks_like_base64_is_refused_without_its_content() -> None:
     error = refused({"model": "m", "prompt": blob_of(b"A" * 9000)})
     assert error.param == "prompt"
-    assert error.message == 'prompt is "9000 bytes of base64 data"; accepted: a string.'
+    assert error.message == 'prompt is "9000 bytes of base64 data"; accepted: a string'
     assert len(error.details) == 1
 
 

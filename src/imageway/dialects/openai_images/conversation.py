@@ -80,7 +80,7 @@ def _read_part(part: dict[str, Tree], path: str, findings: Findings) -> list[Par
             image = read_image(value, f"{path}.{name}", findings)
             found += [] if image is None else [image]
     if not {"text", *PARTS} & present.keys():
-        findings.problem("invalid_value", path, f"{path} holds neither text nor an image.", PART_FORMS)
+        findings.problem("invalid_value", path, f"{path} holds neither text nor an image", PART_FORMS)
     findings.unknown(present, ("text", "type", *PARTS), path)
     return found
 
@@ -91,7 +91,7 @@ def combine(prompt: str | None, images: tuple[ImageInput, ...], turns: tuple[Tur
     said = "\n".join(_texts(turns))
     own = prompt if prompt and prompt.strip() and prompt not in (said, *_texts(turns[-1:])) else None
     if own and said:
-        message = "prompt and the conversation carry different text: both are used, the prompt first."
+        message = "prompt and the conversation carry different text: both are used, the prompt first"
         findings.warn("prompt_and_contents", "prompt", message)
     text = f"{own}\n{said}" if own and said else own or said
     whole = _with_front(turns, images if own is None else (own, *images))

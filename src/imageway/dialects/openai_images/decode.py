@@ -48,11 +48,10 @@ class Written:
     def _keep(self, known: Field, path: str, value: object) -> None:
         if known.target == "unserved":
             if value:
-                message = f"{path} is not offered here and was ignored."
-                self.findings.warn("unsupported_parameter", path, message)
+                self.findings.ignored(path, "no model is offered with it here")
         elif known.target in self.values and self.values[known.target] != value:
             other = self.spelled[known.target]
-            message = f"{other} and {path} say different things; send one of them."
+            message = f"{other} and {path} say different things: send one of them"
             self.findings.problem("conflicting_parameters", path, message)
         else:
             self.values.setdefault(known.target, value)
@@ -60,11 +59,11 @@ class Written:
 
     def _keep_unknown(self, name: str, value: Tree, place: str, path: str) -> None:
         if place != TOP:
-            self.findings.warn("unknown_parameter", path, f"{path} is not known here and was ignored.")
+            self.findings.ignored(path, "it is not known here")
         elif len(self.extras) < MOST_UNKNOWN_FIELDS:
             self.extras[name] = value
         else:
-            message = f"More than {MOST_UNKNOWN_FIELDS} fields are not known here, {path} among them."
+            message = f"More than {MOST_UNKNOWN_FIELDS} fields are not known here, {path} among them"
             self.findings.problem("unknown_parameter", path, message)
 
 
@@ -87,7 +86,7 @@ def _decode_generate(inbound: Inbound) -> Generate:
     body = inbound.body
     if not isinstance(body, dict):
         what = "is missing" if body is None else f"is {quoted(body)}"
-        findings.problem("invalid_type", None, f"The body {what}; send a JSON object.", ("a JSON object",))
+        findings.problem("invalid_type", None, f"the body {what}: send a JSON object", ("a JSON object",))
         raise InvalidRequest(*findings.problems)
     written = Written(findings)
     written.read(body)
@@ -110,15 +109,16 @@ def _build(written: Written, *, must_edit: bool) -> ImageRequest:
     ask = _ask(written)
     mask = read_image(values["mask"], written.spelled["mask"], findings) if "mask" in values else None
     if not values.get("model", "").strip():
-        findings.missing("model", "model is missing: name the model that should draw; GET /v1/models lists them.")
+        findings.missing("model", "model is missing: name the model that should draw; GET /v1/models lists them")
     if ask.prompt is None:
-        message = "prompt is missing: say what the image should show, in prompt or in contents."
+        message = "prompt is missing: say what the image should show, in prompt or in contents"
         findings.missing("prompt", message, "contents", "input")
     if not ask.images and (must_edit or mask):
         why = "an edit needs one" if must_edit else "mask only says which part of it to edit"
-        findings.missing("image", f"image is missing: {why}.", "images", "contents", "input")
+        message = f"image is missing: {why}"
+        findings.missing("image", message, "images", "contents", "input", code="image_required")
     if values.get("streaming"):
-        findings.problem("unsupported_parameter", "stream", 'stream is "true": streams are not served yet.', ("false",))
+        findings.problem("parameter_not_supported", "stream", 'stream is "true"; accepted: false', ("false",))
     direct = {name: value for name, value in values.items() if name in DIRECT}
     return replace(
         ImageRequest(model=""),
@@ -159,7 +159,7 @@ def _geometry(written: Written) -> Geometry | None:
         return Geometry(tier=tier)
     if size.tier not in (None, tier):
         paths = written.spelled["geometry"], written.spelled["tier"]
-        message = f'{paths[0]} is "{size.tier}" and {paths[1]} is "{tier}"; send one of them.'
+        message = f'{paths[0]} is "{size.tier}" and {paths[1]} is "{tier}": send one of them'
         written.findings.problem("conflicting_parameters", paths[1], message)
     return replace(size, tier=tier)
 
@@ -170,8 +170,7 @@ def _group(written: Written) -> Group | None:
         return Group(limit)
     if limit is not None:
         path = written.spelled["max_images"]
-        message = f'{path} counts only with sequential_image_generation "auto" and was ignored.'
-        written.findings.warn("ignored_parameter", path, message)
+        written.findings.ignored(path, 'it counts only beside sequential_image_generation "auto"')
     return None
 
 

@@ -26,26 +26,29 @@ class Findings:
 
     def wrong(self, path: str, value: Tree, accepted: tuple[str, ...], *, code: str = "invalid_value") -> None:
         """The value at `path` is none of `accepted`."""
-        self.problem(code, path, f'{path} is "{quoted(value)}"; accepted: {", ".join(accepted)}.', accepted)
+        self.problem(code, path, f'{path} is "{quoted(value)}"; accepted: {", ".join(accepted)}', accepted)
 
-    def missing(self, path: str, message: str, *others: str) -> None:
+    def missing(self, path: str, message: str, *others: str, code: str = "missing_required_parameter") -> None:
         """Nothing stands at `path`, nor at the `others` that would do; silent where one of them was found wrong."""
         wrong = {re.split(r"[.\[]", problem.param)[0] for problem in self.problems if problem.param}
         if not wrong & {path, *others}:
-            self.problem("missing_required_parameter", path, message)
+            self.problem(code, path, message)
 
     def unknown(self, entry: Mapping[str, Tree], known: Collection[str], path: str) -> None:
         """Warns of every key of the object at `path` that is not `known` and not null."""
         for name, value in entry.items():
             if name not in known and value is not None:
                 field = f"{path}.{printable(name)}"
-                self.warn("unknown_parameter", field, f"{field} is not known here and was ignored.")
+                self.ignored(field, "it is not known here")
+
+    def ignored(self, path: str, why: str) -> None:
+        self.warn("parameter_ignored", path, f"{path} was not sent: {why}")
 
     def warn(self, code: str, path: str, message: str) -> None:
         if len(self.warnings) < MOST_FINDINGS:
             self.warnings.append(RequestWarning(code, path, message))
         elif len(self.warnings) == MOST_FINDINGS:
-            self.warnings.append(RequestWarning("more_warnings", None, "More of this request was not honoured."))
+            self.warnings.append(RequestWarning("more_warnings", None, "more of this request was not honoured"))
 
 
 def quoted(value: Tree) -> str:

@@ -55,9 +55,10 @@ def _unwrapped(value: dict[str, Tree], path: str, findings: Findings, depth: int
     present = {name: inner for name, inner in value.items() if inner is not None}
     keys = [name for name in HOLDERS if name in present]
     if "file_id" in present:
-        findings.problem("unsupported_parameter", f"{path}.file_id", "Files are not kept here: send image_url instead.")
+        path = f"{path}.file_id"
+        findings.problem("parameter_not_supported", path, f"{path} names a file, and none are kept here: use image_url")
     elif len(keys) != 1:
-        message = f"{path} must hold exactly one image, like {{image_url}} with a URL or a data URL."
+        message = f"{path} must hold exactly one image, like {{image_url}} with a URL or a data URL"
         findings.problem("invalid_image", path, message, IMAGE_FORMS)
     else:
         findings.unknown(present, (keys[0], *BESIDE), path)
