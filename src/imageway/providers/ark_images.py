@@ -32,6 +32,7 @@ from imageway.providers.fields import (
     link_or_data_url,
     list_at,
     picture_at,
+    reported,
     text_at,
     unreadable,
 )
@@ -102,7 +103,7 @@ def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:
     )
     if not pictures:
         return missing[0] if missing else unreadable(reply)
-    return Done(tuple(map(Produced, pictures)), usage=_usage(at(tree, "usage")), missing=missing)
+    return Done(tuple(map(Produced, pictures)), usage=_usage(tree), missing=missing)
 
 
 def _image(call: Call) -> Tree:
@@ -126,8 +127,8 @@ def _group(call: Call) -> dict[str, Tree]:
     return {"sequential_image_generation": "disabled"} if call.options.get("groups") == "true" else {}
 
 
-def _usage(usage: Tree) -> Usage | None:
-    return Usage(output_image=count_at(usage, "output_tokens")) if isinstance(usage, dict) else None
+def _usage(tree: Tree) -> Usage | None:
+    return reported(Usage(output_image=count_at(tree, "usage", "output_tokens")))
 
 
 def _failed(reply: Reply, error: Tree, *, otherwise: FailureKind) -> Failed:

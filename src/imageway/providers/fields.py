@@ -11,7 +11,7 @@ from typing import Final
 from imageway.bodies import base64_blob, sniff_format
 from imageway.core.blobs import Blob, Embed, Tree
 from imageway.core.requests import ImageInput, ImageLink
-from imageway.core.steps import Failed, FailureKind, JsonReply, Page, Reply
+from imageway.core.steps import Failed, FailureKind, JsonReply, Page, Reply, Usage
 
 _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 _DURATION_PART: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|h|m|s)")
@@ -120,6 +120,11 @@ def _seconds_between(earlier: str, later: str) -> float | None:
         return max(0.0, (parsedate_to_datetime(later) - parsedate_to_datetime(earlier)).total_seconds())
     except (TypeError, ValueError):
         return None
+
+
+def reported(usage: Usage) -> Usage | None:
+    """None when nothing was counted for the images that came: such a report must not pass for "they cost nothing"."""
+    return usage if usage.output else None
 
 
 def clipped(text: str) -> str:

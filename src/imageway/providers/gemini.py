@@ -1,4 +1,4 @@
-"""Google's generateContent as AI Studio serves it, one image a call. Knows contents, generationConfig, usage, blocks and
+"""Google's generateContent as AI Studio serves it, one image a call. Knows contents, configuration, usage, blocks and
 error details of that format; never sends what AI Studio rejects (`personGeneration`, output formats)."""
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from imageway.providers.fields import (
     kind_of_status,
     list_at,
     media_type,
+    reported,
     text_at,
     unreadable,
 )
@@ -143,24 +144,24 @@ def _imageless(reply: Reply, tree: Tree, parts: list[Tree]) -> Failed:
     if reason in BLOCKS:
         return Failed(FailureKind.REFUSED, reason, detail)
     spoken = sum(len(text_at(part, "text")) for part in parts)
-    if spoken:
+    if spoken and reason in ("", "STOP"):
         return Failed(FailureKind.SPOILED, "text_only", detail or f"{spoken} characters of text and no image")
     return Failed(FailureKind.SPOILED, reason, detail) if reason else unreadable(reply)
 
 
 def _usage(usage: Tree) -> Usage | None:
     """Thoughts and the tokens no detail accounts for are text, as they are billed."""
-    if not isinstance(usage, dict):
-        return None
     input_image = _of_images(list_at(usage, "promptTokensDetails"))
     output_image = _of_images(list_at(usage, "candidatesTokensDetails"))
     entered = count_at(usage, "promptTokenCount") + count_at(usage, "toolUsePromptTokenCount")
     answered = count_at(usage, "candidatesTokenCount")
-    return Usage(
-        input_text=max(0, entered - input_image),
-        input_image=input_image,
-        output_text=max(0, answered - output_image) + count_at(usage, "thoughtsTokenCount"),
-        output_image=output_image,
+    return reported(
+        Usage(
+            input_text=max(0, entered - input_image),
+            input_image=input_image,
+            output_text=max(0, answered - output_image) + count_at(usage, "thoughtsTokenCount"),
+            output_image=output_image,
+        )
     )
 
 

@@ -36,6 +36,7 @@ from imageway.providers.fields import (
     list_at,
     media_type,
     picture_at,
+    reported,
     text_at,
     unreadable,
 )
@@ -81,9 +82,11 @@ def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:
         for item in items
         if (picture := picture_at(item, "b64_json", "url")) is not None
     )
+    errors = (at(item, "error") for item in items)
+    missing = tuple(_failed(reply, error) for error in errors if isinstance(error, dict))
     if not images:
-        return unreadable(reply)
-    return Done(images, usage=_usage(at(tree, "usage")))
+        return missing[0] if missing else unreadable(reply)
+    return Done(images, usage=_usage(at(tree, "usage")), missing=missing)
 
 
 def _parameters(call: Call) -> dict[str, Tree]:
@@ -171,15 +174,15 @@ def _flat(name: str, value: Tree) -> Iterator[tuple[str, str | FormFile]]:
 
 def _usage(usage: Tree) -> Usage | None:
     """The totals are binding; what their details leave over is prompt text on the way in, image on the way out."""
-    if not isinstance(usage, dict):
-        return None
     input_image = count_at(usage, "input_tokens_details", "image_tokens")
     output_text = count_at(usage, "output_tokens_details", "text_tokens")
-    return Usage(
-        input_text=max(0, count_at(usage, "input_tokens") - input_image),
-        input_image=input_image,
-        output_text=output_text,
-        output_image=max(0, count_at(usage, "output_tokens") - output_text),
+    return reported(
+        Usage(
+            input_text=max(0, count_at(usage, "input_tokens") - input_image),
+            input_image=input_image,
+            output_text=output_text,
+            output_image=max(0, count_at(usage, "output_tokens") - output_text),
+        )
     )
 
 

@@ -1,0 +1,77 @@
+"""Every golden conversation with every provider, and what the collection of them must cover."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from pathlib import Path
+
+import pytest
+from tests.wire.providers.conversation import Conversation, Section, conversations, play
+
+from imageway.core.steps import FailureKind
+from imageway.providers import ADAPTERS
+
+GOLDENS = Path(__file__).parent / "providers"
+FILES = sorted(GOLDENS.glob("*/*.txt"))
+ALL = [
+    pytest.param(path.parent.name, talk, id=f"{path.parent.name}/{path.stem}: {talk.title}")
+    for path in FILES
+    for talk in conversations(path)
+]
+
+
+@pytest.mark.parametrize(("adapter", "conversation"), ALL)
+def test_the_adapter_speaks_as_written(adapter: str, conversation: Conversation) -> None:
+    play(ADAPTERS[adapter], conversation)
+
+
+@pytest.mark.parametrize(("adapter", "conversation"), ALL)
+def test_a_conversation_checks_something_and_says_what(adapter: str, conversation: Conversation) -> None:
+    """A title, and an outcome as its last section: a conversation that ends in a reply asserts nothing about it."""
+    assert conversation.title.endswith(".")
+    assert conversation.sections[-1].head.split()[0] in ("send", "done", "failed", "none")
+
+
+def heads(adapter: str) -> list[str]:
+    return [
+        section.head
+        for path in FILES
+        if path.parent.name == adapter
+        for talk in conversations(path)
+        for section in talk.sections
+    ]
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_every_kind_of_failure_that_a_reply_can_mean_is_shown(adapter: str) -> None:
+    shown = {head.split()[1] for head in heads(adapter) if head.startswith("failed ")}
+    assert shown == {str(kind) for kind in FailureKind if kind is not FailureKind.NEVER_SENT}
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_every_code_an_adapter_knows_is_shown(adapter: str) -> None:
+    """A row of an adapter's tables without a conversation would be a row nobody has seen work."""
+    module = importlib.import_module(f"imageway.providers.{adapter}")
+    text = "\n".join(path.read_text() for path in FILES if path.parent.name == adapter)
+    tables = ("KINDS", "MARKS", "BLOCKS", "DENIALS", "PATHS")
+    codes = [code for table in tables for code in getattr(module, table, ())]
+    assert codes
+    assert [code for code in codes if code not in text] == []
+
+
+def test_the_runner_sees_a_wrong_line() -> None:
+    """Planted: one other byte in what was to be sent, in the outcome, and in its kind."""
+    conversation = conversations(GOLDENS / "openai_images" / "generations.txt")[0]
+    play(ADAPTERS["openai_images"], conversation)
+    for number, section in enumerate(conversation.sections):
+        if section.head.startswith("reply"):
+            continue
+        for wrong in (
+            Section(section.head, section.text.replace("a", "b", 1), section.line),
+            Section("failed busy", section.text, section.line),
+        ):
+            sections = list(conversation.sections)
+            sections[number] = wrong
+            with pytest.raises((AssertionError, ValueError)):
+                play(ADAPTERS["openai_images"], dataclasses.replace(conversation, sections=tuple(sections)))
