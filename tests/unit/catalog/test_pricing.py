@@ -143,10 +143,10 @@ def test_prices_in_yuan_convert_by_the_rate() -> None:
 
 
 def test_a_sum_is_rounded_up_once() -> None:
-    """Three times a third of a micro-dollar is one micro-dollar, not three."""
-    tiny = model(image("0.0000004"), minimum_hold="0")
-    assert charge(BOOK, tiny, Bill(ask(), SQUARE, 1)).usd_micros == 1
-    assert charge(BOOK, tiny, Bill(ask(), SQUARE, 5)).usd_micros == 2
+    """Two lines of 0.4 micro-dollars are one micro-dollar, not two."""
+    tiny = model(image("0.0000004"), Price(per="input_image", amount="0.0000004"), minimum_hold="0")
+    assert charge(BOOK, tiny, Bill(ask(images=(LINK,)), SQUARE, 1)).usd_micros == 1
+    assert charge(BOOK, tiny, Bill(ask(images=(LINK,)), SQUARE, 5)).usd_micros == 4
 
 
 def test_a_hold_is_never_less_than_the_minimum() -> None:
