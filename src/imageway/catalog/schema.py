@@ -125,10 +125,6 @@ class Tokens(Row, frozen=True, kw_only=True):
     axis: int | None = None
     area_offset: int = 0
     area_scale: int = 1
-    square_low: float | None = None
-    pixel_exponent: float = 1.0
-    ratio_exponent: float = 0.0
-    factor: float = 1.0
     assumed: bool = False
     source: str = ""
     checked: str = ""
