@@ -28,7 +28,7 @@ def bytes_answer(status: int, content: bytes, headers: Headers) -> SandboxAnswer
 
 
 def spell(tree: Json, *, indent: int | None = None, tail: str = "") -> list[bytes]:
-    """The JSON text as a list of pieces, the spliced bytes standing between the written ones."""
+    """The JSON text as a list of pieces, the spliced bytes standing between the written ones. No indent: compact."""
     mark = secrets.token_hex(16)
     blobs: list[bytes] = []
 
@@ -38,7 +38,8 @@ def spell(tree: Json, *, indent: int | None = None, tail: str = "") -> list[byte
         blobs.append(value)
         return mark
 
-    text = json.dumps(tree, indent=indent, ensure_ascii=False, default=keep) + tail
+    separators = (",", ":") if indent is None else None
+    text = json.dumps(tree, indent=indent, ensure_ascii=False, default=keep, separators=separators) + tail
     written = [piece.encode("utf-8", "replace") for piece in text.split(mark)]
     pieces = [written[0]]
     for blob, after in zip(blobs, written[1:], strict=True):

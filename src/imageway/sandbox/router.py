@@ -83,15 +83,18 @@ class Room:
         return answer
 
     async def _answer(self, upstream: Upstream, order: Order, fault: str | None) -> SandboxAnswer:
-        if order.accepted:
+        """A synchronous answer waits the latency and the lateness out; a task's receipt leaves at once and both are
+        the task's."""
+        twist = twist_of(fault)
+        if order.accepted and not order.is_task:
             await asyncio.sleep(self._latency_s)
         _reset_if(fault)
         if error := _own_error(upstream, fault):
             return error
-        twist = twist_of(fault)
-        if not order.is_task:
+        if order.is_task:
+            twist = Twist(late_s=twist.late_s + self._latency_s, empty=twist.empty)
+        else:
             await wait_out(twist)
-            twist = Twist(empty=twist.empty)
         return await bend(await order.produce(twist), fault)
 
 

@@ -24,6 +24,18 @@ def is_forbidden(prompt: str) -> bool:
     return any(word in prompt.lower() for word in FORBIDDEN)
 
 
+_ITEM = re.compile(FORBIDDEN_OUTPUT + r":(\d{1,2})")
+
+
+def forbidden_items(prompt: str, count: int) -> set[int]:
+    """Which of `count` pictures the pretend moderation takes out: `forbidden-output:2` the second (from 1), several if
+    written several times; a plain `forbidden-output` the last."""
+    if not is_forbidden_output(prompt):
+        return set()
+    named = {int(number) - 1 for number in _ITEM.findall(prompt.lower())}
+    return named & set(range(count)) if named else {count - 1}
+
+
 def is_forbidden_output(prompt: str) -> bool:
     """Whether the refusal is to come after the picture was made."""
     return FORBIDDEN_OUTPUT in prompt.lower()
