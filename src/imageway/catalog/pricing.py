@@ -104,10 +104,8 @@ def cost(catalog: PriceBook, offering: Offering, bill: Bill) -> int:
     images = bill.delivered if bill.produced is None else bill.produced
     model = catalog.models.get(bill.request.model)
     case = _case(model, bill.request, bill.size, images=images)
-    if bill.usage is not None and bill.usage.output:
-        tokens = _Count(bill.usage)
-    else:
-        tokens = _estimate(model, offering.cost, case, worst=False)
+    reported = bill.usage if bill.usage is not None and (bill.usage.output or not images) else None
+    tokens = _Count(reported) if reported else _estimate(model, offering.cost, case, worst=False)
     return _total(_lines(catalog, offering.cost, case, tokens))
 
 

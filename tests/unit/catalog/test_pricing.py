@@ -273,6 +273,10 @@ def test_cost_counts_what_was_produced_even_when_nothing_was_delivered() -> None
     assert cost(BOOK, sold(token("output_image", "30")), Bill(ask(), SQUARE, 0, Usage(output_image=100))) == 3_000
 
 
+def test_a_refusal_costs_the_tokens_that_were_read() -> None:
+    assert cost(BOOK, sold(token("input_text", "5")), Bill(ask(), SQUARE, 0, Usage(input_text=100))) == 500
+
+
 def test_cost_in_tokens_without_a_report_comes_from_the_models_table() -> None:
     priced_per_image = model(image("0.04"), tokens=TABLE, parameters=QUALITY)
     book = Book({"m": priced_per_image})
