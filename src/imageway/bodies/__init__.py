@@ -1,1 +1,43 @@
-"""Bodies without I/O of their own: lift JSON off the wire, splice blobs back in, keep large strings as blobs."""
+"""Bodies: JSON lifted off the wire and spliced back, forms, and the blobs that large strings become on the way. Nothing
+here opens a socket; the only files are those of the spool."""
+
+from imageway.bodies.base64_text import InvalidBase64
+from imageway.bodies.blobs import StoredBlob, base64_blob, blob_of
+from imageway.bodies.budget import Budget, SpoolFull
+from imageway.bodies.formats import is_complete, sniff_format
+from imageway.bodies.forms import form_payload
+from imageway.bodies.headers import HeaderReader
+from imageway.bodies.lift import JsonLifter, lift_json
+from imageway.bodies.limits import LiftError, LiftLimits
+from imageway.bodies.payload import Payload
+from imageway.bodies.splice import json_payload
+from imageway.bodies.spool import Scope, Spool
+from imageway.bodies.streams import BlobTooLarge, decoded, digest, encoded, read_decoded
+from imageway.bodies.writer import BlobWriter
+
+__all__ = [
+    "BlobTooLarge",
+    "BlobWriter",
+    "Budget",
+    "HeaderReader",
+    "InvalidBase64",
+    "JsonLifter",
+    "LiftError",
+    "LiftLimits",
+    "Payload",
+    "Scope",
+    "Spool",
+    "SpoolFull",
+    "StoredBlob",
+    "base64_blob",
+    "blob_of",
+    "decoded",
+    "digest",
+    "encoded",
+    "form_payload",
+    "is_complete",
+    "json_payload",
+    "lift_json",
+    "read_decoded",
+    "sniff_format",
+]

@@ -1,0 +1,126 @@
+"""JSON off the wire, chunk by chunk: long base64 strings become blobs while they arrive, the rest becomes a tree at the
+end. Nothing but the search for quotes runs over the whole body."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Final
+
+from imageway.bodies.grammar import PLACEHOLDER, Cut, decode_text, parse
+from imageway.bodies.limits import LiftError, LiftLimits
+from imageway.bodies.spool import Scope
+from imageway.bodies.strings import StringReader
+from imageway.bodies.trail import path_at
+from imageway.bodies.writer import BlobWriter
+from imageway.core.blobs import Tree
+
+# Passes over whole strings of at most 8 KiB in one go; stops before a longer one and before one that is cut.
+_SHORT_STRINGS: Final = re.compile(rb'(?:[^"]*+"[^"\\]{0,4096}+(?:\\.[^"\\]{0,62}+){0,64}+")*+', re.DOTALL)
+_LIMITS: Final = LiftLimits()
+
+
+class JsonLifter:
+    """Push parser for one JSON body. `feed` chunks cut anywhere, `await drain()` after each, `await finish()`. Raises
+    LiftError for the body's faults, SpoolFull and OSError for ours."""
+
+    __slots__ = ("_cuts", "_limits", "_opening", "_scope", "_string", "_text", "_waiting")
+
+    def __init__(self, scope: Scope, limits: LiftLimits = _LIMITS) -> None:
+        self._scope = scope
+        self._limits = limits
+        self._opening: bytearray | None = bytearray()  # the body while it is too short to be worth scanning
+        self._text = bytearray()  # what is left of the body when the blobs are cut out
+        self._string: StringReader | None = None
+        self._waiting: list[tuple[int, int, BlobWriter]] = []
+        self._cuts: list[Cut] = []
+
+    def feed(self, chunk: bytes) -> None:
+        if self._opening is not None:
+            self._opening += chunk
+            if len(self._opening) <= self._limits.blob_bytes:
+                return
+            chunk, self._opening = bytes(self._opening), None
+        try:
+            self._scan(chunk)
+        except BaseException:
+            self._abandon()
+            raise
+
+    async def drain(self) -> None:
+        """Waits until little enough is unwritten. Blobs that are whole are stored."""
+        while self._waiting:
+            at, size, writer = self._waiting[0]
+            self._cuts.append(Cut(at, size, await writer.finish()))
+            del self._waiting[0]
+        if self._string is not None and self._string.writer is not None:
+            await self._string.writer.drain()
+
+    async def finish(self) -> Tree:
+        content = bytes(self._text if self._opening is None else self._opening)
+        if self._string is not None:
+            error = self._refuse("malformed_json", "The body is not JSON: it ends in the middle of a string.")
+            self._abandon()
+            raise error
+        if not content.strip():
+            raise LiftError("body_empty", "", "The body is empty.")
+        await self.drain()
+        return parse(content, self._cuts, self._limits)
+
+    def _scan(self, chunk: bytes) -> None:
+        at = 0
+        while at < len(chunk):
+            if self._string is None:
+                at = self._pass(chunk, at)
+            else:
+                at = self._string.take(chunk, at)
+                if self._string.closed:
+                    self._end(self._string)
+                    self._string = None
+
+    def _pass(self, chunk: bytes, at: int) -> int:
+        """Takes everything up to the next string that needs to be looked at, and opens it."""
+        match = _SHORT_STRINGS.match(chunk, at)
+        quote = chunk.find(b'"', match.end() if match else at)
+        if quote < 0:
+            self._keep(chunk[at:])
+            return len(chunk)
+        self._keep(chunk[at:quote])
+        self._string = StringReader(self._scope, self._limits, self._refuse)
+        return quote + 1
+
+    def _end(self, string: StringReader) -> None:
+        if string.writer is None:
+            self._keep(b'"')
+            self._keep(string.text)
+            self._keep(b'"')
+        else:
+            removed = string.size_bytes + 2 - len(PLACEHOLDER)
+            self._waiting.append((len(self._text), removed, string.writer))
+            self._keep(PLACEHOLDER)
+
+    def _keep(self, part: bytes | bytearray) -> None:
+        self._text += part
+        if len(self._text) > self._limits.tree_bytes:
+            limit = self._limits.tree_bytes >> 10
+            raise self._refuse("tree_too_large", f"The body is larger than {limit} KiB without its images.")
+
+    def _refuse(self, code: str, message: str) -> LiftError:
+        """The error with the path of what is being read."""
+        text = decode_text(bytes(self._text))
+        return LiftError(code, path_at(text, len(text)), message)
+
+    def _abandon(self) -> None:
+        for _, _, writer in self._waiting:
+            writer.abandon()
+        if self._string is not None and self._string.writer is not None:
+            self._string.writer.abandon()
+
+
+async def lift_json(chunks: AsyncIterator[bytes], scope: Scope, limits: LiftLimits = _LIMITS) -> Tree:
+    """The tree of one JSON body; its blobs live as long as the scope. Raises as JsonLifter does."""
+    lifter = JsonLifter(scope, limits)
+    async for chunk in chunks:
+        lifter.feed(chunk)
+        await lifter.drain()
+    return await lifter.finish()

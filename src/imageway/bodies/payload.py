@@ -1,0 +1,29 @@
+"""A body about to be sent: text and blobs in order, its exact length known before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+from imageway.core.blobs import Blob
+
+Reader = Callable[[Blob], AsyncIterator[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """`length` in bytes is exact. `chunks` gives the bytes from the start, any number of times."""
+
+    length: int
+    content_type: str
+    chunks: Callable[[], AsyncIterator[bytes]]
+
+
+async def chain(parts: Sequence[bytes | Blob], read: Reader) -> AsyncIterator[bytes]:
+    """The parts one after the other, blobs as `read` gives them."""
+    for part in parts:
+        if isinstance(part, bytes):
+            yield part
+        else:
+            async for chunk in read(part):
+                yield chunk

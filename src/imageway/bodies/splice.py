@@ -1,0 +1,59 @@
+"""Trees back into JSON. Blobs are not looked at: their length is known, their bytes follow when the body is sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from imageway.bodies.base64_text import encoded_length
+from imageway.bodies.blobs import StoredBlob
+from imageway.bodies.payload import Payload, chain
+from imageway.bodies.streams import encoded
+from imageway.core.blobs import Blob, Embed, Tree
+
+_CONTENT_TYPE: Final = "application/json"
+_SCALARS: Final = frozenset({str, int, bool, type(None)})
+_GAP: Final = b"\0"  # stands for a blob; JSON text cannot hold it otherwise, control characters are written as escapes
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def json_payload(tree: Tree) -> Payload:
+    """JSON with text as raw UTF-8; a blob becomes a string of its standard base64. Raises TypeError for what is not a
+    tree, ValueError for numbers that are not finite and text that is not Unicode (lone surrogates)."""
+    blobs: list[Blob] = []
+    text = _encode(_plain(tree, blobs))
+    if not blobs:
+        return Payload(len(text), _CONTENT_TYPE, lambda: chain((text,), encoded))
+    pieces = text.split(_GAP)
+    parts: list[bytes | Blob] = [pieces[0]]
+    for blob, piece in zip(blobs, pieces[1:], strict=True):
+        parts += (blob, piece)
+    length = len(text) - len(blobs) + sum(encoded_length(blob.decoded_bytes) for blob in blobs)
+    return Payload(length, _CONTENT_TYPE, lambda: chain(parts, encoded))
+
+
+def _plain(node: object, blobs: list[Blob]) -> object:
+    """The node as msgspec takes it: blobs are collected in the order written and leave a gap."""
+    kind = type(node)
+    if kind in _SCALARS:
+        return node
+    if isinstance(node, dict | Mapping):
+        return {key: _plain(value, blobs) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_plain(value, blobs) for value in node]
+    if isinstance(node, Embed):
+        blobs.append(node.blob)
+        return msgspec.Raw(_encode(node.prefix)[:-1] + _GAP + b'"')
+    if isinstance(node, float):
+        if not math.isfinite(node):
+            raise ValueError(f"{node} cannot be written as JSON")
+        return node
+    if isinstance(node, str | int):  # enumerations
+        return node
+    if isinstance(node, StoredBlob) or isinstance(node, Blob):  # noqa: SIM101  a Protocol takes 8 µs to ask, so last
+        blobs.append(node)
+        return msgspec.Raw(b'"' + _GAP + b'"')
+    raise TypeError(f"a {kind.__name__} has no place in a JSON body")

@@ -1,0 +1,143 @@
+"""One JSON string on its way in: text, or a blob as soon as that is certain. Sees only what is between the quotes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from imageway.bodies.base64_text import Base64Reader, InvalidBase64, is_data_url, split_data_url
+from imageway.bodies.limits import LiftError, LiftLimits
+from imageway.bodies.spool import Scope
+from imageway.bodies.writer import BlobWriter
+from imageway.core.blobs import Encoding
+
+_CONTENT: Final = re.compile(rb'[^"\\]*+(?:\\(?:[^u]|u[0-9a-fA-F]{4})[^"\\]*+)*+', re.DOTALL)
+_CUT_ESCAPE: Final = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?")
+_ESCAPED_ASCII: Final = re.compile(rb"\\u00([0-7][0-9a-fA-F])")
+_BEGINNING_BYTES: Final = 8 << 10
+
+Refuse = Callable[[str, str], LiftError]
+"""(code, message) → the error with this string's path."""
+
+
+class StringReader:
+    """Push parser for one string: `take` from the chunk until `closed`; then either `writer` holds the blob, sealed, or
+    `text` is the string as written, without quotes."""
+
+    __slots__ = ("_cut", "_limits", "_refuse", "_scope", "closed", "size_bytes", "text", "writer")
+
+    def __init__(self, scope: Scope, limits: LiftLimits, refuse: Refuse) -> None:
+        self._scope = scope
+        self._limits = limits
+        self._refuse = refuse
+        self._cut = b""  # the first bytes of an escape whose others are in the next chunk
+        self.text = bytearray()
+        self.writer: BlobWriter | None = None
+        self.closed = False
+        self.size_bytes = 0
+
+    def take(self, chunk: bytes, start: int) -> int:
+        """Returns where it stopped: behind the closing quote, or at the end of the chunk."""
+        quote = chunk.find(b'"', start)
+        end = quote if quote >= 0 else len(chunk)
+        if self._cut or chunk.find(b"\\", start, end) >= 0:
+            return self._take_escaped(chunk, start)
+        self._add(chunk[start:end])
+        if quote < 0:
+            return end
+        self._close()
+        return quote + 1
+
+    def _take_escaped(self, chunk: bytes, start: int) -> int:
+        held = len(self._cut)
+        run = chunk
+        if held:
+            run, start, self._cut = self._cut + chunk[start:], 0, b""
+        match = _CONTENT.match(run, start)
+        end = match.end() if match else start
+        self._add(run[start:end])
+        if run[end : end + 1] == b'"':
+            self._close()
+            return end + 1 + len(chunk) - len(run)
+        if end < len(run) and not _CUT_ESCAPE.fullmatch(run, end):
+            raise self._refuse("malformed_json", "The body is not JSON: a string holds a broken escape.")
+        self._cut = run[end:]
+        return len(chunk)
+
+    def _add(self, run: bytes) -> None:
+        self.size_bytes += len(run)
+        if self.writer is not None:
+            self._stream(self.writer, run)
+            return
+        self.text += run
+        if len(self.text) > self._limits.text_bytes:
+            self._commit()
+
+    def _commit(self) -> None:
+        """The string is longer than text may be: from now on it is a blob, or it is refused."""
+        text, self.text = _unescape(bytes(self.text)), bytearray()
+        declared_type, start = split_data_url(text)
+        self.writer = self._scope.writer(encoding=Encoding.BASE64, declared_type=declared_type)
+        try:
+            self.writer.write(text[start:])
+        except InvalidBase64:
+            self.writer.abandon()
+            raise self._unfit(text) from None
+
+    def _unfit(self, text: bytes) -> LiftError:
+        if is_data_url(text) or _is_base64(text[:_BEGINNING_BYTES]):
+            return self._refuse("invalid_base64", "The string begins as base64 and goes on as something else.")
+        limit = self._limits.text_bytes >> 10
+        return self._refuse("text_too_large", f"The string is longer than the {limit} KiB allowed for text.")
+
+    def _stream(self, writer: BlobWriter, run: bytes) -> None:
+        try:
+            writer.write(_unescape(run))
+        except InvalidBase64 as error:
+            raise self._refuse("invalid_base64", f"The string is not base64 to its end: {error}.") from None
+
+    def _close(self) -> None:
+        self.closed = True
+        if self.writer is None:
+            if len(self.text) > self._limits.blob_bytes:
+                self._decide()
+            return
+        try:
+            self.writer.seal()
+        except InvalidBase64 as error:
+            raise self._refuse("invalid_base64", f"The string is not base64 to its end: {error}.") from None
+
+    def _decide(self) -> None:
+        """The whole string is here, longer than a blob must be and no longer than a text may be."""
+        text = _unescape(bytes(self.text))
+        if len(text) <= self._limits.blob_bytes:
+            return
+        declared_type, start = split_data_url(text)
+        writer = self._scope.writer(encoding=Encoding.BASE64, declared_type=declared_type)
+        try:
+            writer.write(text[start:])
+            writer.seal()
+        except InvalidBase64:
+            writer.abandon()
+            return
+        self.writer = writer
+        self.text = bytearray()
+
+
+def _unescape(run: bytes) -> bytes:
+    """Undoes the escapes that base64 may be written with. Whatever else was escaped keeps a backslash, which no base64
+    has; so does an escaped backslash, whatever follows it."""
+    if b"\\" not in run:
+        return run
+    run = run.replace(b"\\/", b"/").replace(b"\\n", b"\n").replace(b"\\r", b"\r")
+    return _ESCAPED_ASCII.sub(lambda match: bytes((int(match[1], 16),)), run)
+
+
+def _is_base64(text: bytes) -> bool:
+    reader = Base64Reader(lambda _: None)
+    try:
+        reader.feed(text)
+    except InvalidBase64:
+        return False
+    return True
