@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from imageway.catalog.parameters import NAMES, judge, quoted
+from imageway.catalog.parameters import NAMES, judge, quoted, spelled_in
 from imageway.catalog.schema import Inputs, Model
 from imageway.core.errors import Problem
 from imageway.core.requests import Group, ImageData, ImageInput, ImageRequest, Operation, RequestWarning, Turn
@@ -244,7 +244,7 @@ def _fields(model: Model, request: ImageRequest) -> tuple[ImageRequest, list[Fin
             judgement = judge(model, name, value, param=request.param(name))
             findings += (*judgement.problems, *judgement.warnings)
             changes[name] = judgement.value
-    findings += _contradictions(request)
+    findings += _contradictions(model, request)
     if request.stream is not None:
         changes["stream"] = None
         if request.stream:
@@ -253,8 +253,14 @@ def _fields(model: Model, request: ImageRequest) -> tuple[ImageRequest, list[Fin
     return replace(request, **changes), findings
 
 
-def _contradictions(request: ImageRequest) -> Iterator[Finding]:
+def _contradictions(model: Model, request: ImageRequest) -> Iterator[Finding]:
     """Fields that are right alone and wrong together."""
+    for name, row in model.parameters.items():
+        value = getattr(request, name)
+        if row.one_image_for and spelled_in(row.one_image_for, value) and len(images_of(request)) != 1:
+            param = request.param(name)
+            message = f"{param} {quoted(value)} goes with exactly one input image on {model.id}"
+            yield Problem(param, "invalid_value", message)
     format_ = request.output_format
     if request.background == "transparent" and format_ == "jpeg":
         param = request.param("output_format")

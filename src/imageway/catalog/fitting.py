@@ -146,7 +146,14 @@ def _taken(
         for name in request.extras:
             message = f"{quoted(name)} was not sent: nobody knows this field here"
             warnings.append(RequestWarning("parameter_ignored", name, message))
-    return replace(request, **changes), tuple(warnings), tuple(problems)
+    taken = replace(request, **changes)
+    if (
+        taken.background == "transparent"
+        and taken.output_format is None
+        and _takes(model, offering, "output_format", "png")
+    ):
+        taken = replace(taken, output_format="png")  # what came is converted to what was asked for
+    return taken, tuple(warnings), tuple(problems)
 
 
 def _takes(model: Model, offering: Offering, name: str, value: object) -> bool:

@@ -20,7 +20,8 @@ class Parameter(Row, frozen=True, kw_only=True):
     not be sent (the provider's own default) and vanish without a warning. `tiers` (quality of ratio-based models):
     value → geometry tier wanted, used only when no tier was asked for, with a warning.
     `ignored`: sent, but the provider does nothing with it: a warning. `max_chars` refuses, `advice_chars` warns.
-    `refuse_other`: a value outside `values` is an error; otherwise it is dropped with a warning."""
+    `refuse_other`: a value outside `values` is an error; otherwise it is dropped with a warning.
+    `one_image_for`: values that go with exactly one input image."""
 
     type: Literal["string", "integer", "number", "boolean"]
     values: tuple[str, ...] = ()
@@ -33,6 +34,7 @@ class Parameter(Row, frozen=True, kw_only=True):
     tiers: Tiers = {}
     ignored: bool = False
     refuse_other: bool = True
+    one_image_for: tuple[str, ...] = ()
     max_chars: int | None = None
     advice_chars: int | None = None
     note: str | None = None
