@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -21,3 +24,22 @@ class Random(Protocol):
 
     def uniform(self) -> float:
         """A number in [0, 1), for jitter."""
+
+
+class Workers(Protocol):
+    """Threads for work that would hold the loop up: image decoding, large copies."""
+
+    async def run(self, work: Callable[[], T]) -> T: ...
+
+
+class FaultPoints(Protocol):
+    """Named places where a test may end the process (`IMAGEWAY_FAULT=after_submit:1`)."""
+
+    def reach(self, name: str) -> None: ...
+
+
+class Liveness(Protocol):
+    """Which processes are certainly gone."""
+
+    def is_dead(self, owner: str) -> bool:
+        """True only with proof (its lock on this machine is free); False when unsure."""

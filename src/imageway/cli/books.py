@@ -1,0 +1,228 @@
+"""Commands on workspaces, wallets, keys, usage and models. They work while a gateway runs and count from its next
+request on: both look at the same tables."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from imageway.cli.printing import Stop, print_json, print_table
+from imageway.core.ids import new_id
+from imageway.core.money import format_usd, parse_usd
+from imageway.core.ops import Op, Refused, Store
+from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey, TopUp
+from imageway.ledger.queries import (
+    FindWorkspace,
+    ListKeys,
+    ListUsage,
+    ListWorkspaces,
+    ShowWallet,
+    Workspace,
+)
+from imageway.server.auth import digest_of, new_key
+from imageway.server.configuration import ConfigurationError, Settings, read_settings
+from imageway.server.machine import SystemClock, SystemRandom
+
+T = TypeVar("T")
+CLOCK, RANDOM = SystemClock(), SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Which books a command opens."""
+
+    data: Path | None
+    config: Path | None
+
+    def settings(self) -> Settings:
+        try:
+            return read_settings({"data": self.data, "config": self.config})
+        except ConfigurationError as error:
+            raise Stop(str(error)) from None
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[Store]:
+        from imageway.server.books import open_books
+
+        async with open_books(self.settings()) as store:
+            yield store
+
+    def do(self, work: Callable[[Store], Awaitable[T]]) -> T:
+        async def opened() -> T:
+            async with self.open() as store:
+                return await work(store)
+
+        try:
+            return asyncio.run(opened())
+        except OSError as error:
+            raise Stop(f"the data directory cannot be used: {error}") from None
+
+
+async def _commit(store: Store, *ops: Op) -> None:
+    done = await store.commit(*ops)
+    if isinstance(done, Refused):
+        raise Stop(f"not done: {done.why.replace('_', ' ')}")
+
+
+async def _workspace(store: Store, name: str) -> Workspace:
+    found = await store.read(FindWorkspace(name))
+    if found is None:
+        raise Stop(f'there is no workspace "{name}"; make it with: imageway workspaces create {name}')
+    return found
+
+
+async def _made_workspace(store: Store, name: str) -> Workspace:
+    found = await store.read(FindWorkspace(name))
+    if found is None:
+        await store.commit(CreateWorkspace(new_id("ws", RANDOM), name, CLOCK.now_ms()))
+        found = await _workspace(store, name)
+    return found
+
+
+def create_key(books: Books, workspace: str, *, name: str, models: tuple[str, ...], as_json: bool) -> None:
+    key, key_id = new_key(RANDOM), new_id("key", RANDOM)
+
+    async def create(store: Store) -> None:
+        owner = await _made_workspace(store, workspace)
+        op = CreateKey(key_id, owner.id, name, digest_of(key), key[-4:], models, CLOCK.now_ms())
+        await _commit(store, op)
+
+    books.do(create)
+    if as_json:
+        print_json({"key": key, "id": key_id, "workspace": workspace})
+    else:
+        print(f"{key}\n\nThis is the only time the key is shown. Its id is {key_id}, its workspace {workspace}.")
+
+
+def list_keys(books: Books, workspace: str | None, *, as_json: bool) -> None:
+    async def read(store: Store) -> list[dict[str, object]]:
+        owner = (await _workspace(store, workspace)).id if workspace else None
+        return [
+            {
+                "id": key.id,
+                "workspace": key.workspace,
+                "name": key.name,
+                "key": f"sk-iw-…{key.hint}",
+                "models": list(key.models),
+                "created": _day(key.created_ms),
+                "revoked": _day(key.revoked_ms),
+            }
+            for key in await store.read(ListKeys(owner))
+        ]
+
+    _show(books.do(read), ("id", "workspace", "name", "key", "models", "created", "revoked"), as_json=as_json)
+
+
+def revoke_key(books: Books, key_id: str, *, as_json: bool) -> None:
+    async def revoke(store: Store) -> None:
+        if isinstance(await store.commit(RevokeKey(key_id, CLOCK.now_ms())), Refused):
+            raise Stop(f'there is no valid key "{key_id}"')
+
+    books.do(revoke)
+    if as_json:
+        print_json({"id": key_id, "revoked": True})
+    else:
+        print(f"{key_id} is revoked.")
+
+
+def create_workspace(books: Books, name: str, *, as_json: bool) -> None:
+    workspace_id = new_id("ws", RANDOM)
+
+    async def create(store: Store) -> None:
+        if isinstance(await store.commit(CreateWorkspace(workspace_id, name, CLOCK.now_ms())), Refused):
+            raise Stop(f'there is a workspace "{name}" already')
+
+    books.do(create)
+    if as_json:
+        print_json({"id": workspace_id, "name": name})
+    else:
+        print(f"{name} is made; its id is {workspace_id}.")
+
+
+def list_workspaces(books: Books, *, as_json: bool) -> None:
+    async def read(store: Store) -> list[dict[str, object]]:
+        found = await store.read(ListWorkspaces())
+        return [{"id": one.id, "name": one.name, "created": _day(one.created_ms)} for one in found]
+
+    _show(books.do(read), ("id", "name", "created"), as_json=as_json)
+
+
+def top_up(books: Books, workspace: str, usd: str, *, as_json: bool) -> None:
+    try:
+        usd_micros = parse_usd(usd)
+    except ValueError as error:
+        raise Stop(str(error)) from None
+    if usd_micros == 0:
+        raise Stop("nothing to add: the amount is zero")
+
+    async def add(store: Store) -> None:
+        owner = await _workspace(store, workspace)
+        await _commit(store, TopUp(new_id("top", RANDOM), owner.id, usd_micros, CLOCK.now_ms()))
+
+    books.do(add)
+    show_wallet(books, workspace, as_json=as_json)
+
+
+def show_wallet(books: Books, workspace: str, *, as_json: bool) -> None:
+    async def read(store: Store) -> dict[str, object]:
+        wallet = await store.read(ShowWallet((await _workspace(store, workspace)).id))
+        if wallet is None:
+            raise Stop(f'the workspace "{workspace}" has no wallet')
+        return {
+            "workspace": wallet.workspace,
+            "available_usd": format_usd(wallet.available),
+            "held_usd": format_usd(wallet.held),
+            "spent_usd": format_usd(wallet.spent),
+        }
+
+    shown = books.do(read)
+    if as_json:
+        print_json(shown)
+    else:
+        _show([shown], tuple(shown), as_json=False)
+
+
+def list_usage(books: Books, workspace: str | None, *, as_json: bool) -> None:
+    async def read(store: Store) -> list[dict[str, object]]:
+        owner = (await _workspace(store, workspace)).id if workspace else None
+        return [
+            {
+                "request_id": row.request_id,
+                "workspace": row.workspace,
+                "model": row.model,
+                "outcome": row.outcome,
+                "n": row.n,
+                "delivered": row.delivered,
+                "price_usd": format_usd(row.price_usd_micros),
+                "cost_usd": format_usd(row.cost_usd_micros),
+                "delivery": row.delivery,
+                "upstream": row.upstream_id,
+                "at": _day(row.at_ms),
+            }
+            for row in await store.read(ListUsage(owner))
+        ]
+
+    columns = ("request_id", "model", "outcome", "n", "delivered", "price_usd", "cost_usd", "delivery", "at")
+    _show(books.do(read), columns, as_json=as_json)
+
+
+def _show(rows: list[dict[str, object]], columns: tuple[str, ...], *, as_json: bool) -> None:
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(columns, [[_cell(row[column]) for column in columns] for row in rows])
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(str(one) for one in value) or "all"
+    return "" if value is None else str(value)
+
+
+def _day(epoch_ms: int | None) -> str | None:
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="seconds") if epoch_ms else None

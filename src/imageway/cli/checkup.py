@@ -1,0 +1,145 @@
+"""`imageway doctor`: looks at everything that must be right before a request can be served, and says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from imageway.catalog import Catalog, load
+from imageway.cli.printing import print_json, print_table
+from imageway.core.upstreams import Upstream
+from imageway.ledger.queries import ListKeys, ListWorkspaces, ShowWallet
+from imageway.server.books import open_books
+from imageway.server.configuration import ConfigurationError, Settings, read_settings, upstreams_of
+from imageway.tasks.queries import UnknownTasks
+
+REACH_S = 5.0
+OLDEST_CLOCK_S = 1_767_225_600  # 2026-01-01: no machine with a working clock is older than this program
+LARGEST_SKEW_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`state`: ok, warning, error. `advice` is empty when there is nothing to do."""
+
+    about: str
+    state: str
+    says: str
+    advice: str = ""
+
+
+def examine(data: Path | None, config: Path | None, *, as_json: bool) -> int:
+    """Prints the findings; returns 1 when one of them is an error."""
+    findings = asyncio.run(_collect(data, config))
+    if as_json:
+        print_json([{"about": f.about, "state": f.state, "says": f.says, "advice": f.advice} for f in findings])
+    else:
+        print_table(("", "", "", ""), [(f.about, f.state, f.says, f.advice) for f in findings])
+    return 1 if any(finding.state == "error" for finding in findings) else 0
+
+
+async def _collect(data: Path | None, config: Path | None) -> list[Finding]:
+    try:
+        settings = read_settings({"data": data, "config": config})
+        catalog = load(settings.catalog)
+        upstreams = upstreams_of(settings, catalog, os.environ)
+    except (ConfigurationError, ValueError) as error:
+        return [Finding("configuration", "error", str(error), "correct it and run this again")]
+    models = len(catalog.models)
+    findings = [Finding("configuration", "ok", f"{models} models, {len(upstreams)} upstream(s) with a credential")]
+    findings += [finding async for finding in _storage(settings)]
+    findings.append(_clock(settings))
+    findings += await _upstreams(upstreams)
+    findings += _drain(settings, catalog, upstreams)
+    return findings
+
+
+async def _storage(settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        probe = settings.data / ".doctor"
+        settings.data.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"x")
+        probe.unlink()
+        free_bytes = os.statvfs(settings.data).f_bavail * os.statvfs(settings.data).f_frsize
+        low = free_bytes < settings.spool_bytes
+        says = f"{settings.data} is writable, {free_bytes // 2**30} GiB free"
+        advice = (
+            f"the spool may take {settings.spool_bytes // 2**30} GiB: free some, or lower spool_bytes" if low else ""
+        )
+        yield Finding("data directory", "warning" if low else "ok", says, advice)
+        async with open_books(settings) as store:
+            workspaces = await store.read(ListWorkspaces())
+            keys = [key for key in await store.read(ListKeys()) if key.revoked_ms is None]
+            wallets = [await store.read(ShowWallet(workspace.id)) for workspace in workspaces]
+            unknown = await store.read(UnknownTasks())
+    except (OSError, RuntimeError, ValueError) as error:
+        yield Finding("storage", "error", str(error), "check the path, its owner, and the database setting")
+        return
+    yield Finding("database", "ok", f"{len(workspaces)} workspace(s), {len(keys)} valid key(s)")
+    if not keys:
+        yield Finding("keys", "warning", "nobody can call yet", "imageway keys create")
+    elif not any(wallet and wallet.available > 0 for wallet in wallets):
+        yield Finding("wallets", "warning", "every wallet is empty", "imageway wallet topup WORKSPACE USD")
+    if unknown:
+        says = f"{len(unknown)} task(s) ended unknown: compare them with the providers' own bills"
+        yield Finding("reconciliation", "warning", says, "imageway usage --json")
+
+
+def _clock(settings: Settings) -> Finding:
+    """Links and leases live by the wall clock; the file system's own clock is the second witness."""
+    probe = settings.data / ".doctor"
+    try:
+        probe.write_bytes(b"x")
+        skew_s = abs(probe.stat().st_mtime - time.time())
+        probe.unlink()
+    except OSError:
+        skew_s = 0.0
+    if time.time() < OLDEST_CLOCK_S or skew_s > LARGEST_SKEW_S:
+        return Finding("clock", "error", "the clock is wrong", "set it; signed links and leases depend on it")
+    return Finding("clock", "ok", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+
+
+async def _upstreams(upstreams: tuple[Upstream, ...]) -> list[Finding]:
+    if not upstreams:
+        advice = "set a provider's key (see README, With a real key), or: imageway serve --sandbox"
+        return [Finding("upstreams", "warning", "no provider has a credential", advice)]
+    return list(await asyncio.gather(*(_reach(upstream) for upstream in upstreams)))
+
+
+async def _reach(upstream: Upstream) -> Finding:
+    parts = urlsplit(upstream.base_url)
+    secure = parts.scheme == "https"
+    about, where = f"upstream {upstream.id}", f"{parts.hostname}:{parts.port or (443 if secure else 80)}"
+    try:
+        async with asyncio.timeout(REACH_S):
+            _, writer = await asyncio.open_connection(
+                parts.hostname, parts.port or (443 if secure else 80), ssl=secure or None
+            )
+        writer.close()
+    except (OSError, TimeoutError) as error:
+        says = f"{where} cannot be reached: {error or 'no answer'}"
+        return Finding(about, "error", says, "check the base URL, DNS and firewall")
+    return Finding(about, "ok", f"{where} answers; its key is tried with the first request")
+
+
+def _drain(settings: Settings, catalog: Catalog, upstreams: tuple[Upstream, ...]) -> list[Finding]:
+    """A process that stops earlier than its slowest offering answers turns that answer into `unknown`."""
+    sold = {upstream.provider for upstream in upstreams}
+    slowest_s = max(
+        (
+            float(offering.attempt_deadline_s or settings.engine.attempt_deadline_s)
+            for model in catalog.models.values()
+            for offering in model.offerings
+            if offering.provider in sold
+        ),
+        default=0.0,
+    )
+    if slowest_s <= settings.drain_s:
+        return []
+    says = f"the drain is {settings.drain_s:.0f} s, the slowest offering may take {slowest_s:.0f} s"
+    return [Finding("drain", "warning", says, f"serve with --drain {slowest_s:.0f} where stopping may take that long")]

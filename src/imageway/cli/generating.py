@@ -1,0 +1,129 @@
+"""`imageway generate`: one request to a running gateway, with progress while it waits, pictures written to files."""
+
+from __future__ import annotations
+
+import base64
+import json
+import mimetypes
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from imageway.cli.printing import Stop
+
+TIMEOUT_S = 920
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What the command line asked for."""
+
+    prompt: str
+    model: str
+    size: str | None
+    n: int
+    seed: int | None
+    images: tuple[Path, ...]
+    output: Path | None
+
+
+def generate_pictures(order: Order, *, url: str, key: str | None) -> None:
+    """Prints a line per picture written."""
+    if not key:
+        raise Stop("a key is needed: give --key, or set IMAGEWAY_KEY; make one with: imageway keys create")
+    with _Progress(f"{order.model} …"):
+        started_s = time.monotonic()
+        answer = post(f"{url.rstrip('/')}/v1/images/generations", body_of(order), key)
+        seconds = time.monotonic() - started_s
+    for warning in answer.get("warnings", []):
+        print(f"warning: {warning['message']}", file=sys.stderr)
+    for index, item in enumerate(answer["data"]):
+        content = picture_of(item)
+        path = _path(order, index, len(answer["data"]), content)
+        path.write_bytes(content)
+        print(f"{path}  {answer.get('size', '')}  {len(content):,} bytes  {seconds:.1f} s")
+
+
+def body_of(order: Order) -> dict[str, object]:
+    body: dict[str, object] = {"model": order.model, "prompt": order.prompt, "n": order.n}
+    if order.size:
+        body["size"] = order.size
+    if order.seed is not None:
+        body["seed"] = order.seed
+    if order.images:
+        body["image"] = [_data_url(path) for path in order.images]
+    return body
+
+
+def post(url: str, body: object, key: str) -> dict[str, list[dict[str, str]]]:
+    """One JSON call. Raises Stop with the gateway's own message."""
+    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310  # the person's own address
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:  # noqa: S310
+            answer: dict[str, list[dict[str, str]]] = json.load(reply)
+            return answer
+    except urllib.error.HTTPError as error:
+        raise Stop(_message(error)) from None
+    except (OSError, ValueError) as error:
+        raise Stop(f"no answer from {url}: {error}; is the gateway running? (imageway serve)") from None
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    try:
+        problem = json.load(error)["error"]
+        others = [detail["message"] for detail in problem.get("details", [])[1:]]
+        return "; ".join([f"{error.code} {problem['code']}: {problem['message']}", *others])
+    except (ValueError, KeyError, TypeError):
+        return f"the gateway answered {error.code}"
+
+
+def picture_of(item: dict[str, str]) -> bytes:
+    if "b64_json" in item:
+        return base64.b64decode(item["b64_json"])
+    with urllib.request.urlopen(item["url"], timeout=60) as reply:  # noqa: S310  # a link of the gateway itself
+        content: bytes = reply.read()
+        return content
+
+
+def _data_url(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Stop(f"--image {path}: {error.strerror}") from None
+    media_type = mimetypes.guess_type(path.name)[0] or "image/png"
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+
+
+def _path(order: Order, index: int, count: int, content: bytes) -> Path:
+    ending = {b"\x89P": ".png", b"\xff\xd8": ".jpg", b"RI": ".webp"}.get(content[:2], ".img")
+    chosen = order.output or Path(f"{order.model.replace('/', '-')}-{int(time.time())}{ending}")
+    return chosen if count == 1 else chosen.with_stem(f"{chosen.stem}-{index + 1}")
+
+
+class _Progress:
+    """A clock on standard error while the gateway works; silent when nobody looks."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._tick, daemon=True)
+
+    def __enter__(self) -> None:
+        if sys.stderr.isatty():
+            self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        if self._thread.is_alive():
+            self._thread.join()
+            print("\r\033[K", end="", file=sys.stderr)
+
+    def _tick(self) -> None:
+        started_s = time.monotonic()
+        while not self._done.wait(0.1):
+            print(f"\r{self._text} {time.monotonic() - started_s:5.1f} s", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,222 @@
+"""The command line: `imageway COMMAND`. Commands import what they need when they run, so that each starts fast."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+app = App(name="imageway", help="A self-hosted gateway for AI image generation.", version_flags=["--version"])
+keys = App(name="keys", help="API keys.")
+workspaces = App(name="workspaces", help="Workspaces.")
+wallet = App(name="wallet", help="Wallets.")
+app.command(keys)
+app.command(workspaces)
+app.command(wallet)
+
+Data = Annotated[Path | None, Parameter(help="Data directory [$IMAGEWAY_DATA, else ./imageway-data].")]
+Config = Annotated[Path | None, Parameter(help="Configuration file [./imageway.toml if it is there].")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON and nothing else.")]
+
+
+@app.command
+def serve(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    sandbox: Annotated[bool, Parameter(negative="")] = False,
+    drain: float | None = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Run the gateway. Prints "ready http://HOST:PORT" when it answers.
+
+    Parameters
+    ----------
+    host: Address to listen on [127.0.0.1].
+    port: Port to listen on; 0 picks one [8400].
+    sandbox: Serve pretend upstreams for every provider without a real credential.
+    drain: Seconds to finish what is under way after SIGTERM [30].
+    """
+    from imageway.cli.processes import run_gateway
+
+    run_gateway({"host": host, "port": port, "sandbox": sandbox, "drain_s": drain, "data": data, "config": config})
+
+
+@app.command
+def sandbox(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8500,
+    latency: float = 0.0,
+    fault: tuple[str, ...] = (),
+) -> None:
+    """Run the pretend providers alone. Prints "ready http://HOST:PORT".
+
+    Parameters
+    ----------
+    latency: Seconds before every answer.
+    fault: NAME=RATE, such as rate_limit=0.1; may be given several times.
+    """
+    from imageway.cli.processes import run_sandbox
+
+    run_sandbox(host, port, latency_s=latency, faults=fault)
+
+
+@keys.command(name="create")
+def create_key(
+    *,
+    workspace: str = "default",
+    name: str = "",
+    models: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
+    json: Json = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Make a key and show it, once. A missing workspace is made, with a $0 wallet.
+
+    Parameters
+    ----------
+    workspace: The workspace that pays for it.
+    name: What it is for.
+    models: Patterns of the models it may use, such as "gemini-*"; all when left out.
+    """
+    from imageway.cli import books
+
+    books.create_key(books.Books(data, config), workspace, name=name, models=tuple(models or ()), as_json=json)
+
+
+@keys.command(name="list")
+def list_keys(*, workspace: str | None = None, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """List keys; never their secrets."""
+    from imageway.cli import books
+
+    books.list_keys(books.Books(data, config), workspace, as_json=json)
+
+
+@keys.command(name="revoke")
+def revoke_key(key_id: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """Revoke a key: from the next request on it is worth nothing.
+
+    Parameters
+    ----------
+    key_id: The id that `keys list` shows.
+    """
+    from imageway.cli import books
+
+    books.revoke_key(books.Books(data, config), key_id, as_json=json)
+
+
+@workspaces.command(name="create")
+def create_workspace(name: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """Make a workspace with a $0 wallet."""
+    from imageway.cli import books
+
+    books.create_workspace(books.Books(data, config), name, as_json=json)
+
+
+@workspaces.command(name="list")
+def list_workspaces(*, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """List workspaces."""
+    from imageway.cli import books
+
+    books.list_workspaces(books.Books(data, config), as_json=json)
+
+
+@wallet.command(name="topup")
+def top_up(workspace: str, usd: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """Add dollars to a wallet.
+
+    Parameters
+    ----------
+    workspace: Name or id.
+    usd: Dollars with at most six decimals, such as 12.50.
+    """
+    from imageway.cli import books
+
+    books.top_up(books.Books(data, config), workspace, usd, as_json=json)
+
+
+@wallet.command(name="show")
+def show_wallet(workspace: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """Show what is available, held and spent."""
+    from imageway.cli import books
+
+    books.show_wallet(books.Books(data, config), workspace, as_json=json)
+
+
+@app.command
+def models(*, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """List the models of the catalog."""
+    from imageway.cli.books import Books
+    from imageway.cli.catalogue import list_models
+
+    list_models(Books(data, config), as_json=json)
+
+
+@app.command
+def usage(*, workspace: str | None = None, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """List usage records, newest first."""
+    from imageway.cli import books
+
+    books.list_usage(books.Books(data, config), workspace, as_json=json)
+
+
+@app.command
+def generate(
+    prompt: str,
+    /,
+    *,
+    model: Annotated[str, Parameter(name=["--model", "-m"])],
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    size: str | None = None,
+    n: int = 1,
+    seed: int | None = None,
+    image: tuple[Path, ...] = (),
+    url: str = "http://127.0.0.1:8400",
+    key: Annotated[str | None, Parameter(env_var="IMAGEWAY_KEY")] = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Make pictures through a running gateway and save them.
+
+    Parameters
+    ----------
+    model: A model id (see `imageway models`).
+    output: File to write; more than one picture is numbered [by model and request].
+    size: Pixels (1024x1024), a ratio (16:9) or a tier (2K).
+    image: An input picture; may be given several times.
+    url: The gateway.
+    key: An API key [$IMAGEWAY_KEY].
+    """
+    from imageway.cli.generating import Order, generate_pictures
+
+    order = Order(prompt=prompt, model=model, size=size, n=n, seed=seed, images=image, output=output)
+    generate_pictures(order, url=url, key=key)
+
+
+@app.command
+def doctor(*, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """Check configuration, storage, clock and upstreams, and say what to do."""
+    from imageway.cli.checkup import examine
+
+    sys.exit(examine(data, config, as_json=json))
+
+
+def main() -> None:
+    """Entry point: what a person can mend is one sentence on standard error, not a trace."""
+    from imageway.cli.printing import Stop
+
+    try:
+        app()
+    except Stop as stop:
+        print(f"imageway: {stop}", file=sys.stderr)
+        sys.exit(stop.code)
+    except BrokenPipeError:
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

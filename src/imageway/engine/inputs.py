@@ -1,0 +1,81 @@
+"""Input images: what is wrong with one, and how a linked one is fetched, opened from our own store, and looked at."""
+
+from __future__ import annotations
+
+from imageway.bodies import Scope, is_complete
+from imageway.catalog.schema import Inputs
+from imageway.core.blobs import Blob, Encoding
+from imageway.core.errors import InvalidRequest, Problem
+from imageway.core.failures import FetchRefused, TransportFailed
+from imageway.core.requests import ImageData, ImageInput, ImageLink
+from imageway.engine.ports import Tools
+
+
+def problem_with(image: ImageData, limits: Inputs) -> Problem | None:
+    """The first thing wrong with an image that lies here; its pixels are never decoded for this."""
+    blob, param = image.blob, image.param
+    facts = blob.facts
+    if facts is None:
+        return Problem(param, "invalid_image", f"{param} is not an image that can be read", limits.formats)
+    if facts.format not in limits.formats:
+        accepted = ", ".join(limits.formats)
+        message = f'{param} is "{facts.format}"; this model takes {accepted}'
+        return Problem(param, "unsupported_image_format", message, limits.formats)
+    if facts.width * facts.height > limits.max_pixels or not facts.width or not facts.height:
+        message = f"{param} has {facts.width}x{facts.height} pixels; at most {limits.max_pixels:,} in all are taken"
+        return Problem(param, "image_too_large", message)
+    if blob.decoded_bytes > limits.max_bytes:
+        message = f"{param} has {blob.decoded_bytes:,} bytes; at most {limits.max_bytes:,} are taken"
+        return Problem(param, "image_too_large", message)
+    if not is_complete(facts, blob.head, blob.tail, blob.decoded_bytes):
+        return Problem(param, "invalid_image", f"{param} is a {facts.format} that was cut: its end is missing")
+    return None
+
+
+async def hold_all(tools: Tools, images: tuple[ImageInput, ...], limits: Inputs, scope: Scope) -> dict[int, ImageData]:
+    """Fetches every linked image. Raises InvalidRequest with every problem at once; fetched images obey `limits`."""
+    held: dict[int, ImageData] = {}
+    problems: list[Problem] = []
+    for image in images:
+        if isinstance(image, ImageLink) and id(image) not in held:
+            got = await _hold(tools, image, scope)
+            problem = got if isinstance(got, Problem) else problem_with(got, limits)
+            if problem:
+                problems.append(problem)
+            elif isinstance(got, ImageData):
+                held[id(image)] = got
+    if problems:
+        raise InvalidRequest(*problems)
+    return held
+
+
+async def _hold(tools: Tools, link: ImageLink, scope: Scope) -> ImageData | Problem:
+    own = tools.signer.name_in(link.url, tools.clock.now_ms())
+    if own is not None:
+        blob = await _from_store(tools, own, scope)
+        return ImageData(blob, link.param) if blob else _not_fetched(link, "the image is no longer stored")
+    settings = tools.settings
+    try:
+        reply = await tools.transport.fetch(
+            link.url, scope, deadline_s=settings.fetch_deadline_s, max_bytes=settings.fetched_image_bytes
+        )
+    except FetchRefused as refused:
+        return _not_fetched(link, refused.message)
+    except TransportFailed:
+        return _not_fetched(link, "the address did not answer with a complete image")
+    return ImageData(reply.blob, link.param)
+
+
+def _not_fetched(link: ImageLink, why: str) -> Problem:
+    return Problem(link.param, "invalid_image_url", f"{link.param} could not be fetched: {why}")
+
+
+async def _from_store(tools: Tools, name: str, scope: Scope) -> Blob | None:
+    stored = await tools.objects.find(name)
+    if stored is None:
+        return None
+    writer = scope.writer(encoding=Encoding.BINARY, declared_type=stored.media_type)
+    async for chunk in tools.objects.open(name, 0, stored.size_bytes):
+        writer.write(chunk)
+        await writer.drain()
+    return await writer.finish()

@@ -1,0 +1,122 @@
+"""The models a caller may use, as cards: generated from the same rows that validation reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from imageway.catalog.schema import Model, Parameter, Price
+from imageway.core.blobs import Tree
+from imageway.core.errors import GatewayError
+from imageway.core.intents import ModelCard, ModelList
+from imageway.core.requests import Caller
+from imageway.engine.ports import Tools
+from imageway.engine.preparation import allowed, find_model, sellers_of
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShelf:
+    """What is sold here."""
+
+    tools: Tools
+
+    def all(self, caller: Caller) -> ModelList:
+        """Every model that some upstream of this gateway serves and this key may use, in the catalog's order."""
+        return ModelList(
+            tuple(
+                card(model)
+                for model in self.tools.catalog.models.values()
+                if allowed(caller, model.id, model) and self._sold(model)
+            )
+        )
+
+    def one(self, name: str, caller: Caller) -> ModelCard:
+        """By id, alias or former name. Raises GatewayError 404 or 403."""
+        model, _ = find_model(self.tools, name, caller)
+        return card(model)
+
+    def _sold(self, model: Model) -> bool:
+        try:
+            return bool(sellers_of(self.tools, model))
+        except GatewayError:
+            return False
+
+
+def card(model: Model) -> ModelCard:
+    provider = model.offerings[0].provider if model.offerings else model.family
+    return ModelCard(
+        id=model.id,
+        created_s=_epoch(model.created),
+        owned_by=provider,
+        title=model.title,
+        capabilities=_capabilities(model),
+        prices=tuple(_price(price) for price in model.prices),
+    )
+
+
+def _epoch(day: str) -> int:
+    return int(datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC).timestamp())
+
+
+def _capabilities(model: Model) -> dict[str, Tree]:
+    geometry = model.geometry
+    capabilities: dict[str, Tree] = {
+        "family": model.family,
+        "state": model.lifecycle.state,
+        "aliases": list(model.aliases),
+        "operations": list(model.operations),
+        "default_response_format": model.form,
+        "n": {"minimum": 1, "maximum": 10},
+        "prompt_max_chars": model.prompt_max_chars,
+        "input_images": {
+            "minimum": model.inputs.minimum,
+            "maximum": model.inputs.maximum,
+            "formats": list(model.inputs.formats) if model.inputs.maximum else [],
+            "mask": model.inputs.mask,
+        },
+        "size": {
+            "default": geometry.default,
+            "sizes": list(geometry.sizes),
+            "words": list(geometry.words),
+            "ratios": list(geometry.ratios),
+            "tiers": list(geometry.tiers),
+        },
+        "parameters": {name: _parameter(parameter) for name, parameter in model.parameters.items()},
+    }
+    if model.group_max_images is not None:
+        capabilities["group_max_images"] = model.group_max_images
+    if model.context_window is not None:
+        capabilities["context_window"] = model.context_window
+    if model.max_output is not None:
+        capabilities["max_output"] = model.max_output
+    return capabilities
+
+
+def _parameter(parameter: Parameter) -> dict[str, Tree]:
+    shown: dict[str, Tree] = {"type": parameter.type}
+    if parameter.values:
+        shown["values"] = list(parameter.values)
+    if parameter.minimum is not None:
+        shown["minimum"] = parameter.minimum
+    if parameter.maximum is not None:
+        shown["maximum"] = parameter.maximum
+    if parameter.default is not None:
+        shown["default"] = parameter.default
+    return shown
+
+
+def _price(price: Price) -> dict[str, Tree]:
+    """Only the conditions that there are; `amount` stays decimal text."""
+    shown: dict[str, Tree] = {"per": price.per, "amount": price.amount, "currency": price.currency}
+    if price.tokens:
+        shown["tokens"] = price.tokens
+    for name, values in (("tiers", price.tiers), ("qualities", price.qualities), ("sizes", price.sizes)):
+        if values:
+            shown[name] = list(values)
+    if price.max_pixels is not None:
+        shown["max_pixels"] = price.max_pixels
+    if price.assumed:
+        shown["assumed"] = True
+    if price.shown_only:
+        shown["shown_only"] = True
+    return shown

@@ -1,0 +1,59 @@
+"""What the engine is handed by bootstrap: the outside world as Protocols, and the tools that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from imageway.bodies import Budget, Scope, Spool
+from imageway.catalog import Catalog
+from imageway.core.objects import ObjectStore
+from imageway.core.ops import Store
+from imageway.core.ports import Clock, FaultPoints, Liveness, Random, Workers
+from imageway.core.steps import Adapter, BlobReply, HttpRequest, Reply
+from imageway.core.upstreams import Upstream
+from imageway.engine.settings import EngineSettings
+from imageway.media.links import LinkSigner
+from imageway.routing import Health
+
+
+class Transport(Protocol):
+    """Outbound HTTP. Raises TransportFailed; `fetch` and `download` raise FetchRefused too."""
+
+    async def send(
+        self, upstream: Upstream, request: HttpRequest, scope: Scope, *, deadline_s: float, max_bytes: int
+    ) -> Reply: ...
+
+    async def download(
+        self, upstream: Upstream, url: str, scope: Scope, *, deadline_s: float, max_bytes: int
+    ) -> BlobReply: ...
+
+    async def fetch(self, url: str, scope: Scope, *, deadline_s: float, max_bytes: int) -> BlobReply: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """Everything the engine works with. `owner` names this process in leases."""
+
+    owner: str
+    catalog: Catalog
+    adapters: Mapping[str, Adapter]
+    upstreams: tuple[Upstream, ...]
+    health: Health
+    store: Store
+    objects: ObjectStore
+    transport: Transport
+    signer: LinkSigner
+    spool: Spool
+    budget: Budget
+    clock: Clock
+    random: Random
+    workers: Workers
+    faults: FaultPoints
+    liveness: Liveness
+    settings: EngineSettings
+
+
+async def one_chunk(content: bytes) -> AsyncIterator[bytes]:
+    yield content

@@ -1,0 +1,197 @@
+"""From an intent to a plan, before any money: is the model there and allowed, is every field right, who could serve it,
+what may it cost. Everything wrong is found at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from imageway.catalog import Checked, Fitted, Quote, check, fit, quote
+from imageway.catalog.schema import Model
+from imageway.core.errors import GatewayError, InvalidRequest, Problem
+from imageway.core.intents import Form, Generate
+from imageway.core.requests import Caller, ImageData, ImageInput, ImageRequest, RequestWarning, Turn
+from imageway.engine.inputs import problem_with
+from imageway.engine.ports import Tools
+from imageway.routing import Candidate, candidates, in_order
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A candidate with the request as it would be sent there."""
+
+    candidate: Candidate
+    fitted: Fitted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A request that may be accepted. `counts` is how many images each part asks for; `options` is the order of trying;
+    `warnings` are those that hold whoever serves it."""
+
+    intent: Generate
+    caller: Caller
+    model: Model
+    request: ImageRequest
+    options: tuple[Option, ...]
+    counts: tuple[int, ...]
+    quote: Quote
+    form: Form
+    warnings: tuple[RequestWarning, ...]
+
+    @property
+    def images(self) -> int:
+        return sum(self.counts)
+
+    @property
+    def max_answer_bytes(self) -> int:
+        return max(option.candidate.offering.max_answer_bytes for option in self.options)
+
+
+def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
+    """Raises GatewayError (404, 403, 503) or InvalidRequest with every problem."""
+    model, renamed = find_model(tools, intent.request.model, caller)
+    sellers = sellers_of(tools, model)
+    checked = check(model, intent.request)
+    problems = (*checked.problems, *input_problems(model, intent.request))
+    options, unfit = _fit_all(model, sellers, checked) if not problems else ((), problems)
+    if not options:
+        raise InvalidRequest(*unfit)
+    warnings = (*intent.warnings, *renamed, *checked.warnings)
+    if intent.strict:
+        options = _strictly(warnings, options)
+    ordered = _in_order(tools, options)
+    counts = part_counts(checked.request, min(option.candidate.offering.max_n for option in ordered))
+    price = quote(tools.catalog, model, ordered[0].fitted.request, ordered[0].fitted.size, images=sum(counts))
+    return Prepared(
+        intent=intent,
+        caller=caller,
+        model=model,
+        request=checked.request,
+        options=ordered,
+        counts=counts,
+        quote=price,
+        form=intent.form or model.form,
+        warnings=warnings,
+    )
+
+
+def find_model(tools: Tools, name: str, caller: Caller) -> tuple[Model, tuple[RequestWarning, ...]]:
+    """The model that this caller means and may use."""
+    found = tools.catalog.find(name)
+    if found is None:
+        near = tools.catalog.closest(name)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        problem = Problem("model", "model_not_found", f'there is no model "{name}"{hint}', near)
+        raise GatewayError("model_not_found", problem.message, param="model", details=(problem,))
+    if not allowed(caller, name, found.model):
+        raise GatewayError("model_not_allowed", f'this key may not use the model "{name}"', param="model")
+    return found.model, (found.warning,) if found.warning else ()
+
+
+def allowed(caller: Caller, name: str, model: Model) -> bool:
+    names = (name, model.id, *model.aliases)
+    return not caller.models or any(fnmatchcase(name, pattern) for name in names for pattern in caller.models)
+
+
+def sellers_of(tools: Tools, model: Model) -> tuple[Candidate, ...]:
+    """Who sells it here. A retired model is gone from its vendor's own address, but a relay or sandbox may have it."""
+    everyone = candidates(model, tools.upstreams)
+    if model.lifecycle.state == "retired":
+        everyone = tuple(seller for seller in everyone if not _is_vendors_own(tools, seller))
+        if not everyone:
+            successor = model.lifecycle.successor
+            hint = f"; its successor is {successor}" if successor else ""
+            message = f'the model "{model.id}" was retired by its vendor{hint}'
+            raise GatewayError("model_retired", message, param="model")
+    if not everyone:
+        raise GatewayError("no_healthy_route", f'no upstream is configured that serves "{model.id}"')
+    return everyone
+
+
+def _is_vendors_own(tools: Tools, seller: Candidate) -> bool:
+    provider = tools.catalog.providers[seller.upstream.provider]
+    return not seller.upstream.sandbox and seller.upstream.base_url == provider.base_url
+
+
+def input_problems(model: Model, request: ImageRequest) -> tuple[Problem, ...]:
+    """What is wrong with the images that came with the request; linked ones are looked at when they were fetched."""
+    found = (problem_with(image, model.inputs) for image in sent_images(request))
+    return tuple(problem for problem in found if problem)
+
+
+def sent_images(request: ImageRequest) -> tuple[ImageData, ...]:
+    return tuple(image for image in all_images(request) if isinstance(image, ImageData))
+
+
+def all_images(request: ImageRequest) -> tuple[ImageInput, ...]:
+    """Every input image once, in order: of the conversation when there is one, then the mask."""
+    in_turns = [part for turn in request.turns for part in turn.parts if not isinstance(part, str)]
+    mask = [request.mask] if request.mask else []
+    return (*(in_turns or request.images), *mask)
+
+
+def part_counts(request: ImageRequest, max_n: int) -> tuple[int, ...]:
+    """How n is shared out: a group is one call, everything else as few calls as the providers' limit allows."""
+    if request.group is not None:
+        return (request.group.max_images or 1,)
+    wanted = request.n or 1
+    full, rest = divmod(wanted, max_n)
+    return (max_n,) * full + ((rest,) if rest else ())
+
+
+def _fit_all(
+    model: Model, sellers: tuple[Candidate, ...], checked: Checked
+) -> tuple[tuple[Option, ...], tuple[Problem, ...]]:
+    options = []
+    problems: tuple[Problem, ...] = ()
+    for seller in sellers:
+        fitted = fit(model, seller.offering, checked.request)
+        if fitted.problems:
+            problems = problems or fitted.problems
+        else:
+            options.append(Option(seller, fitted))
+    return tuple(options), problems
+
+
+def _strictly(warnings: tuple[RequestWarning, ...], options: tuple[Option, ...]) -> tuple[Option, ...]:
+    """Only what is honoured to the letter; where nothing is, every warning becomes a problem."""
+    exact = tuple(option for option in options if not option.fitted.warnings)
+    if warnings or not exact:
+        changed = (*warnings, *options[0].fitted.warnings)
+        raise InvalidRequest(*(Problem(w.param, w.code, f"{w.message} (Imageway-Strict is on)") for w in changed))
+    return exact
+
+
+def _in_order(tools: Tools, options: tuple[Option, ...]) -> tuple[Option, ...]:
+    if len(options) == 1:
+        return options
+    by_candidate = {id(option.candidate): option for option in options}
+    order = in_order(
+        [option.candidate for option in options],
+        tools.health,
+        now_s=tools.clock.monotonic_s(),
+        uniform=tools.random.uniform,
+    )
+    return tuple(by_candidate[id(candidate)] for candidate in order)
+
+
+def with_images(request: ImageRequest, held: dict[int, ImageData]) -> ImageRequest:
+    """The request with every linked image replaced by what was fetched for it (by identity of the link)."""
+    turns = tuple(
+        replace(t, parts=tuple(p if isinstance(p, str) else _held(p, held) for p in t.parts)) for t in request.turns
+    )
+    return replace(
+        request,
+        turns=turns,
+        images=tuple(_held(image, held) for image in request.images),
+        mask=_held(request.mask, held) if request.mask else None,
+    )
+
+
+def _turn_with(turn: Turn, held: dict[int, ImageData]) -> Turn:
+    return replace(turn, parts=tuple(part if isinstance(part, str) else _held(part, held) for part in turn.parts))
+
+
+def _held(image: ImageInput, held: dict[int, ImageData]) -> ImageInput:
+    return held.get(id(image), image)

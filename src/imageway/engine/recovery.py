@@ -1,0 +1,167 @@
+"""Taking over from processes that died. What has a memo is resumed; what was submitted without one is `unknown`; what
+was captured but never delivered is refunded (DESIGN §5).
+
+A process is dead when its lease has run out, or at once when the lock it held on this machine is free."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from imageway.catalog import fit
+from imageway.catalog.schema import Offering
+from imageway.core.ops import Refused
+from imageway.core.steps import Failed, FailureKind
+from imageway.engine.attempts import PartResult, PartRun
+from imageway.engine.memos import KeptTask, request_of, unpack_memo, unpack_task
+from imageway.engine.ports import Tools
+from imageway.engine.preparation import Option
+from imageway.engine.runs import TaskRun
+from imageway.engine.service import Engine
+from imageway.engine.settlement import TaskFacts
+from imageway.ledger.ops import MarkDelivery, Refund
+from imageway.ledger.queries import Undelivered
+from imageway.routing import Candidate
+from imageway.tasks.ops import AdoptTask, DropLease, RenewLease
+from imageway.tasks.queries import Attempt, Owners, RunningTasks, Task
+from imageway.telemetry import events, logger
+
+# An attempt that ended another way than by delivering says nothing about a later one of the same part.
+_OVER = frozenset({"failed", "cancelled"})
+
+
+@dataclass(slots=True)
+class Recovery:
+    """Renews this process's lease and looks for the dead, until it is cancelled."""
+
+    engine: Engine
+
+    @property
+    def tools(self) -> Tools:
+        return self.engine.tools
+
+    async def keep_going(self) -> None:
+        """One round every few seconds; a round that fails is logged and tried again."""
+        swept_s = self.tools.clock.monotonic_s()
+        while True:
+            await self.tools.clock.sleep(self.tools.settings.lease_renew_s)
+            try:
+                await self.renew()
+                await self.take_over()
+                if self.tools.clock.monotonic_s() - swept_s >= self.tools.settings.sweep_every_s:
+                    swept_s = self.tools.clock.monotonic_s()
+                    await self.tools.objects.sweep(self.tools.clock.now_ms())
+            except (OSError, RuntimeError) as error:
+                logger().error(events.LEASE_LOST, detail=str(error))
+
+    async def renew(self) -> None:
+        until_ms = self.tools.clock.now_ms() + int(self.tools.settings.lease_s * 1000)
+        await self.tools.store.commit(RenewLease(self.tools.owner, until_ms))
+
+    async def resign(self) -> None:
+        """The orderly end of this process: whatever it leaves running is anybody's at once."""
+        await self.tools.store.commit(DropLease(self.tools.owner))
+
+    async def take_over(self) -> None:
+        """Everything the dead left behind, once."""
+        for owner, proven in await self._dead():
+            await self._refund(owner)
+            for task in await self.tools.store.read(RunningTasks((owner,))):
+                await self._adopt(task, proven=proven)
+            await self.tools.store.commit(DropLease(owner))
+
+    async def _dead(self) -> list[tuple[str, bool]]:
+        """(owner, proven): proven when its lock is free, so that no evidence can come from it any more."""
+        now_ms = self.tools.clock.now_ms()
+        dead = []
+        for owner, until_ms in await self.tools.store.read(Owners()):
+            if owner == self.tools.owner:
+                continue
+            if self.tools.liveness.is_dead(owner):
+                dead.append((owner, True))
+            elif until_ms <= now_ms:
+                dead.append((owner, False))
+        return dead
+
+    async def _refund(self, owner: str) -> None:
+        now_ms = self.tools.clock.now_ms()
+        for row in await self.tools.store.read(Undelivered((owner,))):
+            refund, mark = Refund(row.request_id, now_ms), MarkDelivery(row.request_id, "refunded", now_ms)
+            done = await self.tools.store.commit(mark, refund)
+            if not isinstance(done, Refused):
+                logger().warning(events.REFUNDED, task=row.request_id, usd_micros=row.price_usd_micros)
+
+    async def _adopt(self, task: Task, *, proven: bool) -> None:
+        adopted = await self.tools.store.commit(AdoptTask(task.id, task.owner, task.fence, self.tools.owner))
+        if isinstance(adopted, Refused):
+            return
+        logger().warning(events.TASK_ADOPTED, task=task.id, owner=task.owner)
+        run = self._run_of(task, unpack_task(task.request))
+        self.engine.spawn(self._finish(run, task, proven=proven), run)
+        run.scope.release()
+
+    def _run_of(self, task: Task, kept: KeptTask) -> TaskRun:
+        tools = self.tools
+        request = request_of(kept)
+        model = tools.catalog.models[task.model]
+        facts = TaskFacts(
+            task_id=task.id,
+            workspace_id=task.workspace_id,
+            key_id=task.key_id,
+            model=model,
+            request=request,
+            form=kept.form,
+            hold_usd_micros=kept.hold_usd_micros,
+            images=sum(kept.counts),
+            created_ms=task.created_ms,
+            warnings=kept.warnings,
+        )
+        return TaskRun(tools, facts, tools.spool.scope(), (), store_images=True)
+
+    async def _finish(self, run: TaskRun, task: Task, *, proven: bool) -> None:
+        counts = unpack_task(task.request).counts
+        latest: dict[int, Attempt] = {}
+        for attempt in task.attempts:
+            latest[attempt.part] = attempt
+        results = await asyncio.gather(
+            *(self._part(run, task, attempt, counts[attempt.part], proven) for attempt in latest.values())
+        )
+        await run.end(results)
+        logger().info(events.REQUEST_FINISHED, task=task.id, resumed=True)
+
+    async def _part(self, run: TaskRun, task: Task, attempt: Attempt, count: int, proven: bool) -> PartResult:
+        option = self._option(run, attempt)
+        part = PartRun(
+            tools=self.tools,
+            scope=run.scope,
+            task_id=task.id,
+            part=attempt.part,
+            count=count,
+            options=(option,),
+            attempt_id=attempt.id,
+            deadline_s=self._until(min(attempt.deadline_ms, task.deadline_ms)),
+            fence=task.fence + 1,
+        )
+        if attempt.state in _OVER:
+            return part.given_up(Failed(FailureKind.FAILED, "failed", attempt.detail))
+        if attempt.memo:
+            return await part.resume(unpack_memo(attempt.memo))
+        if not proven:
+            # Its process may still bring evidence until then.
+            await self.tools.clock.sleep(max(0.0, part.deadline_s - self.tools.clock.monotonic_s()))
+        logger().warning(events.TASK_UNKNOWN, task=task.id, attempt=attempt.id)
+        return part.given_up(Failed(FailureKind.UNKNOWN, "lost", "the process that sent it is gone"))
+
+    def _until(self, deadline_ms: int) -> float:
+        return self.tools.clock.monotonic_s() + max(0, deadline_ms - self.tools.clock.now_ms()) / 1000
+
+    def _option(self, run: TaskRun, attempt: Attempt) -> Option:
+        """The candidate as it was; when it was taken out of the configuration, the model's first stands in for the
+        books and the read fails until the deadline."""
+        model, upstreams = run.facts.model, {upstream.id: upstream for upstream in self.tools.upstreams}
+        upstream = upstreams.get(attempt.upstream_id) or self.tools.upstreams[0]
+        offering: Offering = next(
+            (o for o in model.offerings if o.provider == upstream.provider and o.upstream_name == attempt.offering),
+            model.offerings[0],
+        )
+        return Option(Candidate(offering, upstream), fit(model, offering, run.facts.request))

@@ -1,0 +1,68 @@
+"""A finished task as the JSON that is kept for 24 hours, and as the view its owner sees."""
+
+from __future__ import annotations
+
+import msgspec
+
+from imageway.core.intents import Picture, TaskView
+from imageway.core.requests import RequestWarning
+from imageway.media.links import LinkSigner
+from imageway.tasks.queries import Task
+
+
+class KeptPicture(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`name` in the media store; empty when the bytes were delivered and kept nowhere."""
+
+    media_type: str
+    width: int
+    height: int
+    name: str = ""
+    revised_prompt: str | None = None
+
+
+class KeptResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`error` is (code, message) as the caller was told. `expires_ms` is when stored pictures go."""
+
+    pictures: tuple[KeptPicture, ...] = ()
+    price_usd_micros: int = 0
+    error: tuple[str, str] | None = None
+    warnings: tuple[RequestWarning, ...] = ()
+    expires_ms: int = 0
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(KeptResult)
+
+
+def pack_result(result: KeptResult) -> bytes:
+    return _encoder.encode(result)
+
+
+def unpack_result(content: bytes) -> KeptResult:
+    return _decoder.decode(content) if content else KeptResult()
+
+
+def view_of(task: Task, signer: LinkSigner) -> TaskView:
+    """Pictures that are stored, with links that live as long as they do."""
+    kept = unpack_result(task.result)
+    pictures = tuple(
+        Picture(
+            media_type=picture.media_type,
+            width=picture.width,
+            height=picture.height,
+            url=signer.sign(picture.name, kept.expires_ms) if picture.name else None,
+            revised_prompt=picture.revised_prompt,
+        )
+        for picture in kept.pictures
+    )
+    return TaskView(
+        id=task.id,
+        status=task.state,
+        model=task.model,
+        created_s=task.created_ms // 1000,
+        finished_s=task.finished_ms // 1000 if task.finished_ms else None,
+        pictures=pictures,
+        error=kept.error,
+        price_usd_micros=kept.price_usd_micros,
+        warnings=kept.warnings,
+    )

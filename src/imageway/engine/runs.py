@@ -1,0 +1,176 @@
+"""One task on its way: parts side by side, then one settlement, then whoever waits is told.
+
+Runs belong to the engine's supervisor, never to a request handler: hanging up only unsubscribes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from imageway.bodies import Scope
+from imageway.core.errors import GatewayError
+from imageway.core.intents import Generated
+from imageway.core.ops import Committed
+from imageway.core.requests import ImageRequest
+from imageway.core.steps import Failed, FailureKind
+from imageway.engine.attempts import PartResult, PartRun
+from imageway.engine.inputs import hold_all
+from imageway.engine.ports import Tools
+from imageway.engine.preparation import all_images, with_images
+from imageway.engine.results import KeptPicture, KeptResult, pack_result
+from imageway.engine.settlement import Settlement, TaskFacts, cancelled, failed, settle, store_all
+from imageway.ledger.ops import MarkDelivery
+from imageway.tasks.ops import ReplaceResult
+from imageway.telemetry import events, logger
+
+_COMMIT_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+@dataclass(slots=True)
+class TaskRun:
+    """A task in this process. `store_images`: an answer that must survive this process goes to the media store before
+    it is charged. `reserved_bytes` is its share of the spool budget."""
+
+    tools: Tools
+    facts: TaskFacts
+    scope: Scope
+    parts: tuple[PartRun, ...]
+    store_images: bool
+    reserved_bytes: int = 0
+    listeners: int = 0
+    settlement: Settlement | None = None
+    stopping: bool = False
+    answer: asyncio.Future[Generated] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    @property
+    def submitted(self) -> bool:
+        return any(part.submitted for part in self.parts)
+
+    async def run(self, request: ImageRequest | None) -> None:
+        """From accepted to settled. `request` None: parts are resumed elsewhere. Never raises but CancelledError."""
+        try:
+            if request is not None:
+                await self._hold_inputs(request)
+            await self.end(await self._run_parts())
+        except GatewayError as error:
+            await self._commit(failed(self.tools, self.facts, (), error))
+        except asyncio.CancelledError:
+            if not self.submitted:
+                await self._commit(cancelled(self.tools, self.facts))
+            elif self.stopping and not any(part.polling for part in self.parts):
+                await self.abandon("the gateway was stopped before the provider answered; nothing was charged")
+            else:
+                raise
+
+    async def abandon(self, told: str) -> None:
+        """Ends a task whose parts will never be known: what was submitted is `unknown`, nothing is charged."""
+        kind = FailureKind.UNKNOWN if self.submitted else FailureKind.FAILED
+        results = [part.given_up(Failed(kind, "abandoned", told)) for part in self.parts]
+        error = GatewayError("request_timeout" if self.submitted else "internal_error", told)
+        error.resend_override = False
+        await self._commit(failed(self.tools, self.facts, results, error))
+
+    async def _hold_inputs(self, request: ImageRequest) -> None:
+        if not (images := all_images(request)):
+            return
+        held = await hold_all(self.tools, images, self.facts.model.inputs, self.scope)
+        ready = with_images(request, held)
+        for part in self.parts:
+            part.request = ready
+
+    async def _run_parts(self) -> Sequence[PartResult]:
+        if len(self.parts) == 1:
+            return (await self.parts[0].run(),)
+        return await asyncio.gather(*(part.run() for part in self.parts))
+
+    async def end(self, results: Sequence[PartResult]) -> None:
+        """Settles with what the parts brought."""
+        store = self.store_images or self.listeners == 0
+        try:
+            settlement = await settle(self.tools, self.facts, results, store=store)
+        except OSError as error:
+            # The images cannot be kept, so they cannot be charged.
+            logger().error(events.TASK_CRASHED, task=self.facts.task_id, detail=str(error))
+            spoiled = Failed(FailureKind.SPOILED, "not_stored", "the media store did not take the images")
+            lost = [replace(r, images=(), failure=r.failure or spoiled) for r in results]
+            error_told = GatewayError("overloaded", "the images could not be stored; nothing was charged")
+            error_told.resend_override = False
+            settlement = failed(self.tools, self.facts, lost, error_told)
+        await self._commit(settlement)
+
+    async def _commit(self, settlement: Settlement) -> None:
+        """Tries until it is durable: an image that was made is charged or given back, never forgotten."""
+        tools = self.tools
+        for pause_s in (*_COMMIT_PAUSES_S, None):
+            try:
+                committed = await tools.store.commit(*settlement.ops)
+                break
+            except (OSError, RuntimeError) as error:
+                logger().error(events.TASK_CRASHED, task=self.facts.task_id, detail=f"commit: {error}")
+                if pause_s is None:
+                    raise
+                await tools.clock.sleep(pause_s)
+        tools.faults.reach("after_capture")
+        if isinstance(committed, Committed):
+            self.settlement = settlement
+            self._tell(settlement.answer)
+        else:
+            message = "another process ended this request; ask for it by its id"
+            self._tell(GatewayError("request_timeout", message))
+
+    def _tell(self, answer: Generated | GatewayError) -> None:
+        if self.answer.done():
+            return
+        if isinstance(answer, GatewayError):
+            answer.request_id = self.facts.task_id
+            self.answer.set_exception(answer)
+            self.answer.exception()  # somebody looked: nobody may be listening any more
+        else:
+            self.answer.set_result(answer)
+
+    async def keep(self) -> None:
+        """The answer could not be delivered: its images move to the media store for 24 hours."""
+        tools, settlement = self.tools, self.settlement
+        if settlement is None or not settlement.pictures or any(p.name for p in settlement.result.pictures):
+            return
+        now_ms = tools.clock.now_ms()
+        expires_ms = now_ms + int(tools.settings.keep_images_s * 1000)
+        names = await store_all(tools, self.facts.task_id, settlement.pictures, expires_ms)
+        kept = settlement.result.pictures
+        pictures = tuple(_named(picture, name) for picture, name in zip(kept, names, strict=True))
+        result = _with_pictures(settlement.result, pictures, expires_ms)
+        await tools.store.commit(
+            ReplaceResult(self.facts.task_id, pack_result(result)),
+            MarkDelivery(self.facts.task_id, "stored", now_ms),
+        )
+
+
+def _named(picture: KeptPicture, name: str) -> KeptPicture:
+    return KeptPicture(picture.media_type, picture.width, picture.height, name, picture.revised_prompt)
+
+
+def _with_pictures(result: KeptResult, pictures: tuple[KeptPicture, ...], expires_ms: int) -> KeptResult:
+    return KeptResult(pictures, result.price_usd_micros, result.error, result.warnings, expires_ms)
+
+
+@dataclass(slots=True)
+class TaskHandle:
+    """One subscriber of a task. Use it once: wait for the outcome, then say how the delivery went."""
+
+    run: TaskRun
+    left: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.run.facts.task_id
+
+    async def outcome(self) -> Generated:
+        """The pictures, once they are paid for. Raises GatewayError. Cancelling the wait cancels nothing else."""
+        return await asyncio.shield(self.run.answer)
+
+    @property
+    def undelivered(self) -> bool:
+        """Whether somebody must still be told that the last byte has left."""
+        settlement = self.run.settlement
+        return bool(settlement and settlement.pictures and not any(p.name for p in settlement.result.pictures))

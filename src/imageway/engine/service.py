@@ -1,0 +1,256 @@
+"""The engine's front door: accept a request, watch it, show what is known; it supervises everything long-running."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+
+from imageway.bodies import Scope
+from imageway.core.errors import GatewayError
+from imageway.core.ids import new_id
+from imageway.core.intents import Estimate, Estimated, Generate, TaskView
+from imageway.core.money import format_usd
+from imageway.core.ops import Op, Refused
+from imageway.core.requests import Caller
+from imageway.engine.attempts import PartRun, begin_attempt
+from imageway.engine.memos import KeptTask, pack_task, plain_fields
+from imageway.engine.ports import Tools
+from imageway.engine.preparation import Prepared, all_images, prepare
+from imageway.engine.results import view_of
+from imageway.engine.runs import TaskHandle, TaskRun
+from imageway.engine.settlement import TaskFacts
+from imageway.ledger.ops import Hold, MarkDelivery
+from imageway.tasks.ops import ClaimKey, CreateTask
+from imageway.tasks.queries import ShowTask
+from imageway.telemetry import events, logger
+
+
+@dataclass(slots=True)
+class Engine:
+    """Starts tasks and owns them until they are settled."""
+
+    tools: Tools
+    _running: dict[asyncio.Task[None], TaskRun | None] = field(default_factory=dict)
+    _per_key: Counter[str] = field(default_factory=Counter)
+
+    async def start(self, intent: Generate, caller: Caller, scope: Scope) -> TaskHandle:
+        """Accepts a request: task, hold, first attempts and idempotency claim in one commit. Raises GatewayError with
+        nothing spent. The scope (and with it every blob of the request) is held until the task is settled."""
+        self._admit(caller)
+        prepared = prepare(self.tools, intent, caller)
+        reserved_bytes = prepared.max_answer_bytes * len(prepared.counts)
+        if not self.tools.budget.reserve(reserved_bytes):
+            raise GatewayError("overloaded", "there is no room for the answer just now", retry_after_s=1)
+        try:
+            run = self._task_run(prepared, scope)
+            run.reserved_bytes = reserved_bytes
+            await self._accept(prepared, run)
+        except BaseException:
+            self.tools.budget.release(reserved_bytes)
+            raise
+        self.tools.faults.reach("after_accept")
+        self.supervise(run, prepared)
+        run.listeners = 1
+        return TaskHandle(run)
+
+    def estimate(self, intent: Estimate, caller: Caller) -> Estimated:
+        """What a request would cost; works on an empty wallet and touches nothing."""
+        prepared = prepare(self.tools, intent.generate, caller)
+        return Estimated(
+            hold_usd_micros=prepared.quote.hold_usd_micros,
+            worst_usd_micros=prepared.quote.worst_usd_micros,
+            expected_usd_micros=prepared.quote.expected_usd_micros,
+            prices=prepared.quote.lines,
+            warnings=(*prepared.warnings, *prepared.options[0].fitted.warnings),
+        )
+
+    async def show_task(self, task_id: str, caller: Caller) -> TaskView:
+        task = await self.tools.store.read(ShowTask(task_id, caller.workspace_id))
+        if task is None:
+            raise GatewayError("task_not_found", f'there is no task "{task_id}"', param="id")
+        return view_of(task, self.tools.signer)
+
+    def leave(self, handle: TaskHandle) -> None:
+        """The subscriber hung up. Cancels only what nobody else hears and what never left this house."""
+        if handle.left:
+            return
+        handle.left = True
+        run = handle.run
+        run.listeners -= 1
+        if handle.undelivered:
+            self.spawn(run.keep(), run)
+        elif run.listeners == 0 and run.settlement is None and not run.submitted and not run.store_images:
+            for task, owner in self._running.items():
+                if owner is run:
+                    task.cancel()
+
+    def delivered(self, handle: TaskHandle) -> None:
+        """The last byte has left."""
+        handle.left = True
+        handle.run.listeners -= 1
+        if handle.undelivered:
+            mark = MarkDelivery(handle.id, "delivered", self.tools.clock.now_ms())
+            self.spawn(self._commit_one(mark), None)
+
+    def supervise(self, run: TaskRun, prepared: Prepared) -> None:
+        run.scope.hold()
+        self._per_key[run.facts.key_id] += 1
+        self._own(asyncio.get_running_loop().create_task(self._run(run, prepared)), run)
+
+    def spawn(self, work: Coroutine[None, None, None], run: TaskRun | None) -> None:
+        """Background work whose scope must live on: never lost, never awaited by a request."""
+        if run is not None:
+            run.scope.hold()
+        self._own(asyncio.get_running_loop().create_task(self._guarded(work, run)), None)
+
+    async def close(self, drain_s: float) -> None:
+        """Waits for what runs, at most `drain_s`; then gives up what is left (DESIGN §5, shutdown)."""
+        if self._running:
+            await asyncio.wait(list(self._running), timeout=drain_s)
+        left = list(self._running.items())
+        for task, run in left:
+            if run is not None:
+                run.stopping = True
+            task.cancel()
+        if left:
+            await asyncio.wait([task for task, _ in left], timeout=5)
+
+    @property
+    def busy(self) -> int:
+        return len(self._running)
+
+    def _admit(self, caller: Caller) -> None:
+        settings = self.tools.settings
+        if len(self._running) >= settings.tasks_at_once:
+            raise GatewayError("overloaded", "this gateway runs as many tasks as it may", retry_after_s=1)
+        if self._per_key[caller.key_id] >= settings.tasks_per_key_at_once:
+            limit = settings.tasks_per_key_at_once
+            raise GatewayError("rate_limit_exceeded", f"this key has {limit} calls running already", retry_after_s=1)
+
+    def _task_run(self, prepared: Prepared, scope: Scope) -> TaskRun:
+        tools = self.tools
+        task_id = new_id("req", tools.random)
+        task_deadline_s = tools.clock.monotonic_s() + _task_deadline_s(tools, prepared)
+        parts = tuple(
+            PartRun(
+                tools=tools,
+                scope=scope,
+                task_id=task_id,
+                part=index,
+                count=count,
+                options=prepared.options,
+                attempt_id=new_id("att", tools.random),
+                deadline_s=task_deadline_s,
+            )
+            for index, count in enumerate(prepared.counts)
+        )
+        facts = TaskFacts(
+            task_id=task_id,
+            workspace_id=prepared.caller.workspace_id,
+            key_id=prepared.caller.key_id,
+            model=prepared.model,
+            request=prepared.request,
+            form=prepared.form,
+            hold_usd_micros=prepared.quote.hold_usd_micros,
+            images=prepared.images,
+            created_ms=tools.clock.now_ms(),
+            warnings=prepared.warnings,
+        )
+        return TaskRun(tools, facts, scope, parts, store_images=prepared.intent.idempotency_key is not None)
+
+    async def _accept(self, prepared: Prepared, run: TaskRun) -> None:
+        committed = await self.tools.store.commit(*_accept_ops(self.tools, prepared, run))
+        if isinstance(committed, Refused):
+            raise _refusal(committed, prepared)
+
+    async def _run(self, run: TaskRun, prepared: Prepared) -> None:
+        try:
+            await run.run(prepared.request)
+        except Exception as error:  # noqa: BLE001  # a hole of ours must not leave a caller waiting; it is logged whole
+            self._crashed(run, error)
+        finally:
+            self.tools.budget.release(run.reserved_bytes)
+            self._per_key[run.facts.key_id] -= 1
+            run.scope.release()
+
+    def _crashed(self, run: TaskRun, error: Exception) -> None:
+        logger().exception(events.TASK_CRASHED, task=run.facts.task_id, exc_info=error)
+        if not run.answer.done():
+            told = GatewayError(
+                "internal_error", "the gateway failed on this request; it will be settled without charge"
+            )
+            told.request_id = run.facts.task_id
+            run.answer.set_exception(told)
+            run.answer.exception()
+
+    async def _guarded(self, work: Coroutine[None, None, None], run: TaskRun | None) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001  # background work has nobody else to tell; it is logged whole
+            logger().exception(events.TASK_CRASHED, exc_info=error)
+        finally:
+            if run is not None:
+                run.scope.release()
+
+    async def _commit_one(self, op: Op) -> None:
+        await self.tools.store.commit(op)
+
+    def _own(self, task: asyncio.Task[None], run: TaskRun | None) -> None:
+        self._running[task] = run
+        task.add_done_callback(lambda done: self._running.pop(done, None))
+
+
+def _task_deadline_s(tools: Tools, prepared: Prepared) -> float:
+    """The longest of the candidates' own deadlines, else the setting."""
+    own = (option.candidate.offering.task_deadline_s for option in prepared.options)
+    return float(max((deadline_s for deadline_s in own if deadline_s), default=tools.settings.task_deadline_s))
+
+
+def _accept_ops(tools: Tools, prepared: Prepared, run: TaskRun) -> tuple[Op, ...]:
+    facts, now_ms = run.facts, run.facts.created_ms
+    kept = KeptTask(
+        request=plain_fields(prepared.request),
+        counts=prepared.counts,
+        form=prepared.form,
+        hold_usd_micros=facts.hold_usd_micros,
+        inputs=len(all_images(prepared.request)),
+        geometry=prepared.request.geometry,
+        group=prepared.request.group,
+        warnings=prepared.warnings,
+    )
+    create = CreateTask(
+        id=facts.task_id,
+        workspace_id=facts.workspace_id,
+        key_id=facts.key_id,
+        model=facts.model.id,
+        owner=tools.owner,
+        request=pack_task(kept),
+        created_ms=now_ms,
+        deadline_ms=now_ms + int(_task_deadline_s(tools, prepared) * 1000),
+    )
+    hold = Hold(facts.task_id, facts.workspace_id, facts.hold_usd_micros, now_ms)
+    attempts = [begin_attempt(part, part.options[0], attempt_id=part.attempt_id) for part in run.parts]
+    key = prepared.intent.idempotency_key
+    claim = (ClaimKey(facts.workspace_id, key, facts.task_id, now_ms),) if key else ()
+    return (create, *claim, hold, *attempts)
+
+
+def _refusal(refused: Refused, prepared: Prepared) -> GatewayError:
+    """Why the accept unit was not committed, in words for the caller."""
+    if refused.why == "insufficient_balance":
+        needed = format_usd(prepared.quote.hold_usd_micros)
+        return GatewayError(
+            "insufficient_balance",
+            f"the wallet does not cover this request: ${needed} must be held for {prepared.images} image(s)",
+        )
+    if refused.why == "in_use":
+        return GatewayError(
+            "idempotency_key_in_use",
+            "this Idempotency-Key was used already; ask for that request's result by its id",
+            param="Idempotency-Key",
+        )
+    if refused.why in ("no_workspace", "key_revoked"):
+        return GatewayError("invalid_api_key", "this API key is not valid any more")
+    return GatewayError("overloaded", "the request could not be accepted just now", retry_after_s=1)

@@ -1,0 +1,26 @@
+"""Every limit of the engine, by name (law 9)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """Seconds, counts and bytes. An offering's own deadlines in the catalog win over the two here."""
+
+    attempt_deadline_s: float = 300.0
+    task_deadline_s: float = 900.0
+    lease_s: float = 20.0
+    lease_renew_s: float = 5.0
+    wait_on_busy_s: float = 2.0  # a shorter retry hint is waited for; a longer one goes to the next candidate
+    read_retry_s: float = 1.0
+    read_retry_longest_s: float = 5.0
+    tasks_at_once: int = 2048
+    tasks_per_key_at_once: int = 512
+    keep_images_s: float = 24 * 3600.0
+    fetched_image_bytes: int = 20 * 1024 * 1024
+    fetch_deadline_s: float = 30.0
+    sweep_every_s: float = 300.0
+    convert_bytes: int = 64 * 1024 * 1024
+    allow_fetch: bool = True

@@ -1,0 +1,66 @@
+"""What callers are told when no image came: one failure of several speaks, in the order of DESIGN §5, and never in the
+provider's own words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from imageway.core.errors import GatewayError
+from imageway.core.steps import Failed, FailureKind
+
+_ORDER: Final = (
+    FailureKind.UNKNOWN,
+    FailureKind.REFUSED,
+    FailureKind.SPOILED,
+    FailureKind.FAILED,
+    FailureKind.BUSY,
+    FailureKind.DENIED,
+    FailureKind.NEVER_SENT,
+    FailureKind.INVALID,
+)
+_TOLD: Final[dict[FailureKind, tuple[str, str]]] = {
+    FailureKind.UNKNOWN: (
+        "request_timeout",
+        "the provider took the request but its answer never arrived; nothing was charged",
+    ),
+    FailureKind.REFUSED: (
+        "content_policy_violation",
+        "the provider's safety system refused this request; nothing was charged",
+    ),
+    FailureKind.SPOILED: ("bad_response", "the provider's answer held no complete image; nothing was charged"),
+    FailureKind.FAILED: ("bad_response", "the provider failed to make the image; nothing was charged"),
+    FailureKind.BUSY: (
+        "rate_limit_exceeded",
+        "the provider is at its rate limit; nothing was charged",
+    ),
+    FailureKind.DENIED: ("no_healthy_route", "no upstream could serve this model just now; nothing was charged"),
+    FailureKind.NEVER_SENT: ("no_healthy_route", "no upstream could be reached for this model; nothing was charged"),
+    FailureKind.INVALID: (
+        "bad_response",
+        "the provider rejected parameters that this gateway let through; nothing was charged",
+    ),
+}
+_DEFAULT_RETRY_S: Final = 1.0
+# Sending these again would buy again, or be refused again.
+_NEVER_RESEND: Final = frozenset({FailureKind.UNKNOWN, FailureKind.SPOILED, FailureKind.REFUSED, FailureKind.INVALID})
+
+
+def verdict(failures: Sequence[Failed]) -> GatewayError:
+    """The error for a task without a single image."""
+    failed = min(failures, key=lambda failure: _ORDER.index(failure.kind))
+    code, message = _TOLD[failed.kind]
+    if failed.kind is FailureKind.SPOILED and failed.code == "empty":
+        code = "empty_response"
+    retry_after_s = None
+    if failed.kind is FailureKind.BUSY:
+        retry_after_s = math.ceil(failed.retry_after_s or _DEFAULT_RETRY_S)
+    error = GatewayError(code, message, retry_after_s=retry_after_s)
+    error.resend_override = failed.kind not in _NEVER_RESEND
+    return error
+
+
+def task_state(failures: Sequence[Failed]) -> str:
+    """`unknown` when any part is: that part may have produced something nobody saw."""
+    return "unknown" if any(failure.kind is FailureKind.UNKNOWN for failure in failures) else "failed"

@@ -1,0 +1,48 @@
+"""Candidates in the order we would try them: healthy before cooling, then by weighted chance.
+
+An unhealthy candidate goes last, never away: with nobody better there, asking it is the caller's right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from imageway.catalog.schema import Model, Offering
+from imageway.core.upstreams import Upstream
+from imageway.routing.health import Health, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One offering through one upstream."""
+
+    offering: Offering
+    upstream: Upstream
+
+    @property
+    def route(self) -> Route:
+        return (self.upstream.id, self.offering.upstream_name)
+
+
+def candidates(model: Model, upstreams: Sequence[Upstream]) -> tuple[Candidate, ...]:
+    """Everyone who sells this model, in the catalog's order."""
+    return tuple(
+        Candidate(offering, upstream)
+        for offering in model.offerings
+        for upstream in upstreams
+        if upstream.provider == offering.provider
+    )
+
+
+def in_order(
+    sellers: Sequence[Candidate], health: Health, *, now_s: float, uniform: Callable[[], float]
+) -> tuple[Candidate, ...]:
+    """Exponential keys make a weighted shuffle: the heavier an upstream, the likelier it comes first."""
+    if len(sellers) == 1:
+        return tuple(sellers)
+
+    def key(candidate: Candidate) -> tuple[float, float]:
+        due_s = health.due_s(candidate.route)
+        return (due_s if due_s > now_s else 0.0, -(uniform() ** (1.0 / max(candidate.upstream.weight, 1))))
+
+    return tuple(sorted(sellers, key=key))

@@ -1,0 +1,162 @@
+"""The ASGI callable: bytes in and out, hang-ups noticed, nothing decided. Everything else happens behind `gate`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from imageway.core.errors import GatewayError
+from imageway.core.ports import FaultPoints
+from imageway.media.links import PREFIX
+from imageway.server.gate import Gate, Head, Outgoing
+from imageway.server.links import MediaLinks
+
+BODY_IDLE_S = 60.0
+LINGER_S = 1.0
+LINGER_BYTES = 4 * 1024 * 1024
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class HungUp(asyncio.CancelledError):
+    """The client went away before its request was complete: to everyone within, the same as being cancelled."""
+
+
+@dataclass(slots=True)
+class App:
+    """`ready` False: /readyz says so, and load balancers look elsewhere."""
+
+    gate: Gate
+    media: MediaLinks
+    faults: FaultPoints
+    ready: bool = True
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        if path in ("/healthz", "/readyz"):
+            await self._health(path, send)
+            return
+        head = head_of(scope)
+        if path.startswith(PREFIX):
+            await self._media(head, receive, send)
+        else:
+            await self._image(head, receive, send)
+
+    async def _image(self, head: Head, receive: Receive, send: Send) -> None:
+        working = asyncio.current_task()
+        watch: asyncio.Task[None] | None = None
+
+        def watch_now() -> None:
+            nonlocal watch
+            if working is not None:
+                watch = asyncio.get_running_loop().create_task(_cancel_on_hang_up(receive, working))
+
+        outgoing: Outgoing | None = None
+        complete = False
+        try:
+            outgoing = await self.gate.handle(head, _chunks(receive, watch_now))
+            early = watch is None  # answered before the body was read: only errors are
+            await self._answer(outgoing, send, receive if early and head.method == "POST" else None)
+            complete = early or (watch is not None and not watch.done())
+        except HungUp:
+            pass
+        except asyncio.CancelledError:
+            if watch is None or not watch.done():
+                raise  # the server itself is ending this request
+        finally:
+            if watch is not None:
+                watch.cancel()
+            if outgoing is not None:
+                outgoing.finish(complete)
+
+    async def _answer(self, outgoing: Outgoing, send: Send, unread: Receive | None = None) -> None:
+        """`unread`: what is left of the request; it is discarded for a moment, so that the client, still sending, gets
+        to read the answer before the connection is closed on it."""
+        payload = outgoing.payload
+        headers = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in outgoing.headers]
+        if payload.length >= 0:
+            headers += [(b"content-type", payload.content_type.encode()), (b"content-length", b"%d" % payload.length)]
+        if unread is not None:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": outgoing.status, "headers": headers})
+        held: bytes | None = None
+        async for chunk in payload.chunks():
+            if held is not None:
+                await send({"type": "http.response.body", "body": held, "more_body": True})
+            held = chunk
+        if outgoing.status == 200:
+            self.faults.reach("before_last_byte")
+        if unread is not None:
+            await send({"type": "http.response.body", "body": held or b"", "more_body": True})
+            await _discard(unread)
+            held = None
+        await send({"type": "http.response.body", "body": held or b""})
+
+    async def _media(self, head: Head, receive: Receive, send: Send) -> None:
+        try:
+            outgoing = await self.media.serve(head)
+        except GatewayError as error:
+            outgoing = self.gate.refuse(error)
+        await self._answer(outgoing, send)
+        outgoing.finish(True)
+
+    async def _health(self, path: str, send: Send) -> None:
+        ok = path == "/healthz" or self.ready
+        body = b'{"status":"ok"}' if ok else b'{"status":"draining"}'
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200 if ok else 503, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def head_of(scope: Message) -> Head:
+    """Header names arrive in lower case; of repeated ones the last counts, as of query names."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    text = scope["query_string"].decode("latin-1")
+    query = dict(parse_qsl(text, keep_blank_values=True)) if text else {}
+    return Head(scope["method"], scope["path"], query, headers)
+
+
+async def _chunks(receive: Receive, complete: Callable[[], None]) -> AsyncIterator[bytes]:
+    """The body, with `complete` called when it is all there. A client that sends nothing for a while is refused."""
+    while True:
+        try:
+            async with asyncio.timeout(BODY_IDLE_S):
+                message = await receive()
+        except TimeoutError:
+            raise GatewayError("request_timeout_body", f"no more of the body came for {BODY_IDLE_S:.0f} s") from None
+        if message["type"] == "http.disconnect":
+            raise HungUp
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body", False):
+            complete()
+            if body:
+                yield body
+            return
+        if body:
+            yield body
+
+
+async def _discard(receive: Receive) -> None:
+    left_bytes = LINGER_BYTES
+    try:
+        async with asyncio.timeout(LINGER_S):
+            while left_bytes > 0:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+                left_bytes -= len(message.get("body", b""))
+    except TimeoutError:
+        return
+
+
+async def _cancel_on_hang_up(receive: Receive, working: asyncio.Task[Any]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    working.cancel()

@@ -1,0 +1,158 @@
+"""The only place where everything is put together: settings in, a gateway out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from imageway.bodies import Budget, Spool
+from imageway.catalog import load
+from imageway.core.ids import new_id
+from imageway.core.objects import ObjectStore
+from imageway.core.upstreams import Upstream
+from imageway.dialects import DIALECTS
+from imageway.engine.models import ModelShelf
+from imageway.engine.ports import Tools
+from imageway.engine.recovery import Recovery
+from imageway.engine.service import Engine
+from imageway.media.links import LinkSigner
+from imageway.providers import ADAPTERS
+from imageway.routing import Health
+from imageway.sandbox.wire import Sandbox
+from imageway.server.app import App
+from imageway.server.auth import KeyRing
+from imageway.server.configuration import Settings, upstreams_of
+from imageway.server.gate import Gate
+from imageway.server.links import MediaLinks
+from imageway.server.machine import KillSwitch, ProcessLocks, SystemClock, SystemRandom, Threads
+from imageway.storage import open_store
+from imageway.storage.files import FileStore
+from imageway.telemetry import events, logger
+from imageway.transport import Transport
+
+SIGNING_KEY_FILE = "media-signing.key"
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A running gateway. `close` drains it."""
+
+    settings: Settings
+    app: App
+    engine: Engine
+    tools: Tools
+
+    async def drain(self) -> None:
+        self.app.ready = False
+        await self.engine.close(self.settings.drain_s)
+
+
+@contextlib.asynccontextmanager
+async def open_gateway(
+    settings: Settings, *, public_url: str, environment: Mapping[str, str] = os.environ
+) -> AsyncIterator[Gateway]:
+    """Opens storage, takes over what dead processes left, and serves until the context ends."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    faults = KillSwitch.from_text(environment.get("IMAGEWAY_FAULT", ""))
+    clock, random, threads = SystemClock(), SystemRandom(), Threads()
+    catalog = load(settings.catalog)
+    upstreams = upstreams_of(settings, catalog, environment)
+    owner = new_id("proc", random)
+    locks = ProcessLocks(settings.data / "processes")
+    locks.hold(owner)
+    budget = Budget(settings.spool_bytes)
+    store = await open_store(settings.database_url)
+    transport = Transport(sandbox=_sandbox(upstreams), allowed_hosts=settings.fetch_allow)
+    objects: ObjectStore = FileStore(settings.data / "images")
+    tools = Tools(
+        owner=owner,
+        catalog=catalog,
+        adapters=ADAPTERS,
+        upstreams=upstreams,
+        health=Health(),
+        store=store,
+        objects=objects,
+        transport=transport,
+        signer=_signer(settings, settings.public_url or public_url),
+        spool=Spool(settings.data / "spool" / owner, budget),
+        budget=budget,
+        clock=clock,
+        random=random,
+        workers=threads,
+        faults=faults,
+        liveness=locks,
+        settings=settings.engine,
+    )
+    engine = Engine(tools)
+    gateway = Gateway(settings, _app(settings, tools, engine, faults), engine, tools)
+    recovery = Recovery(engine)
+    await recovery.renew()
+    await recovery.take_over()
+    _forget_dead(settings.data, locks)
+    rounds = asyncio.create_task(recovery.keep_going())
+    _say_started(owner, upstreams)
+    try:
+        yield gateway
+    finally:
+        await gateway.drain()
+        rounds.cancel()
+        await asyncio.gather(rounds, return_exceptions=True)
+        await recovery.resign()
+        await transport.close()
+        await store.close()
+        tools.spool.close()
+        threads.close()
+        locks.release()
+        logger().info(events.STOPPED, owner=owner)
+
+
+def _say_started(owner: str, upstreams: tuple[Upstream, ...]) -> None:
+    for upstream in upstreams:
+        logger().info(events.STARTED, owner=owner, upstream=upstream.id, sandbox=upstream.sandbox)
+
+
+def _app(settings: Settings, tools: Tools, engine: Engine, faults: KillSwitch) -> App:
+    gate = Gate(
+        engine=engine,
+        shelf=ModelShelf(tools),
+        keys=KeyRing(tools.store, tools.clock),
+        spool=tools.spool,
+        random=tools.random,
+        dialects=DIALECTS,
+        request_bytes=settings.request_bytes,
+    )
+    return App(gate, MediaLinks(tools.objects, tools.signer, tools.clock), faults)
+
+
+def _sandbox(upstreams: tuple[Upstream, ...]) -> Sandbox | None:
+    """Pretend upstreams in this process, only where one is configured: drawing needs libraries nothing else does."""
+    if not any(upstream.sandbox for upstream in upstreams):
+        return None
+    from imageway.sandbox import open_sandbox
+
+    return open_sandbox()
+
+
+def _signer(settings: Settings, public_url: str) -> LinkSigner:
+    secret = _signing_key(settings.data / SIGNING_KEY_FILE)
+    return LinkSigner(public_url, "k1", {"k1": secret})
+
+
+def _signing_key(path: Path) -> bytes:
+    """Made once per data directory; replicas that share links share this file."""
+    with contextlib.suppress(FileExistsError):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(32))
+    return bytes.fromhex(path.read_text().strip())
+
+
+def _forget_dead(data: Path, locks: ProcessLocks) -> None:
+    """What dead processes left on disk: their locks and their spool folders."""
+    for owner in locks.forget_dead():
+        Spool.remove(data / "spool" / owner)

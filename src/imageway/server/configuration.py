@@ -1,0 +1,197 @@
+"""Settings: flag, then environment, then `imageway.toml`, then default. Unknown names in the file are errors."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from imageway.catalog import Catalog
+from imageway.core.upstreams import Upstream
+from imageway.engine.settings import EngineSettings
+
+FILE_NAME = "imageway.toml"
+
+
+class ConfigurationError(Exception):
+    """A setting that cannot be used; the message names it and says what is accepted."""
+
+
+class UpstreamRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`[[upstreams]]`: a credential at a provider. The key itself, or the name of the variable that holds it."""
+
+    provider: str
+    id: str = ""
+    key: str = ""
+    key_env: str = ""
+    base_url: str = ""
+    weight: int = 1
+    values: dict[str, str] = {}
+
+
+class FileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole of imageway.toml."""
+
+    host: str | None = None
+    port: int | None = None
+    public_url: str | None = None
+    database: str | None = None
+    catalog: str | None = None  # a directory of the operator's own TOML
+    drain_s: float | None = None
+    log_level: str | None = None
+    request_bytes: int | None = None
+    spool_bytes: int | None = None
+    fetch_allow: tuple[str, ...] = ()
+    limits: dict[str, float] = {}
+    upstreams: tuple[UpstreamRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one process runs with. `data` holds the database, images, spool and lock files of the embedded default."""
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 8400
+    public_url: str | None = None
+    database: str = ""
+    catalog: Path | None = None
+    sandbox: bool = False
+    drain_s: float = 30.0
+    log_level: str = "info"
+    request_bytes: int = 32 * 1024 * 1024
+    spool_bytes: int = 16 * 1024 * 1024 * 1024
+    fetch_allow: tuple[str, ...] = ()
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    upstream_rows: tuple[UpstreamRow, ...] = ()
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.data / 'imageway.db'}"
+
+
+Flags = Mapping[str, str | int | float | bool | Path | None]
+
+
+def read_settings(flags: Flags, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Raises ConfigurationError."""
+    chosen = flags.get("config") or environment.get("IMAGEWAY_CONFIG")
+    file = _read_file(Path(str(chosen)) if chosen else None)
+    named = {
+        "host": environment.get("IMAGEWAY_HOST") or file.host,
+        "port": _number("IMAGEWAY_PORT", environment) or file.port,
+        "public_url": environment.get("IMAGEWAY_PUBLIC_URL") or file.public_url,
+        "database": environment.get("IMAGEWAY_DATABASE") or file.database,
+        "drain_s": file.drain_s,
+        "log_level": environment.get("IMAGEWAY_LOG_LEVEL") or file.log_level,
+        "request_bytes": _number("IMAGEWAY_REQUEST_BYTES", environment) or file.request_bytes,
+        "spool_bytes": _number("IMAGEWAY_SPOOL_BYTES", environment) or file.spool_bytes,
+        **{name: value for name, value in flags.items() if name not in ("config", "data") and value is not None},
+    }
+    catalog = environment.get("IMAGEWAY_CATALOG") or file.catalog
+    values: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    if "public_url" in values:
+        values["public_url"] = str(values["public_url"]).rstrip("/")
+    return Settings(
+        data=Path(str(flags.get("data") or environment.get("IMAGEWAY_DATA") or "imageway-data")).absolute(),
+        catalog=Path(catalog) if catalog else None,
+        fetch_allow=file.fetch_allow,
+        engine=_engine(file.limits),
+        upstream_rows=file.upstreams,
+        **values,
+    )
+
+
+def _read_file(path: Path | None) -> FileSettings:
+    chosen = path or Path(FILE_NAME)
+    try:
+        return msgspec.convert(tomllib.loads(chosen.read_text()), FileSettings)
+    except FileNotFoundError:
+        if path is None:
+            return FileSettings()
+        raise ConfigurationError(f'the configuration file "{path}" is not there') from None
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{chosen}: {error}") from None
+
+
+def _number(name: str, environment: Mapping[str, str]) -> int | None:
+    text = environment.get(name)
+    if not text:
+        return None
+    if not text.isdigit():
+        raise ConfigurationError(f'{name} is "{text}"; a whole number is needed')
+    return int(text)
+
+
+def _engine(limits: Mapping[str, float]) -> EngineSettings:
+    known = EngineSettings.__dataclass_fields__
+    unknown = sorted(set(limits) - set(known))
+    if unknown:
+        raise ConfigurationError(f'[limits] has no "{unknown[0]}"; there are {", ".join(sorted(known))}')
+    integers = {name for name in limits if known[name].type == "int"}
+    values: dict[str, Any] = {name: int(v) if name in integers else v for name, v in limits.items()}
+    return EngineSettings(**values)
+
+
+def upstreams_of(settings: Settings, catalog: Catalog, environment: Mapping[str, str]) -> tuple[Upstream, ...]:
+    """Every credential there is; with `sandbox`, a pretend one for each provider that has no real one."""
+    real = [*_from_rows(settings, catalog, environment), *_from_environment(catalog, environment)]
+    have = {upstream.provider for upstream in real}
+    pretend = [
+        Upstream(
+            id=f"sandbox-{provider.id}",
+            provider=provider.id,
+            base_url=f"sandbox:{provider.sandbox}",
+            auth=provider.auth,
+            secrets={"key": "sandbox-key"},
+            sandbox=True,
+        )
+        for provider in catalog.providers.values()
+        if settings.sandbox and provider.id not in have
+    ]
+    return (*real, *pretend)
+
+
+def _from_environment(catalog: Catalog, environment: Mapping[str, str]) -> list[Upstream]:
+    return [
+        Upstream(
+            id=provider.id,
+            provider=provider.id,
+            base_url=(environment.get(provider.base_url_env) or provider.base_url).rstrip("/"),
+            auth=provider.auth,
+            secrets={"key": key},
+            credential_origins=provider.credential_origins,
+        )
+        for provider in catalog.providers.values()
+        if (key := environment.get(provider.key_env, ""))
+    ]
+
+
+def _from_rows(settings: Settings, catalog: Catalog, environment: Mapping[str, str]) -> list[Upstream]:
+    found = []
+    for number, row in enumerate(settings.upstream_rows):
+        provider = catalog.providers.get(row.provider)
+        if provider is None:
+            accepted = ", ".join(catalog.providers)
+            raise ConfigurationError(f'[[upstreams]] {number}: provider "{row.provider}" is none of {accepted}')
+        key = row.key or environment.get(row.key_env, "")
+        if not key:
+            raise ConfigurationError(f"[[upstreams]] {number}: give a key, or key_env and that variable")
+        found.append(
+            Upstream(
+                id=row.id or f"{row.provider}-{number + 1}",
+                provider=provider.id,
+                base_url=(row.base_url or provider.base_url).rstrip("/"),
+                auth=provider.auth,
+                secrets={"key": key},
+                values=row.values,
+                credential_origins=provider.credential_origins,
+                weight=row.weight,
+            )
+        )
+    return found

@@ -1,0 +1,92 @@
+"""Stored images over HTTP: signed links, ranges, ETags. No key is needed, and one that is sent is ignored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from imageway.bodies import Payload
+from imageway.core.errors import GatewayError
+from imageway.core.objects import ObjectStore, StoredObject
+from imageway.core.ports import Clock
+from imageway.media.links import PREFIX, LinkSigner, Verdict
+from imageway.server.gate import Head, Outgoing
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLinks:
+    """Serves `/media/<name>`."""
+
+    objects: ObjectStore
+    signer: LinkSigner
+    clock: Clock
+
+    async def serve(self, head: Head) -> Outgoing:
+        """Raises GatewayError: 403 tampered, 410 expired, 404 gone, 405, 416."""
+        if head.method not in ("GET", "HEAD"):
+            raise GatewayError("method_not_allowed", f'"{head.method}" is not for stored images; use GET or HEAD')
+        name = head.path.removeprefix(PREFIX)
+        verdict = self.signer.verify(name, head.query, self.clock.now_ms())
+        if verdict is Verdict.TAMPERED:
+            raise GatewayError("signature_invalid", "this link's signature does not fit; use the link as it was given")
+        if verdict is Verdict.EXPIRED:
+            raise GatewayError("link_expired", "this link has expired; images are kept for 24 hours")
+        stored = await self.objects.find(name)
+        if stored is None or stored.expires_ms <= self.clock.now_ms():
+            raise GatewayError("not_found", "this image is not stored any more")
+        if stored.etag in head.headers.get("if-none-match", ""):
+            return _outgoing(304, _headers(stored), _nothing)
+        return self._content(head, stored)
+
+    def _content(self, head: Head, stored: StoredObject) -> Outgoing:
+        start, end = _range_of(head, stored)
+        headers = _headers(stored)
+        partial = (start, end) != (0, stored.size_bytes)
+        if partial:
+            headers = (*headers, ("content-range", f"bytes {start}-{end - 1}/{stored.size_bytes}"))
+        headers = (*headers, ("content-length", str(end - start)))
+        if head.method == "HEAD":
+            return _outgoing(206 if partial else 200, headers, _nothing)
+        return _outgoing(206 if partial else 200, headers, lambda: self.objects.open(stored.name, start, end))
+
+
+def _range_of(head: Head, stored: StoredObject) -> tuple[int, int]:
+    """RFC 9110 §14: one range of bytes; anything else we were asked for is answered whole."""
+    asked = _RANGE.fullmatch(head.headers.get("range", "").strip())
+    changed = head.headers.get("if-range", f'"{stored.etag}"') != f'"{stored.etag}"'
+    if asked is None or changed or asked.groups() == ("", ""):
+        return 0, stored.size_bytes
+    first, last = asked.groups()
+    if first:
+        start, end = int(first), min(int(last) + 1 if last else stored.size_bytes, stored.size_bytes)
+    else:
+        start, end = max(0, stored.size_bytes - int(last)), stored.size_bytes
+    if start >= end:
+        raise GatewayError("range_not_satisfiable", f"the image has {stored.size_bytes} bytes")
+    return start, end
+
+
+def _headers(stored: StoredObject) -> tuple[tuple[str, str], ...]:
+    return (
+        ("content-type", stored.media_type),
+        ("content-disposition", f'inline; filename="{stored.name}"'),
+        ("etag", f'"{stored.etag}"'),
+        ("accept-ranges", "bytes"),
+        ("cache-control", "private, max-age=86400, immutable"),
+        ("last-modified", formatdate(stored.created_ms / 1000, usegmt=True)),
+        ("x-content-type-options", "nosniff"),
+    )
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+def _outgoing(status: int, headers: tuple[tuple[str, str], ...], chunks: object) -> Outgoing:
+    payload = Payload(-1, "", chunks)  # type: ignore[arg-type]  # a function that opens the chunks
+    return Outgoing(status, headers, payload, lambda complete: None)

@@ -1,0 +1,21 @@
+"""The names of what happens, one place for logs and, later, metrics and traces."""
+
+from __future__ import annotations
+
+from typing import Final
+
+REQUEST_FINISHED: Final = "request.finished"
+REQUEST_FAILED: Final = "request.failed"
+REQUEST_CRASHED: Final = "request.crashed"
+ATTEMPT_FAILED: Final = "attempt.failed"
+VALIDATION_HOLE: Final = "attempt.refused_our_parameters"
+TASK_ADOPTED: Final = "task.adopted"
+TASK_UNKNOWN: Final = "task.unknown"
+TASK_CRASHED: Final = "task.crashed"
+REFUNDED: Final = "usage.refunded"
+OVERRUN: Final = "ledger.overrun"
+MEDIA_SWEPT: Final = "media.swept"
+LEASE_LOST: Final = "lease.lost"
+STARTED: Final = "process.started"
+STOPPING: Final = "process.stopping"
+STOPPED: Final = "process.stopped"
