@@ -129,7 +129,7 @@ def kind_of(intent: Intent) -> str:
 
 
 def picture(content: dict[str, Any]) -> Picture:
-    known = {"media_type": "image/png", "width": 3, "height": 2}
+    known: dict[str, Any] = {"media_type": "image/png", "width": 3, "height": 2}
     b64 = content.pop("b64", None)
     return Picture(**known | content, blob=blob_of(base64.b64decode(b64)) if b64 else None)
 

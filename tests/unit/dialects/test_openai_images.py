@@ -91,9 +91,10 @@ def test_a_nested_message_may_be_plain_text() -> None:
 
 
 def test_a_prompt_that_repeats_the_last_turn_is_used_once() -> None:
-    turns = [{"parts": [{"text": "a cat"}]}, {"role": "model", "parts": [{"text": "!"}]}, {"parts": [{"text": "blue"}]}]
-    contents: Tree = [dict(turn) for turn in turns]  # type: ignore[misc]
-    intent = decode({"model": "m", "prompt": "blue", "contents": contents})
+    cat: Tree = {"parts": [{"text": "a cat"}]}
+    blue: Tree = {"parts": [{"text": "blue"}]}
+    answer: Tree = {"role": "model", "parts": [{"text": "!"}]}
+    intent = decode({"model": "m", "prompt": "blue", "contents": [cat, answer, blue]})
     assert intent.request.prompt == "a cat\nblue"
     assert intent.warnings == ()
     assert [turn.role for turn in intent.request.turns] == ["user", "model", "user"]

@@ -68,6 +68,8 @@ class Written:
 
 
 def decode(inbound: Inbound) -> Intent:
+    """The intent of a request on one of this dialect's routes. Raises InvalidRequest with every problem at once; what
+    only the model can judge (ranges, sizes it lacks) is left to the catalog."""
     match inbound.route:
         case "models":
             return ShowModels()
@@ -120,21 +122,19 @@ def _build(written: Written, *, must_edit: bool) -> ImageRequest:
     if values.get("streaming"):
         findings.problem("parameter_not_supported", "stream", 'stream is "true"; accepted: false', ("false",))
     direct = {name: value for name, value in values.items() if name in DIRECT}
-    return replace(
-        ImageRequest(model=""),
-        **direct
-        | {
-            "operation": Operation.EDIT if ask.images else Operation.GENERATE,
-            "prompt": ask.prompt,
-            "images": ask.images,
-            "turns": ask.turns,
-            "mask": mask,
-            "geometry": _geometry(written),
-            "group": _group(written),
-            "extras": MappingProxyType(written.extras),
-            "spelled": MappingProxyType(_spelled(written)),
-        },
-    )
+    direct["model"] = values.get("model", "")
+    worked_out: dict[str, Any] = {
+        "operation": Operation.EDIT if ask.images else Operation.GENERATE,
+        "prompt": ask.prompt,
+        "images": ask.images,
+        "turns": ask.turns,
+        "mask": mask,
+        "geometry": _geometry(written),
+        "group": _group(written),
+        "extras": MappingProxyType(written.extras),
+        "spelled": MappingProxyType(_spelled(written)),
+    }
+    return ImageRequest(**direct | worked_out)
 
 
 def _ask(written: Written) -> Ask:

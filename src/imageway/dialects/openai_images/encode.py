@@ -29,6 +29,8 @@ NESTED: Final = "nested"
 
 
 def encode(intent: Intent, outcome: Outcome) -> Answer:
+    """The 200 for an outcome, in the shape that the request's body asked for. Only a generation knows its request id;
+    the header of other answers is the server's to add."""
     match outcome:
         case Generated():
             nested = isinstance(intent, Generate) and intent.shape == NESTED
@@ -154,6 +156,7 @@ def _task(task: TaskView) -> dict[str, Tree]:
 
 
 def encode_error(where: Where, error: GatewayError) -> Answer:
+    """`details` lists every problem there was; the first one is also the error's own message and param."""
     request_id = error.request_id or where.request_id
     body: dict[str, Tree] = {
         "message": error.message,

@@ -70,5 +70,7 @@ def quoted(value: Tree) -> str:
 
 def printable(text: str) -> str:
     """At most QUOTED_CHARS characters that any terminal and any UTF-8 encoder can take."""
+    if len(text) <= QUOTED_CHARS and text.isprintable():
+        return text
     short = text if len(text) <= QUOTED_CHARS else text[: QUOTED_CHARS - 1] + "…"
     return "".join(character if character.isprintable() else "�" for character in short)
