@@ -64,8 +64,7 @@ class FileStore:
         try:
             position, end = max(start, 0), min(end, size_bytes)
             while position < end:
-                size_bytes = min(_READ_BYTES, end - position)
-                chunk = await _in_thread(partial(os.pread, file, size_bytes, position))
+                chunk = await _in_thread(partial(os.pread, file, min(_READ_BYTES, end - position), position))
                 if not chunk:
                     raise EOFError(f'"{name}" ended at byte {position} of {end}')
                 position += len(chunk)
@@ -88,7 +87,7 @@ class FileStore:
 
 
 class _Draft:
-    """A temporary file on its way to becoming an object. Its lock dies with its process; without it, it is an orphan."""
+    """A temporary file on its way to becoming an object. Its lock dies with its process: unlocked, it is an orphan."""
 
     def __init__(self, directory: Path, name: str) -> None:
         self._name = name

@@ -1,0 +1,199 @@
+"""Everything that leaves this gateway: calls to upstreams, results that they link to, images that callers link to.
+
+It decides who is asked over which wire and with which credential; it does not know what an answer means."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+from urllib.parse import urljoin
+
+from yarl import URL
+
+from imageway.bodies import Scope, SpoolFull
+from imageway.core.failures import FetchRefused, TransportFailed
+from imageway.core.steps import BlobReply, FailureKind, HttpRequest, Reply
+from imageway.core.upstreams import Upstream
+from imageway.sandbox.wire import Sandbox
+from imageway.transport.auth import MissingCredential, scheme
+from imageway.transport.links import DEFAULT_PORTS, Link, origin_of, read_link
+from imageway.transport.names import Resolve, resolve
+from imageway.transport.outgoing import compose, join
+from imageway.transport.replies import read_image, read_reply
+from imageway.transport.sandbox_wire import SANDBOX_ORIGIN, SandboxWire
+from imageway.transport.wire import UNREACHABLE, Incoming, Outgoing, Wire
+
+MAX_REDIRECTS: Final = 3
+_SANDBOX: Final = "sandbox:"
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_GET: Final = HttpRequest("GET", "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Who is asked, over what, and as whom: `upstream` None sends no credential."""
+
+    url: URL
+    wire: Wire
+    upstream: Upstream | None
+
+
+class Transport:
+    """The engine's Transport. `sandbox` serves the upstreams whose base URL starts with "sandbox:". `allowed_hosts`
+    ("10.0.0.5:9000", "images.internal:80") are the hosts that strangers' URLs may lead to although they are not public
+    or on an unusual port. Connections open with the first request; `close` ends them."""
+
+    def __init__(
+        self,
+        *,
+        sandbox: Sandbox | None = None,
+        allowed_hosts: tuple[str, ...] = (),
+        resolve: Resolve = resolve,
+        keepalive_s: float = 15.0,
+        connect_timeout_s: float = 10.0,
+    ) -> None:
+        self._sandbox = SandboxWire(sandbox) if sandbox else None
+        self._allowed_hosts = frozenset(read_link(f"http://{host}").authority for host in allowed_hosts)
+        self._resolve = resolve
+        self._keepalive_s = keepalive_s
+        self._connect_timeout_s = connect_timeout_s
+        self._wires: dict[bool, Wire] = {}
+
+    def check(self, upstream: Upstream) -> None:
+        """Raises ValueError for an upstream that no request could reach: asked at start, not at the first call."""
+        origin_of(_root(upstream))
+        for origin in upstream.credential_origins:
+            origin_of(origin)
+        if upstream.base_url.startswith(_SANDBOX) and self._sandbox is None:
+            raise ValueError(f'upstream "{upstream.id}" is a sandbox, and this process has none')
+        scheme(upstream.auth)(upstream)
+
+    async def send(
+        self, upstream: Upstream, request: HttpRequest, scope: Scope, *, deadline_s: float, max_bytes: int
+    ) -> Reply:
+        """One exchange. Raises TransportFailed; FetchRefused for an absolute URL that must not be asked."""
+        target = self._target(upstream, request.path)
+        outgoing = _composed(target, request)
+        try:
+            async with asyncio.timeout(deadline_s), target.wire.exchange(outgoing) as incoming:
+                return await read_reply(incoming, scope, max_bytes=max_bytes)
+        except TimeoutError:
+            raise _too_late(outgoing, deadline_s) from None
+        except (SpoolFull, OSError) as failure:
+            raise _not_kept(failure) from failure
+
+    async def download(
+        self, upstream: Upstream, url: str, scope: Scope, *, deadline_s: float, max_bytes: int
+    ) -> BlobReply:
+        """The image behind a URL out of a reply. Raises FetchRefused when it is final that there is none,
+        TransportFailed otherwise."""
+        choose = partial(self._target, upstream)
+        return await self._pull(choose, url, scope, deadline_s=deadline_s, max_bytes=max_bytes)
+
+    async def fetch(self, url: str, scope: Scope, *, deadline_s: float, max_bytes: int) -> BlobReply:
+        """The image behind a URL that a caller wrote, without any credential. Raises FetchRefused; TransportFailed only
+        when the image came and could not be kept."""
+        try:
+            return await self._pull(self._stranger_target, url, scope, deadline_s=deadline_s, max_bytes=max_bytes)
+        except TransportFailed as failed:
+            if failed.kind is FailureKind.NEVER_SENT:
+                raise FetchRefused(*UNREACHABLE) from None
+            if failed.kind is FailureKind.UNKNOWN:
+                raise FetchRefused("image_url_failed", "its host did not answer with a whole image in time") from None
+            raise FetchRefused("image_url_spoiled", failed.detail) from None
+
+    async def close(self) -> None:
+        for wire in self._wires.values():
+            await wire.close()
+        self._wires.clear()
+
+    async def _pull(
+        self, choose: Callable[[str], _Target], url: str, scope: Scope, *, deadline_s: float, max_bytes: int
+    ) -> BlobReply:
+        """Follows redirects itself: each hop is chosen, and checked, as if it had come first."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                for _ in range(MAX_REDIRECTS + 1):
+                    target = choose(url)
+                    async with target.wire.exchange(_composed(target, _GET)) as incoming:
+                        location = _location(incoming)
+                        if location is None:
+                            return await read_image(incoming, scope, max_bytes=max_bytes)
+                    url = urljoin(str(target.url), location)
+                raise FetchRefused("too_many_redirects", f"its host redirects more than {MAX_REDIRECTS} times")
+        except TimeoutError:
+            raise TransportFailed(FailureKind.UNKNOWN, f"no image within {deadline_s:g} s") from None
+        except (SpoolFull, OSError) as failure:
+            raise _not_kept(failure) from failure
+
+    def _target(self, upstream: Upstream, place: str) -> _Target:
+        """The rules for paths and absolute URLs (DESIGN section 7)."""
+        root = _root(upstream)
+        if place.startswith("/"):
+            return _Target(join(root, place), self._own_wire(upstream), upstream)
+        link = read_link(place)
+        if link.origin == origin_of(root):
+            return _Target(link.url, self._own_wire(upstream), upstream)
+        trusted = any(link.origin == origin_of(origin) for origin in upstream.credential_origins)
+        return _Target(link.url, self._wire_to(link), upstream if trusted else None)
+
+    def _stranger_target(self, place: str) -> _Target:
+        link = read_link(place)
+        return _Target(link.url, self._wire_to(link), None)
+
+    def _own_wire(self, upstream: Upstream) -> Wire:
+        """What an operator configured is not a stranger: it may well be on his own network."""
+        if not upstream.base_url.startswith(_SANDBOX):
+            return self._wire(guarded=False)
+        if self._sandbox is None:
+            raise TransportFailed(FailureKind.NEVER_SENT, "this process has no sandbox")
+        return self._sandbox
+
+    def _wire_to(self, link: Link) -> Wire:
+        if link.authority in self._allowed_hosts:
+            return self._wire(guarded=False)
+        if link.port not in DEFAULT_PORTS.values():
+            raise FetchRefused("invalid_image_url", f"port {link.port} is not allowed: use 80 or 443")
+        return self._wire(guarded=True)
+
+    def _wire(self, *, guarded: bool) -> Wire:
+        if guarded not in self._wires:
+            # Imported late: the client library takes 90 ms to load, and a sandbox needs none.
+            from imageway.transport.http_wire import HttpWire
+
+            self._wires[guarded] = HttpWire(
+                resolve=self._resolve,
+                guarded=guarded,
+                keepalive_s=self._keepalive_s,
+                connect_timeout_s=self._connect_timeout_s,
+            )
+        return self._wires[guarded]
+
+
+def _root(upstream: Upstream) -> str:
+    """The base URL with a pretend upstream's origin written out."""
+    base_url = upstream.base_url
+    return SANDBOX_ORIGIN + base_url.removeprefix(_SANDBOX) if base_url.startswith(_SANDBOX) else base_url
+
+
+def _composed(target: _Target, request: HttpRequest) -> Outgoing:
+    try:
+        return compose(target.url, request, target.upstream)
+    except MissingCredential as missing:
+        raise TransportFailed(FailureKind.DENIED, str(missing)) from None
+
+
+def _location(incoming: Incoming) -> str | None:
+    return incoming.headers.get("location") if incoming.status in _REDIRECTS else None
+
+
+def _too_late(outgoing: Outgoing, deadline_s: float) -> TransportFailed:
+    kind = FailureKind.UNKNOWN if outgoing.left else FailureKind.NEVER_SENT
+    return TransportFailed(kind, f"no complete reply within {deadline_s:g} s")
+
+
+def _not_kept(failure: Exception) -> TransportFailed:
+    return TransportFailed(FailureKind.SPOILED, f"the answer could not be stored: {type(failure).__name__}")

@@ -1,0 +1,65 @@
+"""Requests put together: our own headers, the adapter's, the credential, and a body of known length."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from yarl import URL
+
+from imageway.bodies import Payload, form_payload, json_payload
+from imageway.core.steps import FormBody, HttpRequest, JsonBody, Secret
+from imageway.core.upstreams import Upstream
+from imageway.transport.auth import Credential, scheme, secret
+from imageway.transport.wire import Outgoing
+
+_OWN_HEADERS: Final = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "imageway"}
+_URL_SAFE: Final = "!$%&'()*+,/:;=?@[]~"
+
+
+def compose(url: URL, request: HttpRequest, upstream: Upstream | None) -> Outgoing:
+    """The request to send to `url`. `upstream` None: a stranger gets no credential, and no `Secret` an adapter placed.
+    Raises
+    MissingCredential, ValueError for a body that cannot be written."""
+    credential = Credential() if upstream is None else scheme(upstream.auth)(upstream)
+    headers = {**_OWN_HEADERS}
+    headers.update((name.lower(), text) for name, text in _filled(request.headers, upstream))
+    headers.update(credential.headers)
+    query = (*_filled(request.query, upstream), *credential.query)
+    payload = _payload(request.body)
+    if payload is not None:
+        headers["content-type"] = payload.content_type
+        headers["content-length"] = str(payload.length)
+    return Outgoing(request.method, _with_query(url, query), headers, payload)
+
+
+@lru_cache(maxsize=1024)
+def join(root: str, path: str) -> URL:
+    """`path` below `root`; what the adapter escaped stays, what it should have escaped is."""
+    return URL(root + quote(path, safe=_URL_SAFE), encoded=True)
+
+
+def _filled(values: Mapping[str, str | Secret], upstream: Upstream | None) -> Iterator[tuple[str, str]]:
+    for name, text in values.items():
+        if not isinstance(text, Secret):
+            yield name, text
+        elif upstream is not None:
+            yield name, secret(upstream, text.name)
+
+
+def _with_query(url: URL, query: tuple[tuple[str, str], ...]) -> URL:
+    if not query:
+        return url
+    text = str(url)
+    return URL(f"{text}{'&' if url.raw_query_string else '?'}{urlencode(query, quote_via=quote)}", encoded=True)
+
+
+def _payload(body: JsonBody | FormBody | None) -> Payload | None:
+    if isinstance(body, JsonBody):
+        return json_payload(body.tree)
+    if isinstance(body, FormBody):
+        return form_payload(body, f"imageway-{secrets.token_hex(16)}")
+    return None

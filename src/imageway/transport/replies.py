@@ -1,0 +1,136 @@
+"""Answers read to their end: JSON lifted, images spooled, everything else a page of which the first 4 KiB are kept."""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final
+
+from imageway.bodies import LiftError, Scope, lift_json, sniff_format
+from imageway.core.blobs import Encoding
+from imageway.core.failures import FetchRefused, TransportFailed
+from imageway.core.steps import BlobReply, FailureKind, JsonReply, Page, Reply
+from imageway.transport.wire import Incoming
+
+_SNIFFED_BYTES: Final = 256
+_PAGE_BYTES: Final = 4096
+_INFLATED_BYTES: Final = 256 * 1024
+_COMPRESSED: Final = frozenset({"gzip", "x-gzip", "deflate"})
+_JSON_STARTS: Final = (b"{", b"[")
+_COMES_BACK: Final = frozenset({408, 425, 429})
+
+
+async def read_reply(incoming: Incoming, scope: Scope, *, max_bytes: int) -> Reply:
+    """Raises TransportFailed(UNKNOWN) when the body was cut, TransportFailed(SPOILED) when it is over `max_bytes`."""
+    body = _Body(incoming, max_bytes)
+    head = await body.peek()
+    content: JsonReply | BlobReply | Page
+    image_format = sniff_format(head)
+    if image_format is not None:
+        content = await _read_blob(body, scope, image_format)
+    elif head.lstrip()[:1] in _JSON_STARTS or "json" in incoming.headers.get("content-type", "").lower():
+        content = await _read_json(body, scope, head, delimited=incoming.delimited)
+    else:
+        await _read_away(body)
+        content = Page(head[:_PAGE_BYTES])
+    return Reply(incoming.status, incoming.headers, content)
+
+
+async def read_image(incoming: Incoming, scope: Scope, *, max_bytes: int) -> BlobReply:
+    """The image that the answer must be. Raises FetchRefused when it is final that it is none, TransportFailed when
+    asking again may help (UNKNOWN) or the image is over `max_bytes` (SPOILED)."""
+    if incoming.status in _COMES_BACK or incoming.status >= 500:
+        raise TransportFailed(FailureKind.UNKNOWN, f"the host answered {incoming.status}")
+    if incoming.status != 200:
+        raise FetchRefused("image_url_status", f"its host answered {incoming.status}")
+    body = _Body(incoming, max_bytes)
+    image_format = sniff_format(await body.peek())
+    if image_format is None:
+        raise FetchRefused("not_an_image", "what its host answered is not an image")
+    return await _read_blob(body, scope, image_format)
+
+
+class _Body:
+    """An answer's body as an iterator that counts, and whose beginning can be looked at first."""
+
+    def __init__(self, incoming: Incoming, max_bytes: int) -> None:
+        compressed = incoming.headers.get("content-encoding", "").lower() in _COMPRESSED
+        self._chunks = _inflated(incoming.chunks) if compressed else incoming.chunks
+        self._left_bytes = self._max_bytes = max_bytes
+        self._pending: deque[bytes] = deque()
+        if (incoming.declared_bytes or 0) > max_bytes:
+            raise self._too_large()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._pending:
+            return self._pending.popleft()
+        chunk = await anext(self._chunks)
+        self._left_bytes -= len(chunk)
+        if self._left_bytes < 0:
+            raise self._too_large()
+        return chunk
+
+    async def peek(self) -> bytes:
+        """The first chunks, enough of them to tell what the body is; they come again."""
+        seen: list[bytes] = []
+        size_bytes = 0
+        async for chunk in self:
+            seen.append(chunk)
+            size_bytes += len(chunk)
+            if size_bytes >= _SNIFFED_BYTES:
+                break
+        self._pending.extend(seen)
+        return seen[0] if len(seen) == 1 else b"".join(seen)
+
+    def _too_large(self) -> TransportFailed:
+        return TransportFailed(FailureKind.SPOILED, f"the answer is larger than the {self._max_bytes:,} bytes allowed")
+
+
+async def _read_json(body: _Body, scope: Scope, head: bytes, *, delimited: bool) -> JsonReply | Page:
+    try:
+        return JsonReply(await lift_json(body, scope))
+    except LiftError as error:
+        if not delimited and error.code in ("malformed_json", "body_empty"):
+            # Only the end of the connection ended it, and a cut looks the same.
+            raise TransportFailed(FailureKind.UNKNOWN, f"the reply seems cut: {error.message}") from None
+        await _read_away(body)
+        return Page(head[:_PAGE_BYTES], error.message)
+
+
+async def _read_blob(body: _Body, scope: Scope, image_format: str) -> BlobReply:
+    media_type = f"image/{image_format}"
+    writer = scope.writer(encoding=Encoding.BINARY, declared_type=media_type)
+    try:
+        async for chunk in body:
+            writer.write(chunk)
+            await writer.drain()
+        return BlobReply(await writer.finish(), media_type)
+    except BaseException:
+        writer.abandon()
+        raise
+
+
+async def _read_away(body: _Body) -> None:
+    """To the end, because a cut answer is no answer; and a connection read to its end can be used again."""
+    async for _ in body:
+        pass
+
+
+async def _inflated(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """What a server compressed although we asked it not to, in pieces of bounded size."""
+    engine = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, as its own header says
+    try:
+        async for chunk in chunks:
+            while chunk and not engine.eof:
+                piece = engine.decompress(chunk, _INFLATED_BYTES)
+                chunk = engine.unconsumed_tail
+                if piece:
+                    yield piece
+    except zlib.error:
+        raise TransportFailed(FailureKind.SPOILED, "the answer is not compressed as its header says") from None
+    if not engine.eof:
+        raise TransportFailed(FailureKind.UNKNOWN, "the reply was cut: its compression does not end")
