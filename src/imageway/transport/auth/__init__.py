@@ -1,7 +1,7 @@
 """How credentials are put on a request: one module here per scheme, named as provider rows name it.
 
-A scheme module exports `credential(upstream) -> Credential`. It is imported when the first upstream asks for it: one that
-signs may bring heavier tools."""
+A scheme module exports `credential(upstream) -> Credential`. It is imported when the first upstream asks for it: one
+that signs may bring heavier tools."""
 
 from __future__ import annotations
 
