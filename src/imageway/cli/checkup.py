@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from imageway.catalog import Catalog, load
+from imageway.catalog import Catalog, CatalogError, load
 from imageway.cli.printing import print_json, print_table
 from imageway.core.upstreams import Upstream
 from imageway.ledger.queries import ListKeys, ListWorkspaces, ShowWallet
 from imageway.server.books import open_books
 from imageway.server.configuration import ConfigurationError, Settings, read_settings, upstreams_of
+from imageway.storage import StorageError
 from imageway.tasks.queries import UnknownTasks
 
 REACH_S = 5.0
@@ -48,7 +49,7 @@ async def _collect(data: Path | None, config: Path | None) -> list[Finding]:
         settings = read_settings({"data": data, "config": config})
         catalog = load(settings.catalog)
         upstreams = upstreams_of(settings, catalog, os.environ)
-    except (ConfigurationError, ValueError) as error:
+    except (ConfigurationError, CatalogError) as error:
         return [Finding("configuration", "error", str(error), "correct it and run this again")]
     models = len(catalog.models)
     findings = [Finding("configuration", "ok", f"{models} models, {len(upstreams)} upstream(s) with a credential")]
@@ -77,7 +78,7 @@ async def _storage(settings: Settings) -> AsyncIterator[Finding]:
             keys = [key for key in await store.read(ListKeys()) if key.revoked_ms is None]
             wallets = [await store.read(ShowWallet(workspace.id)) for workspace in workspaces]
             unknown = await store.read(UnknownTasks())
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, StorageError) as error:
         yield Finding("storage", "error", str(error), "check the path, its owner, and the database setting")
         return
     yield Finding("database", "ok", f"{len(workspaces)} workspace(s), {len(keys)} valid key(s)")
@@ -122,7 +123,7 @@ async def _reach(upstream: Upstream) -> Finding:
             )
         writer.close()
     except (OSError, TimeoutError) as error:
-        says = f"{where} cannot be reached: {error or 'no answer'}"
+        says = f"{where} cannot be reached: {str(error) or 'no answer'}"
         return Finding(about, "error", says, "check the base URL, DNS and firewall")
     return Finding(about, "ok", f"{where} answers; its key is tried with the first request")
 

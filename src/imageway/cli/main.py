@@ -207,13 +207,18 @@ def doctor(*, json: Json = False, data: Data = None, config: Config = None) -> N
 
 def main() -> None:
     """Entry point: what a person can mend is one sentence on standard error, not a trace."""
+    from imageway.catalog import CatalogError
     from imageway.cli.printing import Stop
+    from imageway.storage import StorageError
 
     try:
         app()
     except Stop as stop:
         print(f"imageway: {stop}", file=sys.stderr)
         sys.exit(stop.code)
+    except (StorageError, CatalogError) as error:
+        print(f"imageway: {error}", file=sys.stderr)
+        sys.exit(1)
     except BrokenPipeError:
         sys.exit(141)
 

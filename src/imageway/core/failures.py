@@ -26,5 +26,9 @@ class FetchRefused(Exception):
         self.message = message
 
 
+class StoreFailed(Exception):
+    """A store that cannot be used, or a commit whose fate nobody told: it may or may not have happened."""
+
+
 class FaultInjected(BaseException):
     """Raised in place of `kill -9` where a test runs everything in one process."""

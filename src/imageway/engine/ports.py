@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from imageway.bodies import Budget, Scope, Spool
+from imageway.bodies import Scope, Spool
 from imageway.catalog import Catalog
 from imageway.core.objects import ObjectStore
 from imageway.core.ops import Store
@@ -46,7 +46,6 @@ class Tools:
     transport: Transport
     signer: LinkSigner
     spool: Spool
-    budget: Budget
     clock: Clock
     random: Random
     workers: Workers

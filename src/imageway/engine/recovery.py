@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from imageway.catalog import fit
 from imageway.catalog.schema import Offering
+from imageway.core.failures import StoreFailed
 from imageway.core.ops import Refused
 from imageway.core.steps import Failed, FailureKind
 from imageway.engine.attempts import PartResult, PartRun
@@ -51,7 +52,7 @@ class Recovery:
                 if self.tools.clock.monotonic_s() - swept_s >= self.tools.settings.sweep_every_s:
                     swept_s = self.tools.clock.monotonic_s()
                     await self.tools.objects.sweep(self.tools.clock.now_ms())
-            except (OSError, RuntimeError) as error:
+            except (OSError, StoreFailed) as error:
                 logger().error(events.LEASE_LOST, detail=str(error))
 
     async def renew(self) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from imageway.bodies import Scope
 from imageway.core.errors import GatewayError
+from imageway.core.failures import StoreFailed
 from imageway.core.intents import Generated
 from imageway.core.ops import Committed
 from imageway.core.requests import ImageRequest
@@ -22,6 +23,7 @@ from imageway.engine.results import KeptPicture, KeptResult, pack_result
 from imageway.engine.settlement import Settlement, TaskFacts, cancelled, failed, settle, store_all
 from imageway.ledger.ops import MarkDelivery
 from imageway.tasks.ops import ReplaceResult
+from imageway.tasks.queries import ShowTask
 from imageway.telemetry import events, logger
 
 _COMMIT_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -30,14 +32,13 @@ _COMMIT_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 @dataclass(slots=True)
 class TaskRun:
     """A task in this process. `store_images`: an answer that must survive this process goes to the media store before
-    it is charged. `reserved_bytes` is its share of the spool budget."""
+    it is charged."""
 
     tools: Tools
     facts: TaskFacts
     scope: Scope
     parts: tuple[PartRun, ...]
     store_images: bool
-    reserved_bytes: int = 0
     listeners: int = 0
     settlement: Settlement | None = None
     stopping: bool = False
@@ -100,24 +101,33 @@ class TaskRun:
         await self._commit(settlement)
 
     async def _commit(self, settlement: Settlement) -> None:
-        """Tries until it is durable: an image that was made is charged or given back, never forgotten."""
-        tools = self.tools
-        for pause_s in (*_COMMIT_PAUSES_S, None):
-            try:
-                committed = await tools.store.commit(*settlement.ops)
-                break
-            except (OSError, RuntimeError) as error:
-                logger().error(events.TASK_CRASHED, task=self.facts.task_id, detail=f"commit: {error}")
-                if pause_s is None:
-                    raise
-                await tools.clock.sleep(pause_s)
-        tools.faults.reach("after_capture")
-        if isinstance(committed, Committed):
+        """Ends the task durably, then tells whoever waits."""
+        committed = await self._commit_surely(settlement)
+        self.tools.faults.reach("after_capture")
+        if committed:
             self.settlement = settlement
             self._tell(settlement.answer)
         else:
             message = "another process ended this request; ask for it by its id"
             self._tell(GatewayError("request_timeout", message))
+
+    async def _commit_surely(self, settlement: Settlement) -> bool:
+        """Tries until the store answers: an image that was made is charged or given back, never forgotten. False: the
+        task was ended by somebody else."""
+        tools = self.tools
+        for pause_s in (*_COMMIT_PAUSES_S, None):
+            try:
+                if isinstance(await tools.store.commit(*settlement.ops), Committed):
+                    return True
+                # Refused: by our own commit, when an earlier try was done after all though nobody said so.
+                task = await tools.store.read(ShowTask(self.facts.task_id))
+                return task is not None and task.result == pack_result(settlement.result)
+            except StoreFailed as error:
+                logger().error(events.TASK_CRASHED, task=self.facts.task_id, detail=f"commit: {error}")
+                if pause_s is None:
+                    raise
+                await tools.clock.sleep(pause_s)
+        return False
 
     def _tell(self, answer: Generated | GatewayError) -> None:
         if self.answer.done():

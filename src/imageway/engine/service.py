@@ -40,16 +40,10 @@ class Engine:
         nothing spent. The scope (and with it every blob of the request) is held until the task is settled."""
         self._admit(caller)
         prepared = prepare(self.tools, intent, caller)
-        reserved_bytes = prepared.max_answer_bytes * len(prepared.counts)
-        if not self.tools.budget.reserve(reserved_bytes):
+        if not scope.reserve(prepared.max_answer_bytes * len(prepared.counts)):
             raise GatewayError("overloaded", "there is no room for the answer just now", retry_after_s=1)
-        try:
-            run = self._task_run(prepared, scope)
-            run.reserved_bytes = reserved_bytes
-            await self._accept(prepared, run)
-        except BaseException:
-            self.tools.budget.release(reserved_bytes)
-            raise
+        run = self._task_run(prepared, scope)
+        await self._accept(prepared, run)
         self.tools.faults.reach("after_accept")
         self.supervise(run, prepared)
         run.listeners = 1
@@ -171,7 +165,6 @@ class Engine:
         except Exception as error:  # noqa: BLE001  # a hole of ours must not leave a caller waiting; it is logged whole
             self._crashed(run, error)
         finally:
-            self.tools.budget.release(run.reserved_bytes)
             self._per_key[run.facts.key_id] -= 1
             run.scope.release()
 

@@ -124,10 +124,10 @@ def cancelled(tools: Tools, facts: TaskFacts) -> Settlement:
     """The end of a task of which nothing was submitted."""
     error = GatewayError("request_timeout", "the request was cancelled before anything was sent; nothing was charged")
     now_ms = tools.clock.now_ms()
-    result = pack_result(KeptResult(error=(error.code, error.message)))
+    result = KeptResult(error=(error.code, error.message))
     usage = usage_row(tools, facts, (), Ending("cancelled"))
-    ops = (Void(facts.task_id, now_ms), usage, FinishTask(facts.task_id, "cancelled", result, now_ms))
-    return Settlement(ops, error)
+    finish = FinishTask(facts.task_id, "cancelled", pack_result(result), now_ms)
+    return Settlement((Void(facts.task_id, now_ms), usage, finish), error, result=result)
 
 
 def _ops(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], price: Charge, delivery: str) -> tuple[Op, ...]:

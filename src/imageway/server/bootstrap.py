@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,6 @@ async def open_gateway(
     owner = new_id("proc", random)
     locks = ProcessLocks(settings.data / "processes")
     locks.hold(owner)
-    budget = Budget(settings.spool_bytes)
     store = await open_store(settings.database_url)
     transport = Transport(sandbox=_sandbox(upstreams), allowed_hosts=settings.fetch_allow)
     objects: ObjectStore = FileStore(settings.data / "images")
@@ -79,8 +79,7 @@ async def open_gateway(
         objects=objects,
         transport=transport,
         signer=_signer(settings, settings.public_url or public_url),
-        spool=Spool(settings.data / "spool" / owner, budget),
-        budget=budget,
+        spool=Spool(settings.data / "spool" / owner, Budget(settings.spool_bytes)),
         clock=clock,
         random=random,
         workers=threads,
@@ -106,6 +105,7 @@ async def open_gateway(
         await transport.close()
         await store.close()
         tools.spool.close()
+        shutil.rmtree(settings.data / "spool" / owner, ignore_errors=True)
         threads.close()
         locks.release()
         logger().info(events.STOPPED, owner=owner)
@@ -155,4 +155,4 @@ def _signing_key(path: Path) -> bytes:
 def _forget_dead(data: Path, locks: ProcessLocks) -> None:
     """What dead processes left on disk: their locks and their spool folders."""
     for owner in locks.forget_dead():
-        Spool.remove(data / "spool" / owner)
+        shutil.rmtree(data / "spool" / owner, ignore_errors=True)

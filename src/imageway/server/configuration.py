@@ -72,7 +72,7 @@ class Settings:
 
     @property
     def database_url(self) -> str:
-        return self.database or f"sqlite:///{self.data / 'imageway.db'}"
+        return self.database or f"sqlite://{self.data / 'imageway.db'}"
 
 
 Flags = Mapping[str, str | int | float | bool | Path | None]

@@ -251,10 +251,13 @@ class Gate:
 
     def _outgoing(self, answer: Answer, scope: Scope, finish: Callable[[bool], None] | None = None) -> Outgoing:
         payload = json_payload(answer.body)
+        headers = answer.headers
+        if not any(name == "x-request-id" for name, _ in headers):
+            headers = (*headers, ("x-request-id", new_id("req", self.random)))
 
         def finished(complete: bool) -> None:
             if finish is not None:
                 finish(complete)
             scope.release()
 
-        return Outgoing(answer.status, answer.headers, payload, finished)
+        return Outgoing(answer.status, headers, payload, finished)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
+from imageway.core.failures import StoreFailed
 from imageway.core.ops import Op
 
 
-class StorageError(Exception):
+class StorageError(StoreFailed):
     """A store that cannot be opened, or a commit whose fate the engine below did not tell."""
 
 
