@@ -15,15 +15,14 @@ from imageway.storage.migrations import assert_may_migrate, is_behind
 BUSY_TIMEOUT_MS: Final = 10_000
 CACHED_STATEMENTS: Final = 256
 PRAGMAS: Final = (
-    f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
-    "PRAGMA synchronous = FULL",  # in WAL mode: fsync at every commit, so that an acknowledged one survives power loss
-    "PRAGMA cache_size = -8192",
-    "PRAGMA temp_store = MEMORY",
-    f"PRAGMA journal_size_limit = {64 << 20}",
+    "synchronous = FULL",  # in WAL mode: fsync at every commit, so that an acknowledged one survives power loss
+    "cache_size = -8192",
+    "temp_store = MEMORY",
+    f"journal_size_limit = {64 << 20}",
 )
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, read_only: bool = False) -> sqlite3.Connection:
     """A connection to an existing file; raises sqlite3.OperationalError when there is none. Transactions are ours."""
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?mode=rw",
@@ -32,8 +31,8 @@ def connect(path: Path) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=CACHED_STATEMENTS,
     )
-    for pragma in PRAGMAS:
-        connection.execute(pragma)
+    for pragma in (*PRAGMAS, f"busy_timeout = {busy_timeout_ms}", f"query_only = {read_only:d}"):
+        connection.execute(f"PRAGMA {pragma}")
     return connection
 
 
