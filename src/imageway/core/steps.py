@@ -193,11 +193,9 @@ Step = Send | More | Done | Failed
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """The code for one outbound wire format: pure functions. `cancel` None: the provider cannot cancel. `resume` says
-    what to send when all that is left of an attempt is its memo (a restart); None: the format keeps no memo."""
+    """The code for one outbound wire format: pure functions. `cancel` None: the provider cannot cancel."""
 
     name: str
     encode: Callable[[Call], Send]
     decode: Callable[[Call, Mapping[str, str], Reply], Step]
     cancel: Callable[[Call, Mapping[str, str]], Send | None] | None = None
-    resume: Callable[[Call, Mapping[str, str]], Send] | None = None

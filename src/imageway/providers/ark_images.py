@@ -95,7 +95,7 @@ def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:
     if isinstance(error := at(tree, "error"), dict):
         return _failed(reply, error, otherwise=kind_of_status(reply.status))
     items = list_at(tree, "data") if reply.status < 300 else []
-    pictures = [picture for item in items if (picture := picture_at(item, "b64_json", "url")) is not None]
+    pictures = [picture for item in items if (picture := picture_at(item, base64="b64_json", link="url")) is not None]
     missing = tuple(
         _failed(reply, error, otherwise=FailureKind.FAILED)
         for item in items

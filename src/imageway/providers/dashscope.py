@@ -103,11 +103,6 @@ def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:
     return _finished(reply, tree)
 
 
-def resume(call: Call, memo: Mapping[str, str]) -> Send:
-    """Goes on with a task that another process submitted."""
-    return _poll(memo, 0)
-
-
 def cancel(call: Call, memo: Mapping[str, str]) -> Send | None:
     """Only a task that is still waiting can be cancelled; the answer to a late one is an error that changes nothing."""
     if "task_id" not in memo:
@@ -157,14 +152,10 @@ def _poll(memo: Mapping[str, str], after_s: float) -> Send:
 
 
 def _polled(memo: Mapping[str, str], reply: Reply, tree: Tree) -> Step:
-    """A task that was submitted stays ours until it says how it ended. A poll that failed says nothing about it."""
-    status = text_at(tree, "output", "task_status")
-    if reply.status < 300 and status:
+    """A submitted task stays ours until it says how it ended. A poll that failed, however, says nothing about it."""
+    if reply.status < 300 and text_at(tree, "output", "task_status"):
         return _task_step(memo, reply, tree, pause_s=POLL_S)
-    if reply.status in (408, 429) or reply.status >= 500 or reply.status < 300:
-        return _poll(memo, wait_s(reply.headers) or POLL_AFTER_TROUBLE_S)
-    code, message = text_at(tree, "code"), text_at(tree, "message")
-    return Failed(FailureKind.UNKNOWN, code or f"http_{reply.status}", message or "the task can no longer be read")
+    return _poll(memo, wait_s(reply.headers) or POLL_AFTER_TROUBLE_S)
 
 
 def _task_step(memo: Mapping[str, str], reply: Reply, tree: Tree, *, pause_s: float) -> Step:
@@ -186,7 +177,7 @@ def _finished(reply: Reply, tree: Tree) -> Step:
     images = tuple(
         Produced(picture, text_at(item, "actual_prompt") or None)
         for item in items
-        if (picture := picture_at(item, "image", "url")) is not None
+        if (picture := picture_at(item, link="image") or picture_at(item, link="url")) is not None
     )
     missing = tuple(_complaint(reply, item) for item in items if text_at(item, "code"))
     if not images:
@@ -209,4 +200,4 @@ def _kind(code: str, otherwise: FailureKind) -> FailureKind:
     return KINDS.get(code) or KINDS.get(code.partition(".")[0], otherwise)
 
 
-ADAPTER: Final = Adapter("dashscope", encode, decode, cancel, resume)
+ADAPTER: Final = Adapter("dashscope", encode, decode, cancel)

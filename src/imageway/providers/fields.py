@@ -60,16 +60,18 @@ def blob_at(tree: Tree, *path: str | int) -> Blob | None:
     return value
 
 
-def picture_at(item: Tree, *names: str) -> Blob | str | None:
-    """The first of these members that holds an image: base64, a data URL, or an http(s) URL."""
-    for name in names:
-        text = text_at(item, name)
-        if text.startswith(("https://", "http://")):
-            return text
-        blob = blob_at(item, name)
-        if blob is not None:
-            return blob
-    return None
+def picture_at(item: Tree, *, link: str, base64: str | None = None) -> Blob | str | None:
+    """An image under one of two names: base64, or an http(s) URL (data URLs pass for URLs). Other text is neither: the
+    path "/files/1" would be base64 to the letter."""
+    if base64 is not None and (blob := blob_at(item, base64)) is not None:
+        return blob
+    text = text_at(item, link)
+    if not text:
+        return blob_at(item, link)
+    start = text[:8].lower()
+    if start.startswith(("https://", "http://")):
+        return text
+    return base64_blob(text) if start.startswith("data:") else None
 
 
 def given(tree: Mapping[str, Tree]) -> dict[str, Tree]:

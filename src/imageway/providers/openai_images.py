@@ -80,7 +80,7 @@ def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:
     images = tuple(
         Produced(picture, text_at(item, "revised_prompt") or None)
         for item in items
-        if (picture := picture_at(item, "b64_json", "url")) is not None
+        if (picture := picture_at(item, base64="b64_json", link="url")) is not None
     )
     errors = (at(item, "error") for item in items)
     missing = tuple(_failed(reply, error) for error in errors if isinstance(error, dict))
@@ -101,7 +101,7 @@ def _parameters(call: Call) -> dict[str, Tree]:
             "style": request.style,
             "background": request.background,
             "moderation": request.moderation,
-            "input_fidelity": request.input_fidelity,
+            "input_fidelity": request.input_fidelity if request.images else None,
             "output_format": request.output_format,
             "output_compression": request.output_compression,
             "response_format": call.options.get("answer"),

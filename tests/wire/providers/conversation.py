@@ -9,7 +9,7 @@
     == reply 200 image <png cat>        a body that is itself an image
     == done                             {"images", "usage", "text", "missing"}
     == failed busy                      {"code", "detail", "retry_after_s"}
-    == resume memo {}                   a restart: go on from this memo alone, as `== send` says
+    == resume memo {}                   a restart: the next reply answers a read that went on from this memo
     == cancel memo {}                   what the adapter sends to cancel
 
 `<png cat>` is a blob whose header says PNG and whose name is cat. What is absent is None, empty or zero."""
@@ -63,7 +63,7 @@ class NamedBlob:
 
     @property
     def facts(self) -> ImageFacts:
-        return ImageFacts(self.format, 64, 64)
+        return ImageFacts(self.format, 1024, 1024)
 
     async def open(self) -> AsyncIterator[bytes]:
         raise AssertionError("translation never reads a blob")
@@ -130,7 +130,7 @@ def play(adapter: Adapter, conversation: Conversation) -> None:
             continue
         if word in ("resume", "cancel"):
             memo = _memo(section.head)
-            step = getattr(adapter, word)(call, memo)
+            step = adapter.cancel(call, memo) if word == "cancel" and adapter.cancel else None
             continue
         if isinstance(step, Send):
             memo = dict(step.memo)
