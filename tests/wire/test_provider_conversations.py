@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.wire.providers.conversation import Conversation, Section, conversations, play
+from tests.wire.providers.conversation import Conversation, Section, conversations, play, replies
 
-from imageway.core.steps import FailureKind
+from imageway.core.blobs import Tree
+from imageway.core.steps import Done, FailureKind, JsonReply
 from imageway.providers import ADAPTERS
 
 GOLDENS = Path(__file__).parent / "providers"
@@ -58,6 +60,34 @@ def test_every_code_an_adapter_knows_is_shown(adapter: str) -> None:
     codes = [code for table in tables for code in getattr(module, table, ())]
     assert codes
     assert [code for code in codes if code not in text] == []
+
+
+JUNK: list[Tree] = [None, "", "x", -1, 1.5, True, [], {}, [None], {"code": {}}]
+
+
+def mangled(tree: Tree) -> Iterator[Tree]:
+    """The tree with each of its nodes in turn replaced by each piece of junk."""
+    yield from JUNK
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            yield {key: inner for key, inner in tree.items() if key != name}
+            yield from ({**tree, name: worse} for worse in mangled(value))
+    elif isinstance(tree, list):
+        for number, value in enumerate(tree):
+            yield from ([*tree[:number], worse, *tree[number + 1 :]] for worse in mangled(value))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_no_reply_is_so_odd_that_an_adapter_raises(path: Path) -> None:
+    """Every reply of every conversation, with every node gone or replaced by something of another type."""
+    decode = ADAPTERS[path.parent.name].decode
+    for talk in conversations(path):
+        for reply in replies(talk):
+            tree = reply.body.tree if isinstance(reply.body, JsonReply) else None
+            for odd in mangled(tree):
+                for memo in ({}, {"task_id": "t"}):
+                    step = decode(talk.call, memo, dataclasses.replace(reply, body=JsonReply(odd)))
+                    assert not isinstance(step, Done) or (step.images and reply.status < 300)
 
 
 def test_the_runner_sees_a_wrong_line() -> None:

@@ -232,6 +232,11 @@ def _memo(head: str) -> Mapping[str, str]:
     return memo
 
 
+def replies(conversation: Conversation) -> Iterator[Reply]:
+    """Everything the provider said in it."""
+    yield from (_reply(section) for section in conversation.sections if section.head.startswith("reply"))
+
+
 def _reply(section: Section) -> Reply:
     status, _, kind = section.head.removeprefix("reply ").partition(" ")
     headers: dict[str, str] = {}

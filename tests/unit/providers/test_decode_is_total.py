@@ -1,0 +1,119 @@
+"""Whatever a provider answers, an adapter says what it means: it never raises, and says the same the second time."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imageway.core.blobs import Tree
+from imageway.core.requests import ImageRequest, Size
+from imageway.core.steps import Call, Done, Failed, FailureKind, JsonReply, Page, Reply, Send
+from imageway.providers import ADAPTERS
+
+WORDS = [
+    "error",
+    "errors",
+    "code",
+    "message",
+    "type",
+    "param",
+    "status",
+    "details",
+    "reason",
+    "retryDelay",
+    "violations",
+    "quotaId",
+    "quotaValue",
+    "data",
+    "url",
+    "b64_json",
+    "revised_prompt",
+    "usage",
+    "input_tokens",
+    "output_tokens",
+    "output_tokens_details",
+    "text_tokens",
+    "image_tokens",
+    "candidates",
+    "content",
+    "parts",
+    "text",
+    "thought",
+    "inlineData",
+    "mimeType",
+    "promptFeedback",
+    "blockReason",
+    "finishReason",
+    "finishMessage",
+    "usageMetadata",
+    "promptTokenCount",
+    "candidatesTokenCount",
+    "thoughtsTokenCount",
+    "candidatesTokensDetails",
+    "modality",
+    "tokenCount",
+    "output",
+    "task_id",
+    "task_status",
+    "results",
+    "choices",
+    "image",
+    "actual_prompt",
+]
+VALUES = [
+    "PENDING",
+    "RUNNING",
+    "SUCCEEDED",
+    "FAILED",
+    "UNKNOWN",
+    "CANCELED",
+    "STOP",
+    "SAFETY",
+    "NO_IMAGE",
+    "IMAGE",
+    "rate_limit_exceeded",
+    "insufficient_quota",
+    "InvalidParameter",
+    "DataInspectionFailed",
+    "https://x.example/1.png",
+    "iVBORw0KGgo=",
+    "12s",
+    "-1s",
+    "limit:0",
+]
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.sampled_from(VALUES), st.sampled_from(WORDS), st.text()
+)
+trees: st.SearchStrategy[Tree] = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner), max_leaves=25
+)
+bodies = st.builds(JsonReply, trees) | st.builds(Page, st.binary(max_size=60))
+header_text = st.text(max_size=30) | st.sampled_from(["3", "0", "Fri, 20 Nov 2026 10:00:30 GMT", "Mon, 99 Foo 0000"])
+headers = st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms", "date"]), header_text)
+statuses = st.sampled_from([200, 200, 200, 201, 301, 400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504, 524])
+replies = st.builds(Reply, statuses, headers, bodies)
+
+CALL = Call(model="m", request=ImageRequest(model="m", prompt="x"), size=Size())
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+@settings(max_examples=300, deadline=None)
+@given(reply=replies, memo=st.sampled_from([{}, {"task_id": "t"}]))
+def test_any_reply_means_something(name: str, reply: Reply, memo: dict[str, str]) -> None:
+    decode = ADAPTERS[name].decode
+    step = decode(CALL, memo, reply)
+    assert type(step) is type(decode(CALL, memo, reply))
+    if isinstance(step, Done):
+        assert step.images
+        assert reply.status < 300
+        assert step.usage is None or step.usage.output > 0
+    elif isinstance(step, Failed):
+        assert len(step.detail) <= 300
+        assert "\n" not in step.detail
+        assert step.retry_after_s is None or (step.kind is FailureKind.BUSY and step.retry_after_s >= 0)
+    else:
+        assert isinstance(step, Send)
+        assert step.effect == "read", "a reply never makes an adapter buy again"
+        assert step.memo
