@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,32 @@ def test_every_code_an_adapter_knows_is_shown(adapter: str) -> None:
     codes = [code for table in tables for code in getattr(module, table, ())]
     assert codes
     assert [code for code in codes if code not in text] == []
+
+
+def known_failures() -> Iterator[tuple[str, Conversation, str]]:
+    """(adapter, conversation, code) of every failure whose code stands in a table of the adapter."""
+    for path in FILES:
+        module = importlib.import_module(f"imageway.providers.{path.parent.name}")
+        table = {*getattr(module, "KINDS", ()), *getattr(module, "DENIALS", ())}
+        for talk in conversations(path):
+            last = talk.sections[-1]
+            code = json.loads(last.text).get("code", "") if last.head.startswith("failed ") else ""
+            if code in table or code.partition(".")[0] in table:
+                yield path.parent.name, talk, code
+
+
+def test_a_code_means_the_same_whatever_the_status() -> None:
+    """Relays and failed tasks bring a provider's codes under other statuses; the code is the better witness."""
+    seen = set()
+    for adapter, talk, code in known_failures():
+        (reply,) = replies(talk)
+        if reply.status < 400:
+            continue  # one image's error, or a task's: they have no other status
+        for status in (200, 400, 429, 500):
+            step = ADAPTERS[adapter].decode(talk.call, {}, dataclasses.replace(reply, status=status))
+            assert f"failed {getattr(step, 'kind', step)}" == talk.sections[-1].head, (adapter, code, status)
+        seen.add(adapter)
+    assert seen == set(ADAPTERS)
 
 
 JUNK: list[Tree] = [None, "", "x", -1, 1.5, True, [], {}, [None], {"code": {}}]
