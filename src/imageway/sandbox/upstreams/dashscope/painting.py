@@ -1,0 +1,86 @@
+"""Reads the inputs of an accepted body and draws its pictures; how they are wrapped is not decided here."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from imageway.sandbox.drawing import Reference, Sketch, Unreadable
+from imageway.sandbox.studio import NotFetched, Studio, split_data_url
+from imageway.sandbox.upstreams.dashscope.checks import Draft
+from imageway.sandbox.upstreams.dashscope.limits import LIMITS, Pixels
+from imageway.sandbox.upstreams.dashscope.words import Speaker
+
+WATERMARK = "Qwen-Image"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """An accepted request: what to draw from what, in which pixels, and where answers by URL point."""
+
+    draft: Draft
+    references: tuple[Reference, ...]
+    origin: str
+
+    @property
+    def pixels(self) -> Pixels:
+        return self.draft.pixels(self.references)
+
+
+class Painter:
+    def __init__(self, studio: Studio, speaker: Speaker) -> None:
+        self._studio = studio
+        self._speaker = speaker
+
+    async def read(self, urls: tuple[str, ...]) -> tuple[Reference, ...]:
+        """Raises Refusal."""
+        return tuple([await self._reference(url) for url in urls])
+
+    async def _reference(self, url: str) -> Reference:
+        content = await self._content(url)
+        if len(content) > LIMITS["file_bytes"]:
+            raise self._speaker.invalid("The size of the input image must not exceed 10MB.")
+        try:
+            reference = await self._studio.read(content)
+        except Unreadable as error:
+            raise self._speaker.invalid("The image format is illegal and cannot be opened.") from error
+        if reference.format not in LIMITS["image_formats"]:
+            raise self._speaker.refusal(415, "UnsupportedFileFormat", "The file format is not supported.")
+        return reference
+
+    async def _content(self, url: str) -> bytes:
+        if url[:5].lower() == "data:":
+            split = split_data_url(url)
+            if split is None:
+                raise self._speaker.refusal(400, "InvalidURL", "The data URL of the input image is not valid.")
+            return split[1]
+        if not url.startswith(("http://", "https://")):
+            raise self._speaker.refusal(
+                400, "InvalidURL", "Required URL is missing or invalid, please check the request URL."
+            )
+        try:
+            return await self._studio.fetch(url)
+        except NotFetched as error:
+            message = "Failed to download the input file."
+            raise self._speaker.refusal(415, "BadRequest.InputDownloadFailed", message) from error
+
+    async def draw(self, ticket: Ticket) -> list[str]:
+        """The URLs of all pictures."""
+        return await asyncio.gather(*(self._one(ticket, number) for number in range(ticket.draft.count)))
+
+    async def _one(self, ticket: Ticket, number: int) -> str:
+        draft, (width, height) = ticket.draft, ticket.pixels
+        seed = self._studio.pick_seed() if draft.seed is None else draft.seed + number
+        sketch = Sketch(
+            prompt=draft.prompt,
+            width=width,
+            height=height,
+            seed=seed,
+            references=ticket.references,
+            watermark=WATERMARK if draft.watermark else None,
+        )
+        path = self._studio.shelf.put(await self._studio.draw(sketch), "png")
+        signature = {"Expires": int(time.time()) + 86_400, "OSSAccessKeyId": "sandbox"}
+        return f"{ticket.origin}{path}?{urlencode(signature | {'Signature': self._studio.token(28)})}"

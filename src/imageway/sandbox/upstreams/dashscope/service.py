@@ -1,0 +1,106 @@
+"""Routes, authentication and answers of the synchronous way and of the two ways of submitting a task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from imageway.sandbox.orders import Incoming, Order, Refusal, Twist, refused
+from imageway.sandbox.studio import Studio, is_forbidden, is_forbidden_output
+from imageway.sandbox.upstreams.dashscope.checks import Checker
+from imageway.sandbox.upstreams.dashscope.desk import TaskDesk
+from imageway.sandbox.upstreams.dashscope.painting import Painter, Ticket
+from imageway.sandbox.upstreams.dashscope.results import sync_body
+from imageway.sandbox.upstreams.dashscope.words import OUTPUT_BLOCKED, Speaker
+from imageway.sandbox.wire import SandboxAnswer
+
+WAYS = {
+    "/services/aigc/multimodal-generation/generation": "sync",
+    "/services/aigc/text2image/image-synthesis": "legacy",
+    "/services/aigc/image-generation/generation": "task",
+}
+
+
+class DashscopeUpstream:
+    prefix = "/dashscope/api/v1"
+
+    def __init__(self, studio: Studio) -> None:
+        self._speaker = Speaker(studio.chance)
+        self._painter = Painter(studio, self._speaker)
+        self._desk = TaskDesk(self._speaker)
+
+    def rate_limited(self, *, hint: bool) -> SandboxAnswer:
+        return self._speaker.rate_limited(hint=hint)
+
+    def broken(self) -> SandboxAnswer:
+        return self._speaker.broken()
+
+    async def read(self, incoming: Incoming) -> SandboxAnswer | Order:
+        way = WAYS.get(incoming.path)
+        if way and incoming.method == "POST":
+            return await self._submit(incoming, way)
+        try:
+            return await self._desk.answer(incoming, self._authenticate(incoming))
+        except Refusal as refusal:
+            return refusal.answer
+
+    def _authenticate(self, incoming: Incoming) -> str:
+        scheme, _, key = incoming.headers.get("authorization", "").partition(" ")
+        key = key.strip() if scheme.lower() == "bearer" else ""
+        if not key or key.startswith("bad"):
+            raise self._speaker.unauthorized(has_key=bool(key))
+        return key
+
+    async def _submit(self, incoming: Incoming, way: str) -> Order:
+        body: Mapping[str, object] = {}
+        try:
+            key = self._authenticate(incoming)
+            self._check_mode(incoming, way)
+            body = self._parse(incoming.body)
+            draft = Checker(body, self._speaker, way).check()
+            references = await self._painter.read(draft.image_urls)
+            if is_forbidden(draft.prompt) and not is_forbidden_output(draft.prompt):
+                raise self._speaker.blocked()
+        except Refusal as refusal:
+            return refused(refusal, model=body.get("model"), prompt=_prompt_of(body))
+        ticket = Ticket(draft, references, incoming.origin)
+
+        async def produce(twist: Twist) -> SandboxAnswer:
+            if way == "sync":
+                return await self._produce(ticket, twist)
+            return self._desk.take(ticket, key, twist, self._painter)
+
+        return Order(model=draft.model.id, prompt=draft.prompt, produce=produce, is_task=way != "sync")
+
+    def _check_mode(self, incoming: Incoming, way: str) -> None:
+        wants_task = incoming.headers.get("x-dashscope-async", "").lower() == "enable"
+        if wants_task == (way == "sync"):
+            mode = "asynchronous" if wants_task else "synchronous"
+            raise self._speaker.refusal(403, "AccessDenied", f"current user api does not support {mode} calls.")
+        if incoming.headers.get("x-dashscope-sse", "").lower() == "enable":
+            raise self._speaker.invalid("X-DashScope-SSE: this sandbox does not stream")
+
+    def _parse(self, content: bytes) -> Mapping[str, object]:
+        try:
+            body = json.loads(content)
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict):
+            raise self._speaker.invalid("Required body invalid, please check the request body format.")
+        return body
+
+    async def _produce(self, ticket: Ticket, twist: Twist) -> SandboxAnswer:
+        if is_forbidden_output(ticket.draft.prompt):
+            return self._speaker.blocked(OUTPUT_BLOCKED).answer
+        urls = [] if twist.empty else await self._painter.draw(ticket)
+        return self._speaker.success(sync_body(ticket, urls))
+
+
+def _prompt_of(body: Mapping[str, object]) -> str:
+    """The prompt of a body that may be anything, for the log."""
+    match body:
+        case {"input": {"prompt": str(prompt)}}:
+            return prompt
+        case {"input": {"messages": [{"content": [*_, {"text": str(text)}]}]}}:
+            return text
+    return ""
