@@ -99,6 +99,39 @@ def create_key(books: Books, workspace: str, *, name: str, models: tuple[str, ..
         print(f"{key}\n\nThis is the only time the key is shown. Its id is {key_id}, its workspace {workspace}.")
 
 
+def make_funded_key(books: Books, workspace: str, usd: str) -> str:
+    """A key of a workspace whose wallet has just been topped up; both are made when they are not there."""
+    key = new_key(RANDOM)
+
+    async def make(store: Store) -> None:
+        owner, now_ms = await _made_workspace(store, workspace), CLOCK.now_ms()
+        create = CreateKey(new_id("key", RANDOM), owner.id, "demo", digest_of(key), key[-4:], (), now_ms)
+        await _commit(store, create, TopUp(new_id("top", RANDOM), owner.id, parse_usd(usd), now_ms))
+
+    books.do(make)
+    return key
+
+
+def wallet_of(books: Books, workspace: str) -> str:
+    """What is available, in dollars."""
+
+    async def read(store: Store) -> str:
+        wallet = await store.read(ShowWallet((await _workspace(store, workspace)).id))
+        return format_usd(wallet.available if wallet else 0)
+
+    return books.do(read)
+
+
+def usage_prices(books: Books, workspace: str) -> dict[str, str]:
+    """Request id → dollars paid."""
+
+    async def read(store: Store) -> dict[str, str]:
+        owner = await _workspace(store, workspace)
+        return {row.request_id: format_usd(row.price_usd_micros) for row in await store.read(ListUsage(owner.id))}
+
+    return books.do(read)
+
+
 def list_keys(books: Books, workspace: str | None, *, as_json: bool) -> None:
     async def read(store: Store) -> list[dict[str, object]]:
         owner = (await _workspace(store, workspace)).id if workspace else None

@@ -10,12 +10,27 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from imageway.cli.printing import Stop
 
 TIMEOUT_S = 920
+
+
+Item = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """An answer of the gateway: items with `b64_json` or `url`."""
+
+    items: tuple[Item, ...]
+    request_id: str
+    size: str
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +54,13 @@ def generate_pictures(order: Order, *, url: str, key: str | None) -> None:
         started_s = time.monotonic()
         answer = post(f"{url.rstrip('/')}/v1/images/generations", body_of(order), key)
         seconds = time.monotonic() - started_s
-    for warning in answer.get("warnings", []):
-        print(f"warning: {warning['message']}", file=sys.stderr)
-    for index, item in enumerate(answer["data"]):
+    for warning in answer.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    for index, item in enumerate(answer.items):
         content = picture_of(item)
-        path = _path(order, index, len(answer["data"]), content)
+        path = _path(order, index, len(answer.items), content)
         path.write_bytes(content)
-        print(f"{path}  {answer.get('size', '')}  {len(content):,} bytes  {seconds:.1f} s")
+        print(f"{path}  {answer.size}  {len(content):,} bytes  {seconds:.1f} s")
 
 
 def body_of(order: Order) -> dict[str, object]:
@@ -59,18 +74,23 @@ def body_of(order: Order) -> dict[str, object]:
     return body
 
 
-def post(url: str, body: object, key: str) -> dict[str, list[dict[str, str]]]:
-    """One JSON call. Raises Stop with the gateway's own message."""
+def post(url: str, body: object, key: str) -> Pictures:
+    """One call for pictures, flat or nested. Raises Stop with the gateway's own message."""
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310  # the person's own address
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:  # noqa: S310
-            answer: dict[str, list[dict[str, str]]] = json.load(reply)
-            return answer
+            return _pictures(json.load(reply))
     except urllib.error.HTTPError as error:
         raise Stop(_message(error)) from None
     except (OSError, ValueError) as error:
         raise Stop(f"no answer from {url}: {error}; is the gateway running? (imageway serve)") from None
+
+
+def _pictures(answer: dict[str, Any]) -> Pictures:
+    inner = answer["data"] if isinstance(answer["data"], dict) else answer
+    warnings = tuple(str(warning["message"]) for warning in answer.get("warnings", ()))
+    return Pictures(tuple(inner["data"]), str(answer.get("request_id", "")), str(answer.get("size", "")), warnings)
 
 
 def _message(error: urllib.error.HTTPError) -> str:
@@ -82,8 +102,8 @@ def _message(error: urllib.error.HTTPError) -> str:
         return f"the gateway answered {error.code}"
 
 
-def picture_of(item: dict[str, str]) -> bytes:
-    if "b64_json" in item:
+def picture_of(item: Item) -> bytes:
+    if item.get("b64_json"):
         return base64.b64decode(item["b64_json"])
     with urllib.request.urlopen(item["url"], timeout=60) as reply:  # noqa: S310  # a link of the gateway itself
         content: bytes = reply.read()

@@ -198,6 +198,20 @@ def generate(
 
 
 @app.command
+def demo(*, output: Path = Path("demo-output"), stop: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """Start a gateway on the embedded default and make pictures through it.
+
+    Parameters
+    ----------
+    output: Directory for the pictures and for the gateway's own data.
+    stop: End the gateway after the pictures; else it runs until Ctrl-C.
+    """
+    from imageway.cli.demo import run_demo
+
+    run_demo(output, stop=stop)
+
+
+@app.command
 def doctor(*, json: Json = False, data: Data = None, config: Config = None) -> None:
     """Check configuration, storage, clock and upstreams, and say what to do."""
     from imageway.cli.checkup import examine

@@ -180,12 +180,14 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """`code` and `detail` are the provider's own words, for the operator's log; a caller never sees them."""
+    """`code` and `detail` are the provider's own words, for the operator's log; a caller never sees them. `empty`: the
+    answer could be read and says that nothing was made."""
 
     kind: FailureKind
     code: str = ""
     detail: str = ""
     retry_after_s: float | None = None
+    empty: bool = False
 
 
 Step = Send | More | Done | Failed

@@ -24,7 +24,6 @@ from imageway.telemetry import events, logger, redact_text
 
 # What lets the next candidate try: nothing was produced, and nobody will bill it.
 NEXT: Final = frozenset({FailureKind.NEVER_SENT, FailureKind.BUSY, FailureKind.DENIED, FailureKind.FAILED})
-END_STATE: Final[Mapping[FailureKind, str]] = {FailureKind.UNKNOWN: "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,7 @@ class PartResult:
     seed: int | None = None
     failure: Failed | None = None
     produced: int = 0
+    asked: int = 1
 
     @property
     def state(self) -> str:
@@ -158,6 +158,8 @@ class PartRun:
                 return Failed(FailureKind.UNKNOWN, "deadline", "no final answer before the deadline")
             try:
                 reply = await self._send(option, send, left_s, offering.max_answer_bytes)
+            except FetchRefused as refused:
+                return Failed(FailureKind.SPOILED, refused.code, f"the address to ask next: {refused.message}")
             except TransportFailed as failed:
                 if send.effect == "submit":
                     return Failed(failed.kind, "transport", failed.detail, failed.retry_after_s)
@@ -189,7 +191,11 @@ class PartRun:
         looked_at = [await self._prove_one(option, produced, deadline_s) for produced in done.images[: self.count]]
         proved = tuple(image for image in looked_at if isinstance(image, Proved))
         spoiled = [image for image in looked_at if isinstance(image, Failed)]
-        failure = None if proved else (*spoiled, *done.missing, Failed(FailureKind.SPOILED, "empty", "no image"))[0]
+        failure = (
+            None
+            if proved
+            else (*spoiled, *done.missing, Failed(FailureKind.SPOILED, "empty", "no image", empty=True))[0]
+        )
         if spoiled:
             logger().warning(events.ATTEMPT_FAILED, task=self.task_id, code=spoiled[0].code, detail=spoiled[0].detail)
         return PartResult(
@@ -202,6 +208,7 @@ class PartRun:
             seed=self._seed(option),
             failure=failure,
             produced=len(done.images),
+            asked=self.count,
         )
 
     async def _prove_one(self, option: Option, produced: Produced, deadline_s: float) -> Proved | Failed:
@@ -242,7 +249,8 @@ class PartRun:
         return Failed(FailureKind.UNKNOWN, "deadline", "the result link did not answer before the deadline")
 
     def given_up(self, failed: Failed) -> PartResult:
-        return PartResult(part=self.part, attempt_id=self.attempt_id, option=self.options[0], failure=failed)
+        option = self.options[0]
+        return PartResult(part=self.part, attempt_id=self.attempt_id, option=option, failure=failed, asked=self.count)
 
     def _ended(self, option: Option, failed: Failed) -> PartResult:
         log = logger()
@@ -251,7 +259,7 @@ class PartRun:
             log.error(events.VALIDATION_HOLE, code=failed.code, detail=failed.detail, **about)
         else:
             log.warning(events.ATTEMPT_FAILED, code=failed.code, detail=failed.detail, **about)
-        return PartResult(part=self.part, attempt_id=self.attempt_id, option=option, failure=failed)
+        return PartResult(part=self.part, attempt_id=self.attempt_id, option=option, failure=failed, asked=self.count)
 
     def _learn(self, option: Option, outcome: Done | Failed) -> None:
         health, route = self.tools.health, option.candidate.route

@@ -164,13 +164,20 @@ def _cost_of(tools: Tools, results: Sequence[PartResult]) -> list[tuple[str, int
     """(upstream, micro-dollars) of every part whose provider made, or may have made, something."""
     costs = []
     for result in results:
-        timed_out = result.failure is not None and result.failure.kind is FailureKind.UNKNOWN
-        made = result.produced or (1 if timed_out else 0)
+        made = result.produced or _may_have_made(result)
         if made:
             candidate, fitted = result.option.candidate, result.option.fitted
-            usd_micros = cost(tools.catalog, candidate.offering, Bill(fitted.request, fitted.size, made, result.usage))
-            costs.append((candidate.upstream.id, usd_micros))
+            bill = Bill(fitted.request, fitted.size, len(result.images), result.usage, produced=made)
+            costs.append((candidate.upstream.id, cost(tools.catalog, candidate.offering, bill)))
     return costs
+
+
+def _may_have_made(result: PartResult) -> int:
+    """An answer that was lost or unreadable is booked as if the provider bills it; one that says "nothing" is not."""
+    failure = result.failure
+    if failure is None or failure.empty or failure.kind not in (FailureKind.UNKNOWN, FailureKind.SPOILED):
+        return 0
+    return result.asked
 
 
 def _costs(tools: Tools, facts: TaskFacts, results: Sequence[PartResult]) -> tuple[Op, ...]:

@@ -51,7 +51,7 @@ def verdict(failures: Sequence[Failed]) -> GatewayError:
     """The error for a task without a single image."""
     failed = min(failures, key=lambda failure: _ORDER.index(failure.kind))
     code, message = _TOLD[failed.kind]
-    if failed.kind is FailureKind.SPOILED and failed.code == "empty":
+    if failed.kind is FailureKind.SPOILED and failed.empty:
         code = "empty_response"
     retry_after_s = None
     if failed.kind is FailureKind.BUSY:
