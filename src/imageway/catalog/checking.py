@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from imageway.catalog.parameters import NAMES, judge, quoted, spelled_in
+from imageway.catalog.parameters import NAMES, Judgement, judge, quoted, spelled_in
 from imageway.catalog.schema import Inputs, Model
 from imageway.core.errors import Problem
 from imageway.core.requests import Group, ImageData, ImageInput, ImageRequest, Operation, RequestWarning, Turn
@@ -15,6 +15,7 @@ from imageway.core.requests import Group, ImageData, ImageInput, ImageRequest, O
 MOST_IMAGES: Final = 10
 USUAL_GROUP: Final = 4
 _NEEDS_NO_PROMPT: Final = (Operation.UPSCALE, Operation.REMOVE_BACKGROUND, Operation.VARIATION)
+_NOTHING_ASKED: Final = {("stream", False), ("partial_images", 0)}  # what happens anyway
 _FIRST_WIDE_CHARACTER: Final = "\u2e80"  # Han, kana, hangul and their punctuation all lie above
 
 Finding = Problem | RequestWarning
@@ -22,7 +23,7 @@ Finding = Problem | RequestWarning
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """`request` as any offering of the model may be given it. `problems` non-empty: refuse, naming them all."""
+    """`request` as any offering of the model may be given it, by the model's own id. `problems` non-empty: refuse, naming them all."""
 
     request: ImageRequest
     warnings: tuple[RequestWarning, ...]
@@ -44,7 +45,7 @@ def check(model: Model, request: ImageRequest) -> Checked:
     request, about_fields = _fields(model, request)
     findings += about_fields
     return Checked(
-        request,
+        replace(request, model=model.id),
         tuple(finding for finding in findings if isinstance(finding, RequestWarning)),
         tuple(finding for finding in findings if isinstance(finding, Problem)),
     )
@@ -238,19 +239,31 @@ def _with_whole_group(model: Model, request: ImageRequest) -> ImageRequest:
 def _fields(model: Model, request: ImageRequest) -> tuple[ImageRequest, list[Finding]]:
     changes: dict[str, Any] = {}
     findings: list[Finding] = []
+    idle = dict(_idle(request))
     for name in NAMES:
         value = getattr(request, name)
-        if value is not None:
-            judgement = judge(model, name, value, param=request.param(name))
-            findings += (*judgement.problems, *judgement.warnings)
-            changes[name] = judgement.value
-    findings += _contradictions(model, request)
-    if request.stream is not None:
-        changes["stream"] = None
-        if request.stream:
-            param = request.param("stream")
-            findings.append(RequestWarning("parameter_ignored", param, f"{param}: the answer comes in one piece"))
-    return replace(request, **changes), findings
+        if value is None:
+            continue
+        param = request.param(name)
+        judgement = judge(model, name, value, param=param)
+        if (name, value) in _NOTHING_ASKED:
+            judgement = Judgement(None)
+        elif name in idle and not judgement.problems:
+            message = f"{param} was not sent: {idle[name]}"
+            judgement = Judgement(None, (RequestWarning("parameter_ignored", param, message),))
+        findings += (*judgement.problems, *judgement.warnings)
+        changes[name] = judgement.value
+    return replace(request, **changes), [*findings, *_contradictions(model, request)]
+
+
+def _idle(request: ImageRequest) -> Iterator[tuple[str, str]]:
+    """Fields that have nothing to act on in this request, and why."""
+    yield "stream", "the answer comes in one piece"
+    yield "partial_images", "the answer comes in one piece"
+    if not images_of(request):
+        yield "input_fidelity", "there is no input image"
+    if request.output_format not in ("jpeg", "webp"):
+        yield "output_compression", "only jpeg and webp are compressed to a quality"
 
 
 def _contradictions(model: Model, request: ImageRequest) -> Iterator[Finding]:
@@ -261,12 +274,7 @@ def _contradictions(model: Model, request: ImageRequest) -> Iterator[Finding]:
             param = request.param(name)
             message = f"{param} {quoted(value)} goes with exactly one input image on {model.id}"
             yield Problem(param, "invalid_value", message)
-    format_ = request.output_format
-    if request.background == "transparent" and format_ == "jpeg":
+    if request.background == "transparent" and request.output_format == "jpeg":
         param = request.param("output_format")
         message = f'{param} "jpeg" has no transparency, and {request.param("background")} is "transparent"'
         yield Problem(param, "invalid_value", message, ("png", "webp"))
-    if request.output_compression is not None and format_ not in ("jpeg", "webp"):
-        param = request.param("output_compression")
-        message = f"{param} has no effect: only jpeg and webp are compressed to a quality"
-        yield RequestWarning("parameter_ignored", param, message)

@@ -21,7 +21,7 @@ _TYPES: Final = {
     "bool | None": "boolean",
 }
 _ARTICLED: Final = {"string": "a string", "integer": "an integer", "number": "a number", "boolean": "true or false"}
-_STRUCTURE: Final = ("prompt", "n", "stream")  # scalars that say what is asked for, not how it is made
+_STRUCTURE: Final = ("prompt", "n")  # scalars that say what is asked for, not how it is made
 
 NAMES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -42,7 +42,6 @@ CONVERTED: Final[Mapping[str, Parameter]] = MappingProxyType(
 
 # What changes the meaning of an answer, or protects somebody, is refused where it cannot be had: never just left out.
 _NEVER_DROPPED: Final = {("enhance_mode", "fast"), ("person", "dont_allow"), ("background", "transparent")}
-_NOTHING: Final = {("partial_images", 0)}  # asks for what happens anyway
 _QUOTED_CHARS = 60
 
 
@@ -84,8 +83,6 @@ def dropped(model: Model, name: str, value: Value, *, param: str) -> Judgement:
     if (name, value) in _NEVER_DROPPED:
         message = f"{param} {quoted(value)} cannot be had with {model.id}"
         return Judgement(None, problems=(Problem(param, "parameter_not_supported", message),))
-    if (name, value) in _NOTHING:
-        return Judgement(None)
     message = f"{param} {quoted(value)} was not sent: {model.id} does not take it"
     return Judgement(None, (RequestWarning("parameter_ignored", param, message),))
 

@@ -40,11 +40,12 @@ def names_problems(models: Iterable[Model]) -> Iterator[tuple[Model, str, str]]:
     """Every id, alias and rename names one model."""
     owners: dict[str, Model] = {}
     for model in models:
-        names = [("id", model.id), *(("aliases", alias) for alias in model.aliases)]
-        for key, name in (*names, *(("renames", rename.id) for rename in model.renames)):
-            owner = owners.setdefault(name, model)
-            if owner is not model or names.count((key, name)) > 1:
-                yield model, key, f'"{name}" already names {owner.id}'
+        aliases = (("aliases", alias) for alias in model.aliases)
+        renames = (("renames", rename.id) for rename in model.renames)
+        for key, name in (("id", model.id), *aliases, *renames):
+            if name in owners:
+                yield model, key, f'"{name}" already names {owners[name].id}'
+            owners.setdefault(name, model)
 
 
 def _reference_problems(model: Model, known: Collection[str]) -> Iterator[Mistake]:

@@ -119,8 +119,8 @@ class Price(Row, frozen=True, kw_only=True):
 
 class Tokens(Row, frozen=True, kw_only=True):
     """Output image tokens of one image, for holds and estimates: `sizes` for fixed ones; for free ones a grid of `axis`
-    cells along the long edge, weighted by area: `axis × round(axis × short/long) × (area_offset + pixels) / area_scale`,
-    rounded up. `assumed`: nobody published them, so a hold takes × 1.25."""
+    cells along the long edge, weighted by area: `axis × round(axis × short/long) × (area_offset + pixels)
+    / area_scale`, rounded up. `assumed`: nobody published them, so a hold takes × 1.25."""
 
     quality: str
     sizes: dict[str, int] = {}

@@ -1,0 +1,216 @@
+"""Fitting: what one offering is asked for, and a word about everything that is not as it was asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.catalog.pictures import links
+from tests.unit.catalog.strategies import ASKED, allowed, requests
+
+from imageway.catalog import Fitted, check, fit, load, parse_size
+from imageway.catalog.parameters import CONVERTED, NAMES
+from imageway.catalog.schema import Offering
+from imageway.core.errors import Problem
+from imageway.core.requests import Geometry, ImageRequest, RequestWarning, Size
+
+CATALOG = load()
+MODELS = list(CATALOG.models.values())
+OFFERS = [(model, offering) for model in MODELS for offering in model.offerings]
+SEEDREAM_45, SEEDEDIT = "doubao-seedream-4-5-251128", "doubao-seededit-3-0-i2i-250628"
+
+
+def fitted(name: str, size: str | None = None, tier: str | None = None, **more: Any) -> Fitted:
+    model = CATALOG.models[name]
+    asked = parse_size(size) if size else None
+    if tier:
+        asked = Geometry(ratio=asked.ratio if asked else None, tier=tier)
+    images = links(model.inputs.minimum)
+    request = ImageRequest(model=name, **{"prompt": "a cat", "images": images, "geometry": asked, **more})
+    result = check(model, request)
+    assert result.problems == ()
+    return fit(model, model.offerings[0], result.request)
+
+
+def more_offering(offering: Offering, changes: dict[str, Any]) -> Offering:
+    return msgspec.structs.replace(offering, **changes)
+
+
+def test_an_exact_size_is_taken_without_a_word() -> None:
+    result = fitted("gpt-image-2", "1536x1024")
+    assert (result.size, result.warnings, result.problems) == (Size(1536, 1024), (), ())
+
+
+def test_the_size_stands_for_the_geometry() -> None:
+    assert fitted("gpt-image-2", "1536x1024").request.geometry is None
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "message"),
+    [
+        ("gemini-3-pro-image", "1024x1024", 'my.size "1024x1024" became "1:1 1K" (1024x1024): '),
+        (SEEDREAM_45, "1024x1024", 'my.size "1024x1024" became "2048x2048": '),
+        (SEEDREAM_45, "1K", 'my.size "1K" became "2K": '),
+        ("qwen-image-plus", "16:9", 'my.size "16:9" became "1664x928": '),
+        (SEEDEDIT, "1024x1024", 'my.size "1024x1024" became "adaptive": '),
+        ("qwen-image-edit", "1024x1024", 'my.size "1024x1024" became what the model chooses by itself: '),
+    ],
+)
+def test_another_size_comes_with_a_warning_that_says_asked_and_given(model: str, size: str, message: str) -> None:
+    (warning,) = fitted(model, size, spelled={"geometry": "my.size"}).warnings
+    assert (warning.code, warning.param) == ("size_adjusted", "my.size")
+    assert warning.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("model", "accepted"),
+    [
+        ("gemini-2.5-flash-image", "16:9"),
+        ("gpt-image-1", "1536x1024"),
+        ("gpt-image-2", "WIDTHxHEIGHT (multiples of 16, sides of at most 3840, at most 3:1, 655360 to 8294400 pixels)"),
+        (SEEDEDIT, "adaptive"),
+        ("qwen-image-edit", "no size"),
+    ],
+)
+@pytest.mark.parametrize("size", ["0x0", "100000x1"])
+def test_an_impossible_size_is_a_problem_that_lists_what_is_accepted(model: str, size: str, accepted: str) -> None:
+    result = fitted(model, size, spelled={"geometry": "size"})
+    (problem,) = result.problems
+    assert (problem.param, problem.code) == ("size", "invalid_size")
+    assert accepted in problem.accepted
+    assert f'"{size}"' in problem.message
+    assert result.size == Size()
+
+
+# Quality as a tier
+
+
+@pytest.mark.parametrize("quality", ["hd", "high", "2K", "2k", "HIGH"])
+@pytest.mark.parametrize(
+    ("model", "given"),
+    [("gemini-3-pro-image", "2K"), ("gemini-3.1-flash-image", "2K"), ("gemini-3.1-flash-lite-image", "1K")],
+)
+def test_a_high_quality_means_2k_where_sold_else_1k(model: str, given: str, quality: str) -> None:
+    result = fitted(model, "16:9", quality=quality)
+    assert (result.size.ratio, result.size.tier, result.request.quality) == ("16:9", given, None)
+    assert [(warning.code, warning.param) for warning in result.warnings] == [("parameter_replaced", "quality")]
+    assert f'"{given}"' in result.warnings[0].message
+
+
+def test_an_image_size_wins_over_quality() -> None:
+    result = fitted("gemini-3-pro-image", "16:9", "4K", quality="high")
+    assert (result.size.tier, result.request.quality) == ("4K", None)
+    assert [warning.code for warning in result.warnings] == ["parameter_ignored"]
+
+
+def test_the_documents_own_examples_are_served_at_1k() -> None:
+    """Ratio, quality high and image_size 2K or 3K on the model that has one tier: 200, with warnings."""
+    for tier in ("2K", "3K"):
+        result = fitted("gemini-2.5-flash-image", "16:9", tier, quality="high")
+        assert result.size == Size(1344, 768, "16:9")
+        assert [warning.code for warning in result.warnings] == ["parameter_ignored", "size_adjusted"]
+        assert f'"16:9 {tier}"' in result.warnings[1].message
+
+
+def test_quality_decides_the_tier_of_pixels_too() -> None:
+    result = fitted("gemini-3-pro-image", "1024x1024", quality="hd")
+    assert result.size == Size(2048, 2048, "1:1", "2K")
+    assert {warning.code for warning in result.warnings} == {"parameter_replaced", "size_adjusted"}
+
+
+# Fields
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "sent"),
+    [
+        ("gpt-image-2", "webp", "webp"),
+        ("doubao-seedream-5-0-260128", "png", "png"),
+        ("doubao-seedream-5-0-260128", "webp", None),
+        (SEEDREAM_45, "png", None),
+        ("gemini-3-pro-image", "jpeg", None),
+    ],
+)
+def test_a_format_the_offering_cannot_be_asked_for_is_left_to_the_gateway(
+    model: str, asked: str, sent: str | None
+) -> None:
+    result = fitted(model, output_format=asked)
+    assert (result.request.output_format, result.warnings) == (sent, ())
+
+
+@pytest.mark.parametrize(("model", "sent"), [("gpt-image-2", 0), ("doubao-seedream-5-0-260128", None)])
+def test_so_is_a_compression(model: str, sent: int | None) -> None:
+    result = fitted(model, output_format="jpeg", output_compression=0)
+    assert (result.request.output_format, result.request.output_compression) == ("jpeg", sent)
+    assert result.warnings == ()
+
+
+def test_transparency_is_asked_for_as_png_where_the_default_would_lose_it() -> None:
+    model = "doubao-seedream-5-0-pro-260628"
+    for asked in (None, "webp"):
+        result = fitted(model, background="transparent", images=links(1), output_format=asked)
+        assert (result.request.background, result.request.output_format) == ("transparent", "png")
+
+
+def test_what_one_offering_does_not_take_is_reported() -> None:
+    model = CATALOG.models["gemini-3-pro-image"]
+    poor = more_offering(model.offerings[0], {"parameters": ("seed",)})
+    request = ImageRequest(model=model.id, prompt="a cat", seed=7, temperature=1.0, spelled={"temperature": "heat"})
+    result = fit(model, poor, request)
+    assert (result.request.seed, result.request.temperature) == (7, None)
+    assert [(warning.code, warning.param) for warning in result.warnings] == [("parameter_ignored", "heat")]
+
+
+def test_what_must_not_be_dropped_makes_the_offering_unfit() -> None:
+    model = CATALOG.models["gpt-image-1"]
+    poor = more_offering(model.offerings[0], {"parameters": ()})
+    result = fit(model, poor, ImageRequest(model=model.id, prompt="a cat", background="transparent"))
+    assert [(problem.code, problem.param) for problem in result.problems] == [("parameter_not_supported", "background")]
+
+
+def test_fields_nobody_knows_go_only_where_they_are_taken() -> None:
+    extras = {"complexity": "high"}
+    assert fitted("gpt-image-2", extras=extras).request.extras == extras
+    result = fitted("gemini-3-pro-image", extras=extras)
+    assert result.request.extras == {}
+    assert [(warning.code, warning.param) for warning in result.warnings] == [("parameter_ignored", "complexity")]
+
+
+def test_fitting_leaves_the_request_for_the_next_candidate() -> None:
+    model = CATALOG.models["gemini-3-pro-image"]
+    request = ImageRequest(model=model.id, prompt="a cat", quality="hd", geometry=Geometry(ratio="16:9"))
+    assert fit(model, model.offerings[0], request) == fit(model, model.offerings[0], request)
+
+
+# Properties
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_a_fitted_request_holds_only_what_the_offering_must_be_sent(data: st.DataObject) -> None:
+    """Checked, then fitted: never an exception, a size within limits or a problem, no field gone without a word."""
+    model, offering = data.draw(st.sampled_from(OFFERS))
+    offering = more_offering(
+        offering, {"parameters": data.draw(st.none() | st.sets(st.sampled_from(sorted(NAMES))).map(tuple))}
+    )
+    checked = check(model, data.draw(requests(model.id)))
+    if checked.problems:
+        return
+    request = replace(checked.request, geometry=data.draw(st.none() | ASKED))
+    result = fit(model, offering, request)
+    assert result.problems or allowed(model.geometry, result.size)
+    assert all(isinstance(warning, RequestWarning) for warning in result.warnings)
+    assert all(isinstance(problem, Problem) for problem in result.problems)
+    told = {finding.param for finding in (*result.warnings, *result.problems)}
+    for name in NAMES:
+        before, after = getattr(request, name), getattr(result.request, name)
+        if after is not None:
+            takes = offering.parameters is None or name in offering.parameters
+            assert takes
+            assert name in model.parameters or name == "negative_prompt"
+        elif before is not None and name not in CONVERTED:
+            assert name in told
