@@ -19,7 +19,7 @@ from imageway.core.steps import BlobReply, FailureKind, HttpRequest, Reply
 from imageway.core.upstreams import Upstream
 from imageway.sandbox.wire import Sandbox
 from imageway.transport.auth import MissingCredential, scheme
-from imageway.transport.links import DEFAULT_PORTS, Link, origin_of, read_link
+from imageway.transport.links import DEFAULT_PORTS, Link, authorities, origin_of, read_link
 from imageway.transport.names import Resolve, resolve
 from imageway.transport.outgoing import compose, join
 from imageway.transport.replies import read_image, read_reply
@@ -43,8 +43,8 @@ class _Target:
 
 class Transport:
     """The engine's Transport. `sandbox` serves the upstreams whose base URL starts with "sandbox:". `allowed_hosts`
-    ("10.0.0.5:9000", "images.internal:80") are the hosts that strangers' URLs may lead to although they are not public
-    or on an unusual port. Connections open with the first request; `close` ends them."""
+    ("10.0.0.5:9000", "images.internal") are where strangers' URLs may lead although it is not public, or on an
+    unusual port. Connections open with the first request; `close` ends them."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Transport:
         connect_timeout_s: float = 10.0,
     ) -> None:
         self._sandbox = SandboxWire(sandbox) if sandbox else None
-        self._allowed_hosts = frozenset(read_link(f"http://{host}").authority for host in allowed_hosts)
+        self._allowed_hosts = frozenset(authority for host in allowed_hosts for authority in authorities(host))
         self._resolve = resolve
         self._keepalive_s = keepalive_s
         self._connect_timeout_s = connect_timeout_s

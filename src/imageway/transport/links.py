@@ -17,7 +17,7 @@ DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _URL_CHARS: Final = 8192
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f\\]")
 _LINK: Final = re.compile(
-    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?"
+    r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?(?:#.*)?",
     re.I,
 )
@@ -68,10 +68,20 @@ def read_link(text: str) -> Link:
 @lru_cache(maxsize=256)
 def origin_of(base_url: str) -> str:
     """The origin of an operator's URL in the spelling of `Link.origin`. Raises ValueError when it has none."""
+    return _of_operator(base_url, base_url).origin
+
+
+def authorities(host: str) -> tuple[str, ...]:
+    """An operator's `host:port`, or `host` for both usual ports, in the spelling of `Link.authority`."""
+    plain, secure = _of_operator(host, f"http://{host}"), _of_operator(host, f"https://{host}")
+    return tuple({plain.authority: None, secure.authority: None})
+
+
+def _of_operator(written: str, url: str) -> Link:
     try:
-        return read_link(base_url).origin
+        return read_link(url)
     except FetchRefused as refusal:
-        raise ValueError(f'"{base_url}" is not an http(s) URL: {refusal.message}') from None
+        raise ValueError(f'"{written}" cannot be used: {refusal.message}') from None
 
 
 def _host(written: str) -> str:

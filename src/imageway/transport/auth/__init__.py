@@ -14,7 +14,7 @@ from typing import Final, cast
 
 from imageway.core.upstreams import Upstream
 
-KEY: Final = "api_key"
+KEY: Final = "key"
 """The name under which an upstream keeps the secret of the simple schemes."""
 
 
