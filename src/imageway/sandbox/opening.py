@@ -9,6 +9,7 @@ from imageway.sandbox.router import Room
 from imageway.sandbox.studio import Studio
 from imageway.sandbox.upstreams.ark import ArkUpstream
 from imageway.sandbox.upstreams.dashscope import DashscopeUpstream
+from imageway.sandbox.upstreams.google import GoogleUpstream
 from imageway.sandbox.upstreams.openai import OpenaiUpstream
 
 _NO_FAULTS: Mapping[str, float] = MappingProxyType({})
@@ -18,5 +19,5 @@ def open_sandbox(*, latency_s: float = 0, faults: Mapping[str, float] = _NO_FAUL
     """`latency_s` passes before every generation is answered; `faults` maps a fault's name to its probability per
     generation submit. Raises ValueError for an unknown fault, naming the accepted ones."""
     studio = Studio(random_seed)
-    upstreams = (OpenaiUpstream(studio), ArkUpstream(studio), DashscopeUpstream(studio))
+    upstreams = (OpenaiUpstream(studio), GoogleUpstream(studio), ArkUpstream(studio), DashscopeUpstream(studio))
     return Room(studio, upstreams, latency_s=latency_s, faults=faults)
