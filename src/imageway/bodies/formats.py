@@ -50,7 +50,7 @@ def is_complete(facts: ImageFacts | None, head: bytes, tail: bytes, decoded_byte
         case "webp":
             return decoded_bytes >= int.from_bytes(head[4:8], "little") + 8
         case "gif":
-            return tail.rstrip(b"\0").endswith(b";")
+            return tail.rstrip(b"\0").endswith(b"\0;")  # the last block's terminator, then the trailer
         case "bmp":
             return decoded_bytes >= max(int.from_bytes(head[2:6], "little"), int.from_bytes(head[10:14], "little") + 1)
         case "tiff":
@@ -62,16 +62,19 @@ def is_complete(facts: ImageFacts | None, head: bytes, tail: bytes, decoded_byte
 
 
 def _boxes_end_within(head: bytes, decoded_bytes: int) -> bool:
-    """Walks the top-level boxes as far as the head shows them; none may reach behind the end (ISO 14496-12, 4.2)."""
+    """Walks the top-level boxes as far as the head shows them (ISO 14496-12, 4.2): none may reach behind the end, and
+    the media data must be one of them or stand where the head does not show it."""
     at = 0
+    with_media = False
     while at + 16 <= min(len(head), decoded_bytes):
         size = box_size(head[at : at + 16])
         if size is None:
             return False
         if size == 0:
             return True
+        with_media = with_media or head[at + 4 : at + 8] == b"mdat"
         at += size
-    return at <= decoded_bytes
+    return at <= decoded_bytes if with_media else at < decoded_bytes
 
 
 def box_size(header: bytes) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from functools import cache
 from typing import Final
 
 from imageway.bodies.grammar import PLACEHOLDER, Cut, decode_text, parse
@@ -15,20 +16,29 @@ from imageway.bodies.trail import path_at
 from imageway.bodies.writer import BlobWriter
 from imageway.core.blobs import Tree
 
-# Passes over whole strings of at most 8 KiB in one go; stops before a longer one and before one that is cut.
-_SHORT_STRINGS: Final = re.compile(rb'(?:[^"]*+"[^"\\]{0,4096}+(?:\\.[^"\\]{0,62}+){0,64}+")*+', re.DOTALL)
 _LIMITS: Final = LiftLimits()
+
+
+@cache
+def _short_strings(limit_bytes: int) -> re.Pattern[bytes]:
+    """Passes over whole strings in one go; stops before one that may be longer than the limit and one that is cut."""
+    half = limit_bytes // 2
+    return re.compile(
+        rb'(?:[^"]*+"[^"\\]{0,%d}+(?:\\.[^"\\]{0,62}+){0,%d}+")*+' % (half, half // 64),
+        re.DOTALL,
+    )
 
 
 class JsonLifter:
     """Push parser for one JSON body. `feed` chunks cut anywhere, `await drain()` after each, `await finish()`. Raises
     LiftError for the body's faults, SpoolFull and OSError for ours."""
 
-    __slots__ = ("_cuts", "_limits", "_opening", "_scope", "_string", "_text", "_waiting")
+    __slots__ = ("_cuts", "_limits", "_opening", "_scope", "_short_strings", "_string", "_text", "_waiting")
 
     def __init__(self, scope: Scope, limits: LiftLimits = _LIMITS) -> None:
         self._scope = scope
         self._limits = limits
+        self._short_strings = _short_strings(limits.blob_bytes)
         self._opening: bytearray | None = bytearray()  # the body while it is too short to be worth scanning
         self._text = bytearray()  # what is left of the body when the blobs are cut out
         self._string: StringReader | None = None
@@ -80,7 +90,7 @@ class JsonLifter:
 
     def _pass(self, chunk: bytes, at: int) -> int:
         """Takes everything up to the next string that needs to be looked at, and opens it."""
-        match = _SHORT_STRINGS.match(chunk, at)
+        match = self._short_strings.match(chunk, at)
         quote = chunk.find(b'"', match.end() if match else at)
         if quote < 0:
             self._keep(chunk[at:])

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiftLimits:
-    """`blob_bytes`: a longer base64 string becomes a blob. `text_bytes`: the longest other string, `tree_bytes`: all of
-    the JSON without its blobs; both as written in the body, escapes included."""
+    """`blob_bytes`: a longer base64 string becomes a blob. `text_bytes`: the longest other string, in UTF-8.
+    `tree_bytes`: all of the JSON without its blobs, as it is written."""
 
     blob_bytes: int = 8 << 10
     text_bytes: int = 256 << 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Final
@@ -25,12 +26,13 @@ class StringReader:
     """Push parser for one string: `take` from the chunk until `closed`; then either `writer` holds the blob, sealed, or
     `text` is the string as written, without quotes."""
 
-    __slots__ = ("_cut", "_limits", "_refuse", "_scope", "closed", "size_bytes", "text", "writer")
+    __slots__ = ("_ceiling", "_cut", "_limits", "_refuse", "_scope", "closed", "size_bytes", "text", "writer")
 
     def __init__(self, scope: Scope, limits: LiftLimits, refuse: Refuse) -> None:
         self._scope = scope
         self._limits = limits
         self._refuse = refuse
+        self._ceiling = limits.text_bytes
         self._cut = b""  # the first bytes of an escape whose others are in the next chunk
         self.text = bytearray()
         self.writer: BlobWriter | None = None
@@ -71,19 +73,32 @@ class StringReader:
             self._stream(self.writer, run)
             return
         self.text += run
-        if len(self.text) > self._limits.text_bytes:
+        if len(self.text) > self._ceiling:
             self._commit()
 
     def _commit(self) -> None:
-        """The string is longer than text may be: from now on it is a blob, or it is refused."""
-        text, self.text = _unescape(bytes(self.text)), bytearray()
+        """The string is longer than text may be: from now on it is a blob, or it is refused. One written with escapes
+        may turn out shorter when it is whole."""
+        text = _unescape(bytes(self.text))
+        writer = self._begin(text, whole=False)
+        if writer is not None:
+            self.writer, self.text = writer, bytearray()
+        elif b"\\" in self.text and self._ceiling < self._limits.tree_bytes:
+            self._ceiling = self._limits.tree_bytes
+        else:
+            raise self._unfit(text)
+
+    def _begin(self, text: bytes, *, whole: bool) -> BlobWriter | None:
         declared_type, start = split_data_url(text)
-        self.writer = self._scope.writer(encoding=Encoding.BASE64, declared_type=declared_type)
+        writer = self._scope.writer(encoding=Encoding.BASE64, declared_type=declared_type)
         try:
-            self.writer.write(text[start:])
+            writer.write(text[start:])
+            if whole:
+                writer.seal()
         except InvalidBase64:
-            self.writer.abandon()
-            raise self._unfit(text) from None
+            writer.abandon()
+            return None
+        return writer
 
     def _unfit(self, text: bytes) -> LiftError:
         if is_data_url(text) or _is_base64(text[:_BEGINNING_BYTES]):
@@ -109,20 +124,15 @@ class StringReader:
             raise self._refuse("invalid_base64", f"The string is not base64 to its end: {error}.") from None
 
     def _decide(self) -> None:
-        """The whole string is here, longer than a blob must be and no longer than a text may be."""
+        """The whole string is here, longer than a blob must be."""
         text = _unescape(bytes(self.text))
         if len(text) <= self._limits.blob_bytes:
             return
-        declared_type, start = split_data_url(text)
-        writer = self._scope.writer(encoding=Encoding.BASE64, declared_type=declared_type)
-        try:
-            writer.write(text[start:])
-            writer.seal()
-        except InvalidBase64:
-            writer.abandon()
-            return
-        self.writer = writer
-        self.text = bytearray()
+        self.writer = self._begin(text, whole=True)
+        if self.writer is not None:
+            self.text = bytearray()
+        elif len(self.text) > self._limits.text_bytes < _text_length(self.text):
+            raise self._unfit(text)
 
 
 def _unescape(run: bytes) -> bytes:
@@ -132,6 +142,14 @@ def _unescape(run: bytes) -> bytes:
         return run
     run = run.replace(b"\\/", b"/").replace(b"\\n", b"\n").replace(b"\\r", b"\r")
     return _ESCAPED_ASCII.sub(lambda match: bytes((int(match[1], 16),)), run)
+
+
+def _text_length(written: bytearray) -> int:
+    """In bytes of UTF-8. Text that no JSON parser reads has none: parsing the body will say what is wrong with it."""
+    try:
+        return len(json.loads(b'"%b"' % bytes(written), strict=False).encode("utf-8", "replace"))
+    except ValueError:
+        return 0
 
 
 def _is_base64(text: bytes) -> bool:
