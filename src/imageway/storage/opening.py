@@ -22,4 +22,8 @@ async def open_store(url: str, *, create: bool = True) -> Store:
         from imageway.storage.sqlite import open_sqlite
 
         return await open_sqlite(Path(rest), create=create)
-    raise StorageError(f'"{url}" names no database: write memory://, sqlite:///path/file.db or postgresql://…')
+    if separator and scheme in ("postgresql", "postgres"):
+        from imageway.storage.postgres import open_postgres
+
+        return await open_postgres(url, create=create)
+    raise StorageError(f'"{scheme}://…" is no database: write memory://, sqlite:///path/file.db or postgresql://…')

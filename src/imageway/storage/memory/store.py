@@ -11,11 +11,11 @@ from imageway.storage.errors import StorageClosed, assert_known
 from imageway.storage.memory import ledger, tasks
 from imageway.storage.memory.reads import READS
 from imageway.storage.memory.tables import Tables
+from imageway.storage.pump import COMMITTED
 from imageway.tasks import ops as task_ops
 
 T = TypeVar("T")
 Apply = Callable[[Tables, Any], str | None]
-COMMITTED: Final = Committed()
 
 WRITES: Final[dict[type[Op], Apply]] = {
     ledger_ops.CreateWorkspace: ledger.create_workspace,

@@ -1,5 +1,4 @@
-"""Commits in groups: what waits together shares one transaction and one fsync, each unit in a savepoint of its own, so
-that a refused one goes alone.
+"""One group of units in one transaction, each unit in a savepoint of its own, so that a refused one goes alone.
 
 Statements run on the loop's own thread, 40 µs a unit; only what waits for the disk or for another process (COMMIT, a
 lock) runs in the writer thread. A thread that runs statements asks for the interpreter lock at each of them and starves
@@ -9,69 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import TypeVar
 
-from imageway.core.ops import Committed, Op, Refused
-from imageway.storage.errors import StorageClosed, StorageError
+from imageway.core.ops import Refused
+from imageway.storage.errors import StorageError
+from imageway.storage.pump import COMMITTED, Outcome, Unit
 from imageway.storage.sqlite.connection import BUSY_TIMEOUT_MS
 from imageway.storage.sqlite.writes import WRITES
 
 R = TypeVar("R")
-Unit = tuple[Op, ...]
-Outcome = Committed | Refused | Exception
-UNITS_PER_GROUP: Final = 32
-GAP_S: Final = 0.001  # without it a second process waits for the lock for seconds
-COMMITTED: Final = Committed()
 
 
 class GroupWriter:
-    """Owns a connection for writing. Belongs to one loop."""
+    """Owns a connection for writing, opened with a busy timeout of 0: the loop never waits for a lock."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._thread = ThreadPoolExecutor(1, "imageway-writer")
-        self._waiting: deque[tuple[Unit, asyncio.Future[Committed | Refused]]] = deque()
-        self._pump: asyncio.Task[None] | None = None
-        self._ready_s = 0.0
-        self._closed = False
 
-    def submit(self, unit: Unit) -> asyncio.Future[Committed | Refused]:
-        """Cancelling the future forgets the outcome; the unit is committed all the same."""
-        if self._closed:
-            raise StorageClosed("the store is closed")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Committed | Refused] = loop.create_future()
-        self._waiting.append((unit, future))
-        if self._pump is None:
-            self._pump = loop.create_task(self._commit_groups())
-        return future
-
-    async def close(self) -> None:
-        """What was submitted is done first."""
-        self._closed = True
-        if self._pump is not None:
-            await self._pump
-        await asyncio.to_thread(self._thread.shutdown)
-        self._connection.close()
-
-    async def _commit_groups(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while self._waiting:
-                if (early_s := self._ready_s - loop.time()) > 0:
-                    await asyncio.sleep(early_s)
-                group = [self._waiting.popleft() for _ in range(min(UNITS_PER_GROUP, len(self._waiting)))]
-                outcomes = await self._commit_group([unit for unit, _ in group])
-                self._ready_s = loop.time() + GAP_S
-                for (_, future), outcome in zip(group, outcomes, strict=True):
-                    _resolve(future, outcome)
-        finally:
-            self._pump = None
-
-    async def _commit_group(self, units: list[Unit]) -> list[Outcome]:
+    async def commit(self, units: list[Unit]) -> list[Outcome]:
         try:
             await self._begin()
             outcomes = [_apply(self._connection, unit) for unit in units]
@@ -82,6 +39,10 @@ class GroupWriter:
             failed.__cause__ = error
             return [failed] * len(units)
         return outcomes
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._thread.shutdown)
+        self._connection.close()
 
     async def _begin(self) -> None:
         """Takes the lock at once when it is free; else the thread waits for it."""
@@ -124,12 +85,3 @@ def _apply(connection: sqlite3.Connection, unit: Unit) -> Outcome:
     cursor.execute("ROLLBACK TO unit")
     cursor.execute("RELEASE unit")
     return outcome
-
-
-def _resolve(future: asyncio.Future[Committed | Refused], outcome: Outcome) -> None:
-    if future.done():
-        return
-    if isinstance(outcome, Exception):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar, cast
 from imageway.core.ops import Committed, Op, Query, Refused
 from imageway.ledger.queries import FindKey, FindWorkspace, ShowWallet
 from imageway.storage.errors import StorageClosed, StorageError, assert_known
+from imageway.storage.pump import Pump
 from imageway.storage.selects import Select, select
 from imageway.storage.sqlite.connection import connect, prepare
 from imageway.storage.sqlite.groups import GroupWriter
@@ -19,6 +20,7 @@ from imageway.storage.sqlite.writes import WRITES
 from imageway.tasks.queries import ShowTask
 
 T = TypeVar("T")
+GAP_S: Final = 0.001  # without it a second process waits for the lock for seconds
 SHORT: Final[frozenset[type[Query[Any]]]] = frozenset({FindKey, FindWorkspace, ShowWallet, ShowTask})
 """A few rows by key: up to 20 µs on the loop, less than the way to a thread. In WAL mode a reader waits for nobody."""
 
@@ -34,6 +36,7 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self._writer = GroupWriter(connect(path, busy_timeout_ms=0))
+        self._pump = Pump(self._writer.commit, gap_s=GAP_S)
         self._short = connect(path, read_only=True)
         self._long = connect(path, read_only=True)
         self._reader = ThreadPoolExecutor(1, "imageway-reader")
@@ -41,7 +44,7 @@ class SqliteStore:
 
     async def commit(self, *ops: Op) -> Committed | Refused:
         assert_known(ops, WRITES)
-        return await self._writer.submit(ops)
+        return await self._pump.submit(ops)
 
     async def read(self, query: Query[T]) -> T:
         wanted = select(query)
@@ -56,6 +59,7 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
+        await self._pump.close()
         await self._writer.close()
         await asyncio.to_thread(self._reader.shutdown)
         self._short.close()
