@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -165,7 +166,8 @@ def unreadable(reply: Reply) -> Failed:
     elif reply.status == 405:
         kind = FailureKind.DENIED  # no such endpoint: the base URL is wrong, not the request
     detail = head if reply.status >= 300 else ""
-    return failure(kind, f"http_{reply.status}", detail or _what(reply), reply.headers)
+    failed = failure(kind, f"http_{reply.status}", detail or _what(reply), reply.headers)
+    return replace(failed, empty=kind is FailureKind.SPOILED and isinstance(reply.body, JsonReply))
 
 
 def _was_cut_behind(status: int, head: str) -> bool:

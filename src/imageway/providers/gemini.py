@@ -145,8 +145,9 @@ def _imageless(reply: Reply, tree: Tree, parts: list[Tree]) -> Failed:
         return Failed(FailureKind.REFUSED, reason, detail)
     spoken = sum(len(text_at(part, "text")) for part in parts)
     if spoken and reason in ("", "STOP"):
-        return Failed(FailureKind.SPOILED, "text_only", detail or f"{spoken} characters of text and no image")
-    return Failed(FailureKind.SPOILED, reason, detail) if reason else unreadable(reply)
+        said = detail or f"{spoken} characters of text and no image"
+        return Failed(FailureKind.SPOILED, "text_only", said, empty=True)
+    return Failed(FailureKind.SPOILED, reason, detail, empty=True) if reason else unreadable(reply)
 
 
 def _usage(usage: Tree) -> Usage | None:

@@ -1,0 +1,163 @@
+"""Real processes for tests: `imageway serve` and `imageway sandbox` on free loopback ports, ended by their own ids."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PROVIDER_VARIABLES = ("OPENAI", "GEMINI", "ARK", "DASHSCOPE")
+START_S = 30
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """Ours, without any provider's credential, with `extra`."""
+    names = {f"{provider}_{suffix}" for provider in PROVIDER_VARIABLES for suffix in ("API_KEY", "BASE_URL")}
+    kept = {name: value for name, value in os.environ.items() if name not in names and not name.startswith("IMAGEWAY")}
+    return {**kept, **extra}
+
+
+@dataclass
+class Process:
+    """One command that serves. `url` is what its ready line said."""
+
+    child: subprocess.Popen[str]
+    url: str
+    log: Path
+
+    def kill(self) -> None:
+        self.child.kill()
+        self.child.wait(timeout=10)
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.child.terminate()
+        return self.child.wait(timeout=40)
+
+    def wait_killed(self) -> int:
+        return self.child.wait(timeout=30)
+
+
+def start(arguments: list[str], log: Path, environment: Mapping[str, str]) -> Process:
+    with log.open("a") as errors:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "imageway.cli.main", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=dict(environment),
+            text=True,
+        )
+    assert child.stdout is not None
+    line = child.stdout.readline()
+    if not line.startswith("ready "):
+        child.kill()
+        raise AssertionError(f"{arguments} did not start: {log.read_text()[-2000:]}")
+    return Process(child, line.split()[1], log)
+
+
+def command(*arguments: str, data: Path, environment: Mapping[str, str] | None = None) -> Any:
+    """A command that ends, with --json where it has it; its JSON."""
+    done = subprocess.run(
+        [sys.executable, "-m", "imageway.cli.main", *arguments, "--json", "--data", str(data)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=dict(environment or clean_environment()),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+
+def call(
+    url: str,
+    body: object = None,
+    *,
+    key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float = 60,
+) -> Answer:
+    """One HTTP call. A connection that breaks raises OSError."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
+    sent = {
+        "content-type": "application/json",
+        **({"authorization": f"Bearer {key}"} if key else {}),
+        **(headers or {}),
+    }
+    request = urllib.request.Request(url, content, sent)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as reply:
+            return Answer(reply.status, _lower(reply.headers), reply.read())
+    except urllib.error.HTTPError as error:
+        return Answer(error.code, _lower(error.headers), error.read())
+
+
+def _lower(headers: Any) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+@dataclass
+class House:
+    """A data directory, a key with money, and the gateway processes that come and go on it."""
+
+    data: Path
+    environment: dict[str, str]
+    arguments: tuple[str, ...] = ()
+    key: str = ""
+    running: list[Process] = field(default_factory=list)
+
+    def fund(self, usd: str = "10", *, models: tuple[str, ...] = ()) -> str:
+        scope = ("--models", *models) if models else ()
+        self.key = command("keys", "create", "--workspace", "w", *scope, data=self.data)["key"]
+        if usd != "0":
+            command("wallet", "topup", "w", usd, data=self.data)
+        return self.key
+
+    def serve(self, **environment: str) -> Process:
+        log = self.data.parent / "gateway.log"
+        arguments = ["serve", "--port", "0", "--data", str(self.data), *self.arguments]
+        process = start(arguments, log, {**self.environment, **environment})
+        self.running.append(process)
+        return process
+
+    def wallet(self) -> dict[str, str]:
+        shown: dict[str, str] = command("wallet", "show", "w", data=self.data)
+        return shown
+
+    def usage(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = command("usage", data=self.data)
+        return rows
+
+    def close(self) -> None:
+        for process in self.running:
+            if process.child.poll() is None:
+                process.kill()
+
+
+def wait_for(what: Any, *, seconds: float = 20) -> Any:
+    """Asks until the answer is true; fails after a while."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if got := what():
+            return got
+        time.sleep(0.1)
+    raise AssertionError("it did not happen in time")
