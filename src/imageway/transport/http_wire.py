@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 from collections.abc import AsyncIterator
@@ -210,7 +211,10 @@ def _cause(failure: Exception) -> Exception:
 
 
 def _words(failure: Exception) -> str:
-    """What happened, without what the library adds: its messages repeat URLs, and a URL may hold a key."""
+    """What happened, without the library's own words: those repeat URLs, and a URL may hold a key."""
     cause = _cause(failure)
-    reason = cause.strerror if isinstance(cause, OSError) else None
-    return f"{type(failure).__name__}: {reason}" if reason else type(failure).__name__
+    if cause is not failure:
+        return f"{type(cause).__name__}: {cause}"
+    if isinstance(failure, OSError) and failure.errno:
+        return f"{type(failure).__name__}: {os.strerror(failure.errno)}"
+    return type(failure).__name__
