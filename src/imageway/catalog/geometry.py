@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import msgspec
 
@@ -22,6 +23,7 @@ _PIXELS = re.compile(r"(\d{1,6})\s*[x*×]\s*(\d{1,6})", re.I | re.A)
 _RATIO = re.compile(r"(\d{1,4}(?:\.\d{1,4})?)\s*:\s*(\d{1,4}(?:\.\d{1,4})?)", re.A)
 _TIER = re.compile(r"(\d{1,2}(?:\.\d{1,2})?)\s*k", re.I | re.A)
 _SMALL_TIER = "512"
+_REMEMBERED = 2048  # texts of sizes; the rows name about five hundred
 
 
 def parse_size(text: str) -> Geometry | None:
@@ -50,6 +52,7 @@ def tier_word(text: str) -> str | None:
     return _SMALL_TIER if number == "0.5" else f"{number}K"
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def tier_edge(tier: str) -> int:
     """Edge of a square of that tier, in pixels: 2K → 2048. 0 for what is no tier."""
     if tier == _SMALL_TIER:
@@ -58,11 +61,13 @@ def tier_edge(tier: str) -> int:
     return round(float(match[1]) * 1024) if match else 0
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def pixels_of(text: str) -> Pixels | None:
     match = _PIXELS.fullmatch(text)
     return (int(match[1]), int(match[2])) if match else None
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def ratio_of(text: str) -> float | None:
     """Width over height; None where that is not a positive number."""
     match = _RATIO.fullmatch(text.strip())
