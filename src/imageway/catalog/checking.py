@@ -23,7 +23,8 @@ Finding = Problem | RequestWarning
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """`request` as any offering of the model may be given it, by the model's own id. `problems` non-empty: refuse, naming them all."""
+    """`request` as any offering of the model may be given it, by the model's own id. `problems` non-empty: refuse,
+    naming them all."""
 
     request: ImageRequest
     warnings: tuple[RequestWarning, ...]
