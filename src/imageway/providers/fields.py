@@ -167,7 +167,8 @@ def unreadable(reply: Reply) -> Failed:
         kind = FailureKind.DENIED  # no such endpoint: the base URL is wrong, not the request
     detail = head if reply.status >= 300 else ""
     failed = failure(kind, f"http_{reply.status}", detail or _what(reply), reply.headers)
-    return replace(failed, empty=kind is FailureKind.SPOILED and isinstance(reply.body, JsonReply))
+    nothing = isinstance(reply.body, JsonReply) or (isinstance(reply.body, Page) and not reply.body.head)
+    return replace(failed, empty=kind is FailureKind.SPOILED and nothing)
 
 
 def _was_cut_behind(status: int, head: str) -> bool:

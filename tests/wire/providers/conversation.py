@@ -208,13 +208,13 @@ def _shown_image(produced: Produced) -> Any:
 
 
 def _shown_failure(failed: Failed) -> dict[str, Any]:
-    return _present(code=failed.code, detail=failed.detail) | (
+    return _present(code=failed.code, detail=failed.detail, empty=failed.empty) | (
         {} if failed.retry_after_s is None else {"retry_after_s": failed.retry_after_s}
     )
 
 
 def _present(**members: Any) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value not in (None, "", [], 0)}
+    return {name: value for name, value in members.items() if value not in (None, "", [], 0, False)}
 
 
 def _expected(section: Section) -> tuple[str, Any]:
