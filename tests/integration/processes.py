@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from imageway.ledger.queries import ListWorkspaces, ShowWallet, Wallet
+from imageway.server.books import open_books
+from imageway.server.configuration import read_settings
 
 PROVIDER_VARIABLES = ("OPENAI", "GEMINI", "ARK", "DASHSCOPE")
 START_S = 30
@@ -115,6 +123,29 @@ def _lower(headers: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
+def connect(url: str, *, timeout_s: float = 15) -> socket.socket:
+    """A raw connection to where `url` points."""
+    parts = urlsplit(url)
+    assert parts.hostname
+    return socket.create_connection((parts.hostname, parts.port or 80), timeout=timeout_s)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """Everything until the other side closes; a reset ends it too. Fails when nobody closes in time."""
+    received = bytearray()
+    with contextlib.suppress(ConnectionResetError):
+        while chunk := connection.recv(65536):
+            received += chunk
+    return bytes(received)
+
+
+def exchange(url: str, content: bytes, *, timeout_s: float = 15) -> bytes:
+    """What comes back for exactly these bytes, until the other side closes."""
+    with connect(url, timeout_s=timeout_s) as connection:
+        connection.sendall(content)
+        return read_to_end(connection)
+
+
 @dataclass
 class House:
     """A data directory, a key with money, and the gateway processes that come and go on it."""
@@ -126,11 +157,16 @@ class House:
     running: list[Process] = field(default_factory=list)
 
     def fund(self, usd: str = "10", *, models: tuple[str, ...] = ()) -> str:
-        scope = ("--models", *models) if models else ()
-        self.key = command("keys", "create", "--workspace", "w", *scope, data=self.data)["key"]
-        if usd != "0":
-            command("wallet", "topup", "w", usd, data=self.data)
+        self.key = self.key_for("w", usd, models=models)
         return self.key
+
+    def key_for(self, workspace: str, usd: str = "0", *, models: tuple[str, ...] = ()) -> str:
+        """A key of a workspace of its own, whose wallet is topped up."""
+        scope = ("--models", *models) if models else ()
+        key: str = command("keys", "create", "--workspace", workspace, *scope, data=self.data)["key"]
+        if usd != "0":
+            command("wallet", "topup", workspace, usd, data=self.data)
+        return key
 
     def serve(self, **environment: str) -> Process:
         log = self.data.parent / "gateway.log"
@@ -139,9 +175,19 @@ class House:
         self.running.append(process)
         return process
 
-    def wallet(self) -> dict[str, str]:
-        shown: dict[str, str] = command("wallet", "show", "w", data=self.data)
+    def wallet(self, workspace: str = "w") -> dict[str, str]:
+        shown: dict[str, str] = command("wallet", "show", workspace, data=self.data)
         return shown
+
+    def money(self, workspace: str = "w") -> Wallet:
+        """The wallet in micro-dollars, read in this process: a hundred times as fast as a command."""
+
+        async def read() -> Wallet:
+            async with open_books(read_settings({"data": self.data}, {})) as store:
+                wallets = [await store.read(ShowWallet(one.id)) for one in await store.read(ListWorkspaces())]
+            return next(wallet for wallet in wallets if wallet is not None and wallet.workspace == workspace)
+
+        return asyncio.run(read())
 
     def usage(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = command("usage", data=self.data)
