@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from imageway.bodies import Scope, is_complete
+from imageway.catalog.checking import shape_findings
 from imageway.catalog.schema import Inputs
 from imageway.core.blobs import Blob, Encoding
 from imageway.core.errors import InvalidRequest, Problem
@@ -39,7 +40,7 @@ async def hold_all(tools: Tools, images: tuple[ImageInput, ...], limits: Inputs,
     for image in images:
         if isinstance(image, ImageLink) and id(image) not in held:
             got = await _hold(tools, image, scope)
-            problem = got if isinstance(got, Problem) else problem_with(got, limits)
+            problem = got if isinstance(got, Problem) else problem_with(got, limits) or _misshapen(got, limits)
             if problem:
                 problems.append(problem)
             elif isinstance(got, ImageData):
@@ -47,6 +48,10 @@ async def hold_all(tools: Tools, images: tuple[ImageInput, ...], limits: Inputs,
     if problems:
         raise InvalidRequest(*problems)
     return held
+
+
+def _misshapen(image: ImageData, limits: Inputs) -> Problem | None:
+    return next((finding for finding in shape_findings(limits, image) if isinstance(finding, Problem)), None)
 
 
 async def _hold(tools: Tools, link: ImageLink, scope: Scope) -> ImageData | Problem:
