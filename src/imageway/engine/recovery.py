@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from imageway.catalog import fit
 from imageway.catalog.schema import Offering
-from imageway.core.failures import StoreFailed
 from imageway.core.ops import Refused
 from imageway.core.steps import Failed, FailureKind
+from imageway.core.upstreams import Upstream
 from imageway.engine.attempts import PartResult, PartRun
 from imageway.engine.memos import KeptTask, request_of, unpack_memo, unpack_task
 from imageway.engine.ports import Tools
@@ -20,10 +20,10 @@ from imageway.engine.preparation import Option
 from imageway.engine.runs import TaskRun
 from imageway.engine.service import Engine
 from imageway.engine.settlement import TaskFacts
-from imageway.ledger.ops import MarkDelivery, Refund
+from imageway.ledger.ops import MarkDelivery, Refund, Void
 from imageway.ledger.queries import Undelivered
 from imageway.routing import Candidate
-from imageway.tasks.ops import AdoptTask, DropLease, RenewLease
+from imageway.tasks.ops import AdoptTask, DropLease, FinishTask, RenewLease
 from imageway.tasks.queries import Attempt, Owners, RunningTasks, Task
 from imageway.telemetry import events, logger
 
@@ -52,8 +52,8 @@ class Recovery:
                 if self.tools.clock.monotonic_s() - swept_s >= self.tools.settings.sweep_every_s:
                     swept_s = self.tools.clock.monotonic_s()
                     await self.tools.objects.sweep(self.tools.clock.now_ms())
-            except (OSError, StoreFailed) as error:
-                logger().error(events.LEASE_LOST, detail=str(error))
+            except Exception as error:  # noqa: BLE001  # this loop keeps the lease: it must outlive any one mishap
+                logger().exception(events.LEASE_LOST, exc_info=error)
 
     async def renew(self) -> None:
         until_ms = self.tools.clock.now_ms() + int(self.tools.settings.lease_s * 1000)
@@ -97,9 +97,18 @@ class Recovery:
         if isinstance(adopted, Refused):
             return
         logger().warning(events.TASK_ADOPTED, task=task.id, owner=task.owner)
+        if task.model not in self.tools.catalog.models:
+            await self._give_up(task)
+            return
         run = self._run_of(task, unpack_task(task.request))
         self.engine.spawn(self._finish(run, task, proven=proven), run)
         run.scope.release()
+
+    async def _give_up(self, task: Task) -> None:
+        """Its model is no longer in the catalog, so nothing could read an answer: the hold goes back."""
+        now_ms = self.tools.clock.now_ms()
+        logger().error(events.TASK_UNKNOWN, task=task.id, detail=f'the catalog has no "{task.model}" any more')
+        await self.tools.store.commit(Void(task.id, now_ms), FinishTask(task.id, "unknown", b"", now_ms))
 
     def _run_of(self, task: Task, kept: KeptTask) -> TaskRun:
         tools = self.tools
@@ -145,7 +154,7 @@ class Recovery:
         )
         if attempt.state in _OVER:
             return part.given_up(Failed(FailureKind.FAILED, "failed", attempt.detail))
-        if attempt.memo:
+        if attempt.memo and self._upstream(attempt):
             return await part.resume(unpack_memo(attempt.memo))
         if not proven:
             # Its process may still bring evidence until then.
@@ -156,11 +165,15 @@ class Recovery:
     def _until(self, deadline_ms: int) -> float:
         return self.tools.clock.monotonic_s() + max(0, deadline_ms - self.tools.clock.now_ms()) / 1000
 
+    def _upstream(self, attempt: Attempt) -> Upstream | None:
+        return next((one for one in self.tools.upstreams if one.id == attempt.upstream_id), None)
+
     def _option(self, run: TaskRun, attempt: Attempt) -> Option:
-        """The candidate as it was; when it was taken out of the configuration, the model's first stands in for the
-        books and the read fails until the deadline."""
-        model, upstreams = run.facts.model, {upstream.id: upstream for upstream in self.tools.upstreams}
-        upstream = upstreams.get(attempt.upstream_id) or self.tools.upstreams[0]
+        """The candidate as it was. One that was taken out of the configuration is named in the books all the same."""
+        model = run.facts.model
+        upstream = self._upstream(attempt) or Upstream(
+            id=attempt.upstream_id, provider=model.offerings[0].provider, base_url="", auth=""
+        )
         offering: Offering = next(
             (o for o in model.offerings if o.provider == upstream.provider and o.upstream_name == attempt.offering),
             model.offerings[0],

@@ -55,7 +55,9 @@ class TaskRun:
                 await self._hold_inputs(request)
             await self.end(await self._run_parts())
         except GatewayError as error:
-            await self._commit(failed(self.tools, self.facts, (), error))
+            unsent = Failed(FailureKind.NEVER_SENT, "inputs", error.message)
+            results = [part.given_up(unsent) for part in self.parts]
+            await self._commit(failed(self.tools, self.facts, results, error))
         except asyncio.CancelledError:
             if not self.submitted:
                 await self._commit(cancelled(self.tools, self.facts))
