@@ -60,7 +60,7 @@ class TaskRun:
             await self._commit(failed(self.tools, self.facts, results, error))
         except asyncio.CancelledError:
             if not self.submitted:
-                await self._commit(cancelled(self.tools, self.facts))
+                await self._commit(cancelled(self.tools, self.facts, [part.attempt_id for part in self.parts]))
             elif self.stopping and not any(part.polling for part in self.parts):
                 await self.abandon("the gateway was stopped before the provider answered; nothing was charged")
             else:

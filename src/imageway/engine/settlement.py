@@ -27,7 +27,7 @@ from imageway.engine.verdicts import task_state, verdict
 from imageway.ledger.ops import BookCost, BookOverrun, Capture, RecordUsage, Void
 from imageway.media.conversion import CannotConvert, convert
 from imageway.media.proofs import MEDIA_TYPES
-from imageway.tasks.ops import FinishTask
+from imageway.tasks.ops import EndAttempt, FinishTask
 from imageway.telemetry import events, logger
 
 NOTHING_KEPT: Final = KeptResult()
@@ -120,14 +120,15 @@ def failed(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], error:
     return Settlement(ops, error, result=result)
 
 
-def cancelled(tools: Tools, facts: TaskFacts) -> Settlement:
+def cancelled(tools: Tools, facts: TaskFacts, attempt_ids: Sequence[str]) -> Settlement:
     """The end of a task of which nothing was submitted."""
     error = GatewayError("request_timeout", "the request was cancelled before anything was sent; nothing was charged")
     now_ms = tools.clock.now_ms()
     result = KeptResult(error=(error.code, error.message))
     usage = usage_row(tools, facts, (), Ending("cancelled"))
     finish = FinishTask(facts.task_id, "cancelled", pack_result(result), now_ms)
-    return Settlement((Void(facts.task_id, now_ms), usage, finish), error, result=result)
+    ended = (EndAttempt(attempt_id, "cancelled", "", now_ms) for attempt_id in attempt_ids)
+    return Settlement((*ended, Void(facts.task_id, now_ms), usage, finish), error, result=result)
 
 
 def _ops(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], price: Charge, delivery: str) -> tuple[Op, ...]:
