@@ -52,7 +52,7 @@ class Base64Reader:
     mended) and hands the decoded bytes to `sink`; `finish` returns the padding that was missing. Both raise
     InvalidBase64; a foreign character may be noticed one piece late."""
 
-    __slots__ = ("_padded", "_rest", "_sink", "_standard", "_url")
+    __slots__ = ("_padded", "_rest", "_sink", "_standard", "_url", "unwrapped")
 
     def __init__(self, sink: Callable[[bytes], None]) -> None:
         self._sink = sink
@@ -60,6 +60,7 @@ class Base64Reader:
         self._padded = False
         self._standard = False
         self._url = False
+        self.unwrapped = False  # whether line breaks were taken out
 
     @property
     def encoding(self) -> Encoding:
@@ -76,6 +77,7 @@ class Base64Reader:
             unbroken = run.translate(None, _LINE_BREAKS)
             if len(unbroken) == len(run):
                 raise InvalidBase64(str(error)) from None
+        self.unwrapped = True
         try:
             return self._take(unbroken)
         except binascii.Error as error:

@@ -17,6 +17,7 @@ from imageway.core.blobs import Blob, Tree
 
 PLACEHOLDER: Final = b"NaN"
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_LIFTED_KEY: Final = re.compile(r"NaN\s*:")
 _LARGEST: Final = 2**64 - 1  # what the writing side can put out again
 _SMALLEST: Final = -(2**63)
 _INTEGER_DIGITS: Final = 20
@@ -86,6 +87,8 @@ def _offset(at: int, cuts: Sequence[Cut]) -> int:
 
 def _malformed(text: str, error: JSONDecodeError, cuts: Sequence[Cut]) -> LiftError:
     where = _offset(len(text[: error.pos].encode()), cuts)
+    if cuts and _LIFTED_KEY.match(text, error.pos):
+        return LiftError("text_too_large", path_at(text, error.pos), f"The key at byte {where} is too long.")
     if error.pos >= len(text.rstrip()):
         message = f"The body is not JSON: it ends at byte {where}, in the middle of a value."
     else:

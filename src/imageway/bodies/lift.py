@@ -17,6 +17,7 @@ from imageway.bodies.writer import BlobWriter
 from imageway.core.blobs import Tree
 
 _LIMITS: Final = LiftLimits()
+_STEP_BYTES: Final = 256 << 10  # of a chunk that somebody made very large: memory stays bounded all the same
 
 
 @cache
@@ -47,10 +48,10 @@ class JsonLifter:
 
     def feed(self, chunk: bytes) -> None:
         if self._opening is not None:
-            self._opening += chunk
-            if len(self._opening) <= self._limits.blob_bytes:
+            if len(self._opening) + len(chunk) <= self._limits.blob_bytes:
+                self._opening += chunk
                 return
-            chunk, self._opening = bytes(self._opening), None
+            chunk, self._opening = bytes(self._opening) + chunk if self._opening else chunk, None
         try:
             self._scan(chunk)
         except BaseException:
@@ -131,6 +132,7 @@ async def lift_json(chunks: AsyncIterator[bytes], scope: Scope, limits: LiftLimi
     """The tree of one JSON body; its blobs live as long as the scope. Raises as JsonLifter does."""
     lifter = JsonLifter(scope, limits)
     async for chunk in chunks:
-        lifter.feed(chunk)
-        await lifter.drain()
+        for at in range(0, len(chunk), _STEP_BYTES):
+            lifter.feed(chunk[at : at + _STEP_BYTES])
+            await lifter.drain()
     return await lifter.finish()

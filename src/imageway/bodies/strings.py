@@ -15,7 +15,8 @@ from imageway.core.blobs import Encoding
 
 _CONTENT: Final = re.compile(rb'[^"\\]*+(?:\\(?:[^u]|u[0-9a-fA-F]{4})[^"\\]*+)*+', re.DOTALL)
 _CUT_ESCAPE: Final = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?")
-_ESCAPED_ASCII: Final = re.compile(rb"\\u00([0-7][0-9a-fA-F])")
+_ESCAPED_ASCII: Final = re.compile(rb"\\u00(?!5[cC])([0-7][0-9a-fA-F])")
+_ESCAPED_LINE_BREAKS: Final = re.compile(rb"\\(?:[nr]|u000[aAdD])")
 _BEGINNING_BYTES: Final = 8 << 10
 
 Refuse = Callable[[str, str], LiftError]
@@ -98,6 +99,9 @@ class StringReader:
         except InvalidBase64:
             writer.abandon()
             return None
+        if writer.unwrapped:  # line breaks that no escape wrote: as text, the parser will refuse them
+            writer.abandon()
+            return None
         return writer
 
     def _unfit(self, text: bytes) -> LiftError:
@@ -111,6 +115,8 @@ class StringReader:
             writer.write(_unescape(run))
         except InvalidBase64 as error:
             raise self._refuse("invalid_base64", f"The string is not base64 to its end: {error}.") from None
+        if writer.unwrapped:
+            raise self._refuse("invalid_base64", "The string holds a line break that is not escaped.")
 
     def _close(self) -> None:
         self.closed = True
@@ -136,12 +142,20 @@ class StringReader:
 
 
 def _unescape(run: bytes) -> bytes:
-    """Undoes the escapes that base64 may be written with. Whatever else was escaped keeps a backslash, which no base64
-    has; so does an escaped backslash, whatever follows it."""
+    """Undoes the escapes that base64 may be written with and drops escaped line breaks. Whatever else was escaped keeps
+    a backslash, which no base64 has. So does an escaped backslash, whatever follows it: the line breaks go last, as
+    their going could make an escape of what stands around them."""
     if b"\\" not in run:
         return run
-    run = run.replace(b"\\/", b"/").replace(b"\\n", b"\n").replace(b"\\r", b"\r")
-    return _ESCAPED_ASCII.sub(lambda match: bytes((int(match[1], 16),)), run)
+    run = run.replace(b"\\/", b"/")
+    if b"\\" in run:
+        run = _ESCAPED_ASCII.sub(_spell_out, run)
+    return _ESCAPED_LINE_BREAKS.sub(b"", run) if b"\\" in run else run
+
+
+def _spell_out(escape: re.Match[bytes]) -> bytes:
+    character = int(escape[1], 16)
+    return escape[0] if character in b"\r\n\\" else bytes((character,))
 
 
 def _text_length(written: bytearray) -> int:

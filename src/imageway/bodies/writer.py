@@ -77,6 +77,11 @@ class BlobWriter:
         self._flight_bytes = 0
         self._sealed = False
 
+    @property
+    def unwrapped(self) -> bool:
+        """Whether line breaks were taken out of base64."""
+        return self._reader is not None and self._reader.unwrapped
+
     def write(self, chunk: bytes) -> None:
         if self._sealed:
             raise RuntimeError("the blob is sealed: nothing more can be written to it")

@@ -21,6 +21,7 @@ from imageway.bodies import Budget, LiftError, LiftLimits, Spool, StoredBlob, js
 from imageway.core.blobs import Tree
 
 LIMITS = LiftLimits(blob_bytes=24, text_bytes=400, tree_bytes=1 << 16)
+keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=LIMITS.blob_bytes // 4)  # in bytes: four times
 pictures = st.binary(min_size=20, max_size=600).map(lambda content: base64.b64encode(content).decode())
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 scalars = (
@@ -28,7 +29,7 @@ scalars = (
 )
 trees = st.recursive(
     scalars | texts | pictures,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
     max_leaves=12,
 )
 cuts = st.lists(st.integers(0, 5000), max_size=8)
