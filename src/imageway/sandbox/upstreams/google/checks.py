@@ -24,7 +24,7 @@ class LinkedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A request that holds. `ratio` None: follows the input. `prompt`: the last turn's text, `all_text`: every turn's."""
+    """A request that holds. `ratio` None: follows the input. `prompt`: the last turn's text; `all_text`: all turns'."""
 
     model: Model
     prompt: str

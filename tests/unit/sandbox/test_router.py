@@ -1,0 +1,174 @@
+"""One sandbox: prefixes, the log, files by URL, latency, and every fault by name."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from imageway.sandbox import Room, open_sandbox
+from imageway.sandbox.faults import FAULTS, fault_by_chance
+from imageway.sandbox.shelf import LIFETIME_S, Shelf
+from tests.unit.sandbox.asking import Answered, ask, handed, picture
+
+GENERATIONS = "/openai/v1/images/generations"
+BODY = {"model": "gpt-image-2", "prompt": "a fox", "size": "1024x1024", "quality": "low"}
+
+
+async def submit(room: Room, fault: str = "", **changes: object) -> Answered:
+    headers = {"x-sandbox-fault": fault} if fault else {}
+    return await ask(room, GENERATIONS, {**BODY, **changes}, headers=headers)
+
+
+async def test_an_unknown_place_names_the_known_ones(room: Room) -> None:
+    answer = await ask(room, "/elsewhere")
+    assert answer.status == 404
+    assert "/dashscope/api/v1" in answer.json["error"]["message"]
+
+
+async def test_every_submit_is_logged_once_whatever_becomes_of_it(room: Room) -> None:
+    await submit(room)
+    await submit(room, size="1x1")
+    await submit(room, "rate_limit")
+    with pytest.raises(ConnectionResetError):
+        await submit(room, "reset_before")
+    await ask(room, "/openai/v1/models")
+    assert [entry.outcome for entry in room.journal.entries] == ["200", "400", "429 rate_limit", "reset_before"]
+    logged = (await ask(room, "/sandbox/log")).json
+    assert logged[0]["model"] == "gpt-image-2"
+    assert logged[0]["prompt"] == "a fox"
+    assert logged[1]["prompt"] == "a fox"
+
+
+def test_an_unknown_fault_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match='"melt" is not a fault; accepted are rate_limit,'):
+        open_sandbox(faults={"melt": 0.1})
+    with pytest.raises(ValueError, match="not a probability"):
+        open_sandbox(faults={"late": 1.5})
+    with pytest.raises(ValueError, match="add up"):
+        open_sandbox(faults={"late": 0.6, "slow": 0.6})
+
+
+async def test_an_unknown_fault_in_a_request_is_refused_too(room: Room) -> None:
+    for answer in (await submit(room, "melt"), await submit(room, prompt="sandbox-fault:melt")):
+        assert answer.status == 400
+        assert "reset_before" in answer.json["error"]["message"]
+
+
+async def test_rates_are_kept_and_seeded() -> None:
+    """A fifth of the submits, the same ones for the same seed."""
+
+    async def outcomes(seed: int) -> list[str]:
+        room = open_sandbox(faults={"rate_limit": 0.2, "error_500": 0.2}, random_seed=seed)
+        for _ in range(40):
+            await submit(room, prompt="x", size="1024x640", output_format="jpeg")
+        return [entry.outcome for entry in room.journal.entries]
+
+    first = await outcomes(3)
+    assert first == await outcomes(3)
+    assert 2 <= first.count("429 rate_limit") <= 16
+    assert 2 <= first.count("500 error_500") <= 16
+
+
+def test_one_draw_decides_between_all_rates() -> None:
+    class Fixed:
+        def random(self) -> float:
+            return 0.25
+
+    assert fault_by_chance({"late": 0.2, "slow": 0.1}, Fixed()) == "slow"  # type: ignore[arg-type]
+    assert fault_by_chance({"late": 0.2}, Fixed()) is None  # type: ignore[arg-type]
+
+
+async def test_a_rate_limit_carries_a_hint_only_when_it_should(room: Room) -> None:
+    hinted, bare = await submit(room, "rate_limit"), await submit(room, prompt="sandbox-fault:rate_limit_bare")
+    assert (hinted.status, bare.status) == (429, 429)
+    assert hinted.headers["retry-after"] == "1"
+    assert "retry-after" not in bare.headers
+
+
+async def test_html_and_empty_are_200_without_a_picture(room: Room) -> None:
+    page, empty = await submit(room, "html"), await submit(room, "empty")
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert (empty.status, empty.json["data"]) == (200, [])
+
+
+@pytest.mark.parametrize(("fault", "least"), [("reset_after", 0), ("truncated", 10_000)])
+async def test_a_cut_answer_promises_more_than_it_gives(room: Room, fault: str, least: int) -> None:
+    answer = await handed(room, GENERATIONS, BODY, headers={"x-sandbox-fault": fault})
+    promised, given = int(dict(answer.headers)["content-length"]), 0
+    try:
+        async for chunk in answer.chunks:
+            given += len(chunk)
+    except ConnectionResetError:
+        assert least <= given < promised
+    else:
+        pytest.fail("the answer was not cut")
+
+
+async def test_late_comes_late_and_slow_dribbles(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waited for on a clock that runs ahead by itself."""
+    waits: list[float] = []
+    real_sleep = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        await real_sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    assert (await submit(room, "late")).status == 200
+    assert sum(waits) == pytest.approx(3)
+    waits.clear()
+    assert (await submit(room, "slow")).status == 200
+    assert 4 < sum(waits) <= 5.01
+    assert len(waits) > 20
+    waits.clear()
+    with pytest.raises(ConnectionResetError):
+        await submit(room, "pending")
+    assert sum(waits) == pytest.approx(600)
+
+
+async def test_every_fault_has_a_sentence() -> None:
+    assert set(FAULTS) == {
+        *("rate_limit", "rate_limit_bare", "error_500", "reset_before", "reset_after", "truncated", "html", "empty"),
+        *("pending", "slow", "late"),
+    }
+    assert all(FAULTS.values())
+
+
+async def test_reads_obey_the_header_too(room: Room) -> None:
+    answer = await ask(room, "/openai/v1/models", headers={"x-sandbox-fault": "error_500"})
+    assert answer.status == 500
+    with pytest.raises(ConnectionResetError):
+        await ask(room, "/openai/v1/models", headers={"x-sandbox-fault": "reset_before"})
+
+
+async def test_latency_comes_before_the_answer_but_not_before_a_refusal() -> None:
+    room = open_sandbox(latency_s=0.3)
+    started_s = time.monotonic()
+    await submit(room, size="1x1")
+    assert time.monotonic() - started_s < 0.25
+    started_s = time.monotonic()
+    await submit(room)
+    assert time.monotonic() - started_s >= 0.3
+
+
+async def test_a_file_by_url_is_served_and_the_oldest_go_first(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"model": "doubao-seedream-4-0-250828", "prompt": "x", "size": "1K"}
+    url = (await ask(room, "/ark/api/v3/images/generations", body)).json["data"][0]["url"]
+    path = url.removeprefix("http://sandbox.test").partition("?")[0]
+    assert picture((await ask(room, path)).content).size == (1024, 1024)
+    assert (await ask(room, path + "x")).status == 404
+    later_s = time.time() + LIFETIME_S + 1
+    monkeypatch.setattr(time, "time", lambda: later_s)
+    assert (await ask(room, path)).status == 404
+
+
+def test_the_shelf_forgets_what_was_used_longest_ago() -> None:
+    shelf = Shelf(limit_bytes=10)
+    first, second = shelf.put(b"1234", "png"), shelf.put(b"1234", "png")
+    assert shelf.get(first) is not None
+    shelf.put(b"1234", "png")
+    assert shelf.get(second) is None
+    assert shelf.get(first) is not None
+    assert shelf.used_bytes == 8
