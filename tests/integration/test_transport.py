@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import json
 import socket
 import threading
@@ -228,6 +229,16 @@ async def test_a_chunked_answer_is_read_to_its_end(transport: Transport, scope: 
         assert (await send(transport, server, scope)).body == JsonReply({"ok": True})
         assert (await send(transport, server, scope)).body == JsonReply({"ok": True})
     assert server.connections == 1
+
+
+async def test_what_is_compressed_against_our_wish_is_read_once(transport: Transport, scope: Scope) -> None:
+    async with serving(answering(answer(gzip.compress(OK), "Content-Encoding: gzip"))) as server:
+        assert (await send(transport, server, scope)).body == JsonReply({"ok": True})
+
+
+async def test_a_long_header_is_no_reason_to_lose_an_answer(transport: Transport, scope: Scope) -> None:
+    async with serving(answering(answer(OK, "X-Policy: " + "x" * 30_000))) as server:
+        assert len((await send(transport, server, scope)).headers["x-policy"]) == 30_000
 
 
 async def test_a_page_leaves_the_connection_usable(transport: Transport, scope: Scope) -> None:

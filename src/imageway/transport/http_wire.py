@@ -22,7 +22,7 @@ from imageway.transport.names import Resolve
 from imageway.transport.wire import UNREACHABLE, Incoming, Outgoing
 
 _READ_BYTES: Final = 256 * 1024
-_HEAD_LINE_BYTES: Final = 64 * 1024  # signed URLs in `location` exceed the library's 8 KiB
+_HEAD_LINE_BYTES: Final = 64 * 1024  # policies and cookies exceed the library's 8 KiB
 _JOINED_BYTES: Final = 64 * 1024  # a smaller request leaves in one write, head and all
 
 

@@ -121,6 +121,8 @@ RULES = [
     ("https://api.example.evil.example/v1", "guarded", False),
     ("https://evil.example/https://api.example/v1", "guarded", False),
     ("http://files.example/a.png", "guarded", False),
+    ("https://files.example.evil.example/a.png", "guarded", False),
+    ("https://files.example:80/a.png", "guarded", False),
     ("https://cdn.example/a.png?key=1", "guarded", False),
     ("http://10.0.0.5:9000/a.png", "open", False),
     ("http://store.internal/a.png", "open", False),
