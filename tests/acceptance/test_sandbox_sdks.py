@@ -394,3 +394,16 @@ def test_a_reset_reaches_the_sdk_as_a_connection_error(server: Server) -> None:
     ):
         client.images.generate(model="gpt-image-2", prompt="sandbox-fault:reset_before")
     assert [entry.outcome for entry in server.room.journal.entries[before:]] == ["reset_before"] * 2
+
+
+def test_a_client_that_gives_up_leaves_nothing_running(server: Server) -> None:
+    """An answer that never comes is not waited for once its client is gone."""
+    with (
+        openai.OpenAI(api_key="k", base_url=f"{server.url}/openai/v1", max_retries=0, timeout=0.5) as client,
+        pytest.raises(openai.APITimeoutError),
+    ):
+        client.images.generate(model="gpt-image-2", prompt="sandbox-fault:pending")
+    deadline_s = time.monotonic() + 5
+    while server.room.journal.entries[-1].outcome == "open" and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    assert server.room.journal.entries[-1].outcome == "pending"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from imageway.sandbox import Sandbox, SandboxAnswer, SandboxRequest
+from imageway.sandbox import Sandbox, SandboxRequest
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -45,16 +45,54 @@ async def _live(receive: Receive, send: Send) -> None:
 
 
 async def _serve(sandbox: Sandbox, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers, unless the client goes away first: nobody then waits for an answer that may be ten minutes off."""
+    inbox = Inbox(receive)
     sent = Sent()
+    work = asyncio.create_task(_respond(sandbox, _request(scope, inbox), send, sent))
+    watch = asyncio.create_task(inbox.until_gone())
     try:
-        answer = await sandbox.handle(_request(scope, receive))
-        await _answer(answer, scope["method"], send, sent)
+        await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            await work
     except ConnectionResetError:
         transport = _find_transport(send)
         if transport is None:
             raise
         await _cut(transport, quietly=sent.body_bytes > 0)
-        await _until_gone(receive)
+        with contextlib.suppress(
+            TimeoutError
+        ):  # an application that returns while its client is there counts as failed
+            await asyncio.wait_for(asyncio.shield(watch), DRAIN_S)
+    finally:
+        work.cancel()
+        watch.cancel()
+        await asyncio.gather(work, watch, return_exceptions=True)
+
+
+class Inbox:
+    """What a client sends: a body, and at some time after it that he is gone. One reader each, the body first."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._body_read = asyncio.Event()
+
+    async def body(self) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    raise ConnectionResetError("the client went away while it was sending")
+                if chunk := message.get("body", b""):
+                    yield chunk
+                if not message.get("more_body", False):
+                    return
+        finally:
+            self._body_read.set()
+
+    async def until_gone(self) -> None:
+        await self._body_read.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
 
 
 @dataclass(slots=True)
@@ -64,17 +102,18 @@ class Sent:
     body_bytes: int = 0
 
 
-async def _answer(answer: SandboxAnswer, method: str, send: Send, sent: Sent) -> None:
+async def _respond(sandbox: Sandbox, request: SandboxRequest, send: Send, sent: Sent) -> None:
+    answer = await sandbox.handle(request)
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     async for chunk in answer.chunks:
-        if method != "HEAD":
+        if request.method != "HEAD":
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
             sent.body_bytes += len(chunk)
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _request(scope: Scope, receive: Receive) -> SandboxRequest:
+def _request(scope: Scope, inbox: Inbox) -> SandboxRequest:
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
     return SandboxRequest(
         method=scope["method"],
@@ -82,32 +121,13 @@ def _request(scope: Scope, receive: Receive) -> SandboxRequest:
         origin=f"{scope['scheme']}://{headers.get('host') or _address(scope)}",
         query=dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
         headers=headers,
-        body=_body(receive),
+        body=inbox.body(),
     )
 
 
 def _address(scope: Scope) -> str:
     host, port = scope.get("server") or ("127.0.0.1", None)
     return f"{host}:{port}" if port else str(host)
-
-
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionResetError("the client went away while it was sending")
-        if chunk := message.get("body", b""):
-            yield chunk
-        if not message.get("more_body", False):
-            return
-
-
-async def _until_gone(receive: Receive) -> None:
-    """Servers take an application that returns early for a failed one; it returns once the connection is known dead."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(5):
-            while (await receive())["type"] != "http.disconnect":
-                pass
 
 
 async def _cut(transport: asyncio.Transport, *, quietly: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
@@ -45,6 +46,8 @@ async def drive(sandbox: Any, *messages: Message, method: str = "POST") -> list[
     waiting, sent = list(messages), []
 
     async def receive() -> Message:
+        if not waiting:
+            await asyncio.Event().wait()
         return waiting.pop(0)
 
     async def send(message: Message) -> None:
@@ -83,6 +86,18 @@ async def test_without_a_transport_a_cut_is_left_to_the_server() -> None:
 async def test_a_client_that_goes_away_while_sending_is_not_answered() -> None:
     with pytest.raises(ConnectionResetError):
         await drive(Echo(), {"type": "http.request", "body": b"a", "more_body": True}, {"type": "http.disconnect"})
+
+
+async def test_nobody_waits_for_a_client_that_hung_up() -> None:
+    class Endless:
+        async def handle(self, request: SandboxRequest) -> SandboxAnswer:
+            async for _ in request.body:
+                pass
+            await asyncio.sleep(600)
+            raise AssertionError("unreachable")
+
+    async with asyncio.timeout(2):
+        assert await drive(Endless(), {"type": "http.request"}, {"type": "http.disconnect"}) == []
 
 
 async def test_it_starts_and_stops_with_its_server() -> None:

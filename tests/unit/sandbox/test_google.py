@@ -190,6 +190,7 @@ async def test_keys_come_by_header_query_or_bearer_and_a_bad_one_is_a_400(room: 
 async def test_an_unknown_model_is_named_with_the_version(room: Room) -> None:
     answer = await generate(room, "gemini-3.6-flahs", version="v1")
     assert answer.status == 404
+    assert room.journal.entries[-1].prompt == "A red fox"
     assert "models/gemini-3.6-flahs is not found for API version v1, or" in answer.json["error"]["message"]
     imagen = await ask(room, "/google/v1beta/models/imagen-4.0-generate-001:predict", {"instances": []})
     assert imagen.status == 404

@@ -156,6 +156,12 @@ class Checker:
         return "TEXT" in wanted
 
 
+def prompt_of(message: Mapping[str, Any]) -> str:
+    """The last turn's text of a message that may not hold, for the log."""
+    turns = message.get("contents") or []
+    return _text_of(turns[-1]) if turns and turns[-1].get("parts") else ""
+
+
 def _text_of(turn: Mapping[str, Any]) -> str:
     return "\n".join(part["text"] for part in turn["parts"] if part.get("text") and not part.get("thought"))
 

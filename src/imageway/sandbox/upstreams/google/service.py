@@ -14,7 +14,7 @@ from imageway.sandbox.answers import Json
 from imageway.sandbox.drawing import Reference, Unreadable
 from imageway.sandbox.orders import Incoming, Order, Refusal, Twist, refused
 from imageway.sandbox.studio import NotFetched, Studio, is_forbidden, is_forbidden_output
-from imageway.sandbox.upstreams.google.checks import Checker, Draft, InlineImage, LinkedImage
+from imageway.sandbox.upstreams.google.checks import Checker, InlineImage, LinkedImage, prompt_of
 from imageway.sandbox.upstreams.google.limits import LIMITS, MODELS, Model
 from imageway.sandbox.upstreams.google.messages import MessageReader
 from imageway.sandbox.upstreams.google.parts import Ticket, paint_parts, usage_of
@@ -81,7 +81,7 @@ class GoogleUpstream:
         return self._speaker.success(_page(incoming.query))
 
     async def _submit(self, incoming: Incoming, target: Target) -> Order:
-        draft: Draft | None = None
+        message: Mapping[str, Any] = {}
         try:
             self._authenticate(incoming)
             message = self._parse(incoming.body)
@@ -89,7 +89,7 @@ class GoogleUpstream:
             draft = Checker(message, model, self._speaker).check()
             references = tuple([await self._reference(image) for image in draft.images])
         except Refusal as refusal:
-            return refused(refusal, model=target.model, prompt=draft.prompt if draft else "")
+            return refused(refusal, model=target.model, prompt=prompt_of(message))
         ticket = Ticket(draft, references, _signature_bytes(incoming, draft.prompt))
 
         async def produce(twist: Twist) -> SandboxAnswer:
