@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import datetime
 import gzip
+import ipaddress
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -15,6 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import uvloop
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from imageway.bodies import Budget, Scope, Spool, blob_of, read_decoded
 from imageway.core.blobs import Blob, Encoding
@@ -61,6 +68,25 @@ async def receive(reader: asyncio.StreamReader) -> Received:
     received = Received(head, b"")
     received.body = await reader.readexactly(int(received.header("content-length") or 0))
     return received
+
+
+def self_signed(directory: Path) -> Path:
+    """A key and a certificate for 127.0.0.1 in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = directory / "server.pem"
+    path.write_bytes(plain + certificate.public_bytes(pem))
+    return path
 
 
 Script = Callable[["Server", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -301,6 +327,21 @@ async def test_a_failed_handshake_never_sent(transport: Transport, scope: Scope)
     assert server.requests == []
 
 
+async def test_a_certificate_that_nobody_vouches_for_never_sees_the_key(
+    transport: Transport, scope: Scope, tmp_path: Path
+) -> None:
+    server = Server(answering(answer(OK)))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(self_signed(tmp_path))
+    listener = await asyncio.start_server(server.accept, "127.0.0.1", 0, ssl=tls)
+    server.url = f"https://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    failed = await failure(send(transport, server, scope))
+    listener.close()
+    assert failed.kind is FailureKind.NEVER_SENT
+    assert "certificate" in failed.detail.lower()
+    assert server.requests == []
+
+
 @pytest.mark.parametrize(("connect_timeout_s", "deadline_s"), [(0.05, 5), (5, 0.05)])
 async def test_running_out_of_time_before_there_is_a_connection_never_sent(
     scope: Scope, connect_timeout_s: float, deadline_s: float
@@ -508,6 +549,30 @@ async def test_a_connection_that_went_stale_unnoticed_is_replaced_before_anythin
         server.listener.close()
         server.join(5)
     assert server.requests == 2
+
+
+def test_the_loop_of_production_behaves_the_same(scope: Scope) -> None:
+    """uvloop raises other errors at other places; the kinds must not depend on it."""
+
+    async def everything() -> None:
+        transport = Transport(connect_timeout_s=2)
+        async with serving(answering(answer(OK))) as server:
+            assert (await send(transport, server, scope)).body == JsonReply({"ok": True})
+            with pytest.raises(FetchRefused):
+                await transport.fetch("http://127.0.0.1/", scope, deadline_s=5, max_bytes=1000)
+            with pytest.raises(FetchRefused):
+                await transport.fetch("http://[::1]/", scope, deadline_s=5, max_bytes=1000)
+        await transport.close()
+        transport = Transport(connect_timeout_s=2)
+        assert (await failure(send(transport, server, scope))).kind is FailureKind.NEVER_SENT
+        for script in (closing(), closing(reset=True), closing(answer(OK)[:-3]), closing(answer(OK)[:-3], reset=True)):
+            async with serving(script) as server:
+                assert (await failure(send(transport, server, scope))).kind is FailureKind.UNKNOWN
+            assert len(server.requests) == 1
+        await test_a_connection_that_went_stale_unnoticed_is_replaced_before_anything_is_sent(transport, scope)
+        await transport.close()
+
+    uvloop.run(asyncio.wait_for(everything(), 30))
 
 
 # Links out of replies, and links that callers wrote.

@@ -81,7 +81,12 @@ class HttpWire:
                 return await self._session.request(
                     outgoing.method, outgoing.url, headers=outgoing.headers, data=body, allow_redirects=False
                 )
-            except (aiohttp.ClientError, OSError, ValueError) as failure:
+            except (
+                aiohttp.ClientError,
+                OSError,
+                ValueError,
+                RuntimeError,
+            ) as failure:  # the last from uvloop's sockets
                 if body is None or not body.stale:
                     _raise_failed(outgoing, failure)
 

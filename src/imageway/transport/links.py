@@ -15,7 +15,7 @@ from imageway.core.failures import FetchRefused
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _URL_CHARS: Final = 8192
-_FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f\\]")
+_FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f\\\ud800-\udfff]")
 _LINK: Final = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?(?:#.*)?",
@@ -49,7 +49,9 @@ def read_link(text: str) -> Link:
     if len(text) > _URL_CHARS:
         raise _invalid(f"the URL is {len(text)} characters long, the limit is {_URL_CHARS}")
     if _FORBIDDEN.search(text):
-        raise _invalid("the URL holds a blank, a control character or a backslash: percent-encode them")
+        raise _invalid(
+            "the URL holds a blank, a control character, a backslash or half a character: percent-encode them"
+        )
     match = _LINK.fullmatch(text)
     if match is None:
         raise _invalid(

@@ -39,7 +39,7 @@ def compose(url: URL, request: HttpRequest, upstream: Upstream | None) -> Outgoi
 @lru_cache(maxsize=1024)
 def join(root: str, path: str) -> URL:
     """`path` below `root`; what the adapter escaped stays, what it should have escaped is."""
-    return URL(root + quote(path, safe=_URL_SAFE), encoded=True)
+    return URL(root + quote(path, safe=_URL_SAFE, errors="backslashreplace"), encoded=True)
 
 
 def _filled(values: Mapping[str, str | Secret], upstream: Upstream | None) -> Iterator[tuple[str, str]]:
@@ -54,7 +54,10 @@ def _with_query(url: URL, query: tuple[tuple[str, str], ...]) -> URL:
     if not query:
         return url
     text = str(url)
-    return URL(f"{text}{'&' if url.raw_query_string else '?'}{urlencode(query, quote_via=quote)}", encoded=True)
+    return URL(
+        f"{text}{'&' if url.raw_query_string else '?'}{urlencode(query, errors='replace', quote_via=quote)}",
+        encoded=True,
+    )
 
 
 def _payload(body: JsonBody | FormBody | None) -> Payload | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imageway.core.failures import FetchRefused
 from imageway.transport.links import authorities, origin_of, read_link
@@ -65,6 +67,7 @@ def test_what_a_url_means(text: str, origin: str, sent: str) -> None:
         "http://exam\tple.com/",
         "http://example.com/\r\nHost: evil",
         "http://example.com\0/",
+        "http://example.com/\ud800",
         "http://example.com:/",
         "http://example.com:port/",
         "http://example.com:0/",
@@ -102,6 +105,17 @@ def test_a_url_that_could_mean_two_things_is_refused(text: str) -> None:
     with pytest.raises(FetchRefused) as refused:
         read_link(text)
     assert refused.value.code == "invalid_image_url"
+
+
+@given(st.one_of(st.text(), st.text("htps:/@.[]0123456789abcdefx%\\?#-_").map("http://".__add__)))
+def test_whatever_is_written_is_read_or_refused(text: str) -> None:
+    """No other error comes out, and what is accepted reads the same a second time."""
+    try:
+        link = read_link(text)
+    except FetchRefused:
+        return
+    again = read_link(str(link.url))
+    assert (again.origin, again.url) == (link.origin, link.url)
 
 
 def test_origins_compare_whatever_the_operator_left_out() -> None:

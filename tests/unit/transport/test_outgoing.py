@@ -96,6 +96,7 @@ def test_the_credential_wins_over_what_an_adapter_wrote() -> None:
         ("/models/m:generate?alt=sse", "/v1/models/m:generate?alt=sse"),
         ("/tasks/a%2Fb", "/v1/tasks/a%2Fb"),
         ("/tasks/ü d\r\n", "/v1/tasks/%C3%BC%20d%0D%0A"),
+        ("/tasks/\ud800", "/v1/tasks/%5Cud800"),
         ("/tasks/a#b", "/v1/tasks/a%23b"),
         ("/tasks/@other.example", "/v1/tasks/@other.example"),
     ],
