@@ -30,7 +30,8 @@ def run_gateway(flags: Flags) -> None:
 
 def _run(opener: Opener, settings: Settings) -> None:
     try:
-        run(opener, host=settings.host, port=settings.port, drain_s=settings.drain_s)
+        limits = settings.connections
+        run(opener, host=settings.host, port=settings.port, drain_s=settings.drain_s, limits=limits)
     except (OSError, ConfigurationError, ValueError) as error:
         raise Stop(f"cannot serve on {settings.host}:{settings.port}: {error}") from None
 

@@ -33,7 +33,6 @@ KINDS: Final[dict[str, ErrorKind]] = {
     "link_expired": ErrorKind(410, "invalid_request_error"),
     "body_too_large": ErrorKind(413, "invalid_request_error"),
     "unsupported_content_type": ErrorKind(415, "invalid_request_error"),
-    "range_not_satisfiable": ErrorKind(416, "invalid_request_error"),
     "rate_limit_exceeded": ErrorKind(429, "rate_limit_error", resend=True),
     "internal_error": ErrorKind(500, "server_error"),
     "empty_response": ErrorKind(502, "upstream_error"),

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
 from imageway.core.errors import GatewayError
+from imageway.core.ids import new_id
 from imageway.core.ports import FaultPoints
 from imageway.media.links import PREFIX
 from imageway.server.gate import Gate, Head, Outgoing
+from imageway.server.limits import ConnectionLimits
 from imageway.server.links import MediaLinks
+from imageway.telemetry import events, logger
 
-BODY_IDLE_S = 60.0
 LINGER_S = 1.0
 LINGER_BYTES = 4 * 1024 * 1024
 
@@ -34,6 +36,7 @@ class App:
     gate: Gate
     media: MediaLinks
     faults: FaultPoints
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     ready: bool = True
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -61,7 +64,7 @@ class App:
         outgoing: Outgoing | None = None
         complete = False
         try:
-            outgoing = await self.gate.handle(head, _chunks(receive, watch_now))
+            outgoing = await self.gate.handle(head, _chunks(receive, watch_now, self.limits))
             early = watch is None  # answered before the body was read: only errors are
             await self._answer(outgoing, send, receive if early and head.method == "POST" else None)
             complete = early or (watch is not None and not watch.done())
@@ -104,6 +107,13 @@ class App:
             outgoing = await self.media.serve(head)
         except GatewayError as error:
             outgoing = self.gate.refuse(error)
+        except OSError as error:
+            logger().error(events.REQUEST_FAILED, path=head.path, detail=str(error))
+            busy = GatewayError("overloaded", "the image could not be read just now", retry_after_s=1)
+            outgoing = self.gate.refuse(busy)
+        else:
+            named = ("x-request-id", new_id("req", self.gate.random))
+            outgoing = replace(outgoing, headers=(*outgoing.headers, named))
         await self._answer(outgoing, send)
         outgoing.finish(True)
 
@@ -123,14 +133,18 @@ def head_of(scope: Message) -> Head:
     return Head(scope["method"], scope["path"], query, headers)
 
 
-async def _chunks(receive: Receive, complete: Callable[[], None]) -> AsyncIterator[bytes]:
-    """The body, with `complete` called when it is all there. A client that sends nothing for a while is refused."""
+async def _chunks(receive: Receive, complete: Callable[[], None], limits: ConnectionLimits) -> AsyncIterator[bytes]:
+    """The body, with `complete` called when it is all there. A client that sends nothing for a while is refused, and
+    one that takes too long over it."""
+    until_s = asyncio.get_running_loop().time() + limits.body_s
     while True:
+        left_s = until_s - asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(BODY_IDLE_S):
+            async with asyncio.timeout(min(limits.body_idle_s, left_s)):
                 message = await receive()
         except TimeoutError:
-            raise GatewayError("request_timeout_body", f"no more of the body came for {BODY_IDLE_S:.0f} s") from None
+            why = f"no more of it came for {limits.body_idle_s:g} s, or it took longer than {limits.body_s:g} s"
+            raise GatewayError("request_timeout_body", f"the body is not complete: {why}") from None
         if message["type"] == "http.disconnect":
             raise HungUp
         body: bytes = message.get("body", b"")

@@ -126,7 +126,7 @@ def _app(settings: Settings, tools: Tools, engine: Engine, faults: KillSwitch) -
         dialects=DIALECTS,
         request_bytes=settings.request_bytes,
     )
-    return App(gate, MediaLinks(tools.objects, tools.signer, tools.clock), faults)
+    return App(gate, MediaLinks(tools.objects, tools.signer, tools.clock), faults, settings.connections)
 
 
 def _sandbox(upstreams: tuple[Upstream, ...]) -> Sandbox | None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 
 from imageway.catalog import Catalog
 from imageway.core.upstreams import Upstream
 from imageway.engine.settings import EngineSettings
+from imageway.server.limits import ConnectionLimits
 
+T = TypeVar("T")
 FILE_NAME = "imageway.toml"
 
 
@@ -48,6 +50,7 @@ class FileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     spool_bytes: int | None = None
     fetch_allow: tuple[str, ...] = ()
     limits: dict[str, float] = {}
+    connections: dict[str, float] = {}
     upstreams: tuple[UpstreamRow, ...] = ()
 
 
@@ -68,6 +71,7 @@ class Settings:
     spool_bytes: int = 16 * 1024 * 1024 * 1024
     fetch_allow: tuple[str, ...] = ()
     engine: EngineSettings = field(default_factory=EngineSettings)
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     upstream_rows: tuple[UpstreamRow, ...] = ()
 
     @property
@@ -101,7 +105,8 @@ def read_settings(flags: Flags, environment: Mapping[str, str] = os.environ) -> 
         data=Path(str(flags.get("data") or environment.get("IMAGEWAY_DATA") or "imageway-data")).absolute(),
         catalog=Path(catalog) if catalog else None,
         fetch_allow=file.fetch_allow,
-        engine=_engine(file.limits),
+        engine=_limits("limits", EngineSettings, file.limits),
+        connections=_limits("connections", ConnectionLimits, file.connections),
         upstream_rows=file.upstreams,
         **values,
     )
@@ -128,14 +133,14 @@ def _number(name: str, environment: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def _engine(limits: Mapping[str, float]) -> EngineSettings:
-    known = EngineSettings.__dataclass_fields__
+def _limits(table: str, kind: Callable[..., T], limits: Mapping[str, float]) -> T:
+    """A table of the file as the dataclass that names its limits."""
+    known = {field.name: field.type for field in fields(cast(Any, kind))}
     unknown = sorted(set(limits) - set(known))
     if unknown:
-        raise ConfigurationError(f'[limits] has no "{unknown[0]}"; there are {", ".join(sorted(known))}')
-    integers = {name for name in limits if known[name].type == "int"}
-    values: dict[str, Any] = {name: int(v) if name in integers else v for name, v in limits.items()}
-    return EngineSettings(**values)
+        raise ConfigurationError(f'[{table}] has no "{unknown[0]}"; there are {", ".join(sorted(known))}')
+    values: dict[str, Any] = {name: int(v) if known[name] == "int" else v for name, v in limits.items()}
+    return kind(**values)
 
 
 def upstreams_of(settings: Settings, catalog: Catalog, environment: Mapping[str, str]) -> tuple[Upstream, ...]:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
-from imageway.bodies import LiftError, LiftLimits, Payload, Scope, Spool, json_payload, lift_json
+from imageway.bodies import LiftError, LiftLimits, Payload, Scope, Spool, SpoolFull, json_payload, lift_json
 from imageway.core.blobs import Tree
 from imageway.core.errors import GatewayError, InvalidRequest, Problem
 from imageway.core.ids import new_id
@@ -227,6 +227,9 @@ class Gate:
             return await lift_json(self._counted(chunks), scope, LiftLimits())
         except LiftError as error:
             raise InvalidRequest(Problem(error.path or None, error.code, error.message)) from None
+        except (SpoolFull, OSError) as error:
+            logger().error(events.REQUEST_FAILED, path=head.path, detail=f"the body was not kept: {error}")
+            raise GatewayError("overloaded", "there is no room for this body just now", retry_after_s=1) from None
 
     async def _counted(self, chunks: Chunks) -> Chunks:
         size = 0

@@ -14,7 +14,7 @@ from imageway.core.ports import Clock
 from imageway.media.links import PREFIX, LinkSigner, Verdict
 from imageway.server.gate import Head, Outgoing
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class MediaLinks:
     clock: Clock
 
     async def serve(self, head: Head) -> Outgoing:
-        """Raises GatewayError: 403 tampered, 410 expired, 404 gone, 405, 416."""
+        """Raises GatewayError: 403 tampered, 410 expired, 404 gone, 405."""
         if head.method not in ("GET", "HEAD"):
             raise GatewayError("method_not_allowed", f'"{head.method}" is not for stored images; use GET or HEAD')
         name = head.path.removeprefix(PREFIX)
@@ -38,13 +38,17 @@ class MediaLinks:
         stored = await self.objects.find(name)
         if stored is None or stored.expires_ms <= self.clock.now_ms():
             raise GatewayError("not_found", "this image is not stored any more")
-        if stored.etag in head.headers.get("if-none-match", ""):
+        known = head.headers.get("if-none-match", "")
+        if stored.etag in known or known.strip() == "*":
             return _outgoing(304, _headers(stored), _nothing)
         return self._content(head, stored)
 
     def _content(self, head: Head, stored: StoredObject) -> Outgoing:
         start, end = _range_of(head, stored)
         headers = _headers(stored)
+        if start >= end:
+            unsatisfied = (("content-range", f"bytes */{stored.size_bytes}"), ("content-length", "0"))
+            return _outgoing(416, (*headers, *unsatisfied), _nothing)
         partial = (start, end) != (0, stored.size_bytes)
         if partial:
             headers = (*headers, ("content-range", f"bytes {start}-{end - 1}/{stored.size_bytes}"))
@@ -55,18 +59,18 @@ class MediaLinks:
 
 
 def _range_of(head: Head, stored: StoredObject) -> tuple[int, int]:
-    """RFC 9110 §14: one range of bytes; anything else we were asked for is answered whole."""
+    """RFC 9110 §14: one range of bytes; anything else we were asked for is answered whole. Empty: not satisfiable."""
     asked = _RANGE.fullmatch(head.headers.get("range", "").strip())
     changed = head.headers.get("if-range", f'"{stored.etag}"') != f'"{stored.etag}"'
-    if asked is None or changed or asked.groups() == ("", ""):
+    if asked is None or changed or head.method != "GET":
         return 0, stored.size_bytes
     first, last = asked.groups()
+    if not (first or last) or (first and last and int(last) < int(first)):
+        return 0, stored.size_bytes
     if first:
         start, end = int(first), min(int(last) + 1 if last else stored.size_bytes, stored.size_bytes)
     else:
         start, end = max(0, stored.size_bytes - int(last)), stored.size_bytes
-    if start >= end:
-        raise GatewayError("range_not_satisfiable", f"the image has {stored.size_bytes} bytes")
     return start, end
 
 

@@ -14,10 +14,14 @@ from contextlib import AbstractAsyncContextManager
 
 import uvicorn
 
+from imageway.server.connections import connection_type
+from imageway.server.limits import ConnectionLimits
+
 Application = Callable[..., Awaitable[None]]
 Opener = Callable[[str], AbstractAsyncContextManager[Application]]
 
 _BACKLOG = 2048
+_LIMITS = ConnectionLimits()
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
@@ -75,12 +79,13 @@ class _Server(uvicorn.Server):
         print(f"ready {self._url}", flush=True)
 
 
-async def _serve(listener: socket.socket, host: str, opener: Opener, drain_s: float) -> None:
-    url = url_of(listener, host)
+async def _serve(
+    listener: socket.socket, url: str, opener: Opener, *, drain_s: float, limits: ConnectionLimits
+) -> None:
     async with opener(url) as application:
         config = uvicorn.Config(
             application,
-            http="httptools",
+            http=connection_type(limits),
             ws="none",
             lifespan="off",
             loop="uvloop",
@@ -93,7 +98,7 @@ async def _serve(listener: socket.socket, host: str, opener: Opener, drain_s: fl
         await _Server(config, url).serve(sockets=[listener])
 
 
-def run(opener: Opener, *, host: str, port: int, drain_s: float) -> None:
+def run(opener: Opener, *, host: str, port: int, drain_s: float, limits: ConnectionLimits = _LIMITS) -> None:
     """Serves until SIGTERM or SIGINT, then finishes what is under way. Raises OSError when the port is taken."""
     import uvloop
 
@@ -102,7 +107,7 @@ def run(opener: Opener, *, host: str, port: int, drain_s: float) -> None:
     listener = listen(host, port)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(listener, host, opener, drain_s))
+            runner.run(_serve(listener, url_of(listener, host), opener, drain_s=drain_s, limits=limits))
     except KeyboardInterrupt:
         return
     finally:

@@ -1,0 +1,106 @@
+"""HTTP connections with limits that the server library leaves open: how long a head may take and how large it may be,
+how long a client may stop reading, and what is said to bytes that are no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, ClassVar, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from imageway.core.ids import new_id
+from imageway.server.limits import ConnectionLimits
+from imageway.server.machine import SystemRandom
+
+_RANDOM: Final = SystemRandom()
+_REASONS: Final = {400: "Bad Request", 431: "Request Header Fields Too Large"}
+
+
+class Connection(HttpToolsProtocol):
+    """One client connection. Ends by itself what would hold it, and its memory, for ever."""
+
+    limits: ClassVar[ConnectionLimits] = ConnectionLimits()
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._in_head = True
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(self.limits.head_s, transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop(self._head_timer)
+        self._stop(self._stall_timer)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_head:
+            self._watch_head(len(data))
+        elif self._head_timer is not None:
+            self._stop(self._head_timer)
+            self._head_timer = None
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stall_timer = self.loop.call_later(self.limits.stall_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop(self._stall_timer)
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(
+            400, "malformed_http", "the request is not HTTP/1.1 as RFC 9112 has it, or can be read in two ways"
+        )
+
+    def _watch_head(self, size_bytes: int) -> None:
+        self._head_bytes += size_bytes
+        if self._head_bytes > self.limits.head_bytes:
+            self._refuse(431, "head_too_large", f"the head is larger than the {self.limits.head_bytes:,} bytes taken")
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.limits.head_s, self.transport.close)
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        """Says so, unless an answer is on its way already: nothing may stand in the middle of it."""
+        if self.transport.is_closing():
+            return
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            self.transport.write(_refusal(status, code, message))
+        self.transport.close()
+
+    @staticmethod
+    def _stop(timer: asyncio.TimerHandle | None) -> None:
+        if timer is not None:
+            timer.cancel()
+
+
+def connection_type(limits: ConnectionLimits) -> type[Connection]:
+    """What the server makes of every connection."""
+    return type("LimitedConnection", (Connection,), {"limits": limits})
+
+
+def _refusal(status: int, code: str, message: str) -> bytes:
+    """A whole answer. No dialect can be asked: there may not even be a path."""
+    request_id = new_id("req", _RANDOM)
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code, "request_id": request_id}
+    content = json.dumps({"error": error}).encode()
+    head = (
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n"
+        f"x-request-id: {request_id}\r\nx-should-retry: false\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + content
