@@ -68,6 +68,8 @@ async def open_gateway(
     locks.hold(owner)
     store = await open_store(settings.database_url)
     transport = Transport(sandbox=_sandbox(upstreams), allowed_hosts=settings.fetch_allow)
+    for upstream in upstreams:
+        transport.check(upstream)
     objects: ObjectStore = FileStore(settings.data / "images")
     tools = Tools(
         owner=owner,
