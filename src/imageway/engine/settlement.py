@@ -67,6 +67,7 @@ class Ending:
     outcome: str
     delivery: str = "none"
     price: Charge | None = None
+    costs: tuple[BookCost, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,12 @@ def failed(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], error:
     state = task_state(failures)
     result = KeptResult(error=(error.code, error.message), warnings=facts.warnings)
     now_ms = tools.clock.now_ms()
+    costs = _costs(tools, facts, results)
     ops = (
         *(part.ended(now_ms) for part in results),
         Void(facts.task_id, now_ms),
-        *_costs(tools, facts, results),
-        usage_row(tools, facts, results, Ending(state)),
+        *costs,
+        usage_row(tools, facts, results, Ending(state, costs=costs)),
         FinishTask(facts.task_id, state, pack_result(result), now_ms),
     )
     return Settlement(ops, error, result=result)
@@ -133,11 +135,12 @@ def cancelled(tools: Tools, facts: TaskFacts, attempt_ids: Sequence[str]) -> Set
 
 def _ops(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], price: Charge, delivery: str) -> tuple[Op, ...]:
     now_ms = tools.clock.now_ms()
+    costs = _costs(tools, facts, results)
     return (
         *(part.ended(now_ms) for part in results),
         Capture(facts.task_id, price.usd_micros, now_ms),
-        *_costs(tools, facts, results),
-        usage_row(tools, facts, results, Ending("succeeded", delivery, price)),
+        *costs,
+        usage_row(tools, facts, results, Ending("succeeded", delivery, price, costs)),
     )
 
 
@@ -152,7 +155,7 @@ def usage_row(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], end
         n=facts.images,
         delivered=sum(len(result.images) for result in results),
         price_usd_micros=ending.price.usd_micros if ending.price else 0,
-        cost_usd_micros=sum(usd_micros for _, usd_micros in _cost_of(tools, results)),
+        cost_usd_micros=sum(booked.usd_micros for booked in ending.costs),
         lines=msgspec.json.encode(ending.price.lines if ending.price else ()),
         delivery=ending.delivery,
         owner=tools.owner,
@@ -181,7 +184,7 @@ def _may_have_made(result: PartResult) -> int:
     return result.asked
 
 
-def _costs(tools: Tools, facts: TaskFacts, results: Sequence[PartResult]) -> tuple[Op, ...]:
+def _costs(tools: Tools, facts: TaskFacts, results: Sequence[PartResult]) -> tuple[BookCost, ...]:
     now_ms = tools.clock.now_ms()
     owed: dict[str, int] = {}
     for upstream_id, usd_micros in _cost_of(tools, results):
