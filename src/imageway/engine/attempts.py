@@ -16,6 +16,7 @@ from imageway.core.ops import Refused
 from imageway.core.requests import ImageRequest
 from imageway.core.steps import Adapter, BlobReply, Call, Done, Failed, FailureKind, More, Produced, Reply, Send, Usage
 from imageway.engine.memos import pack_memo
+from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option
 from imageway.media.proofs import prove
@@ -108,11 +109,13 @@ class PartRun:
         following = self.options[1]
         next_id = new_id("att", tools.random)
         begin = begin_attempt(self, following, attempt_id=next_id)
-        committed = await tools.store.commit(result.ended(now_ms), begin)
-        if isinstance(committed, Refused):
+        committed = await surely(tools, lambda: tools.store.commit(result.ended(now_ms), begin))
+        # Only this process ends an attempt of a task that goes on: by a first try that nobody confirmed.
+        if isinstance(committed, Refused) and committed.why != "attempt_final":
             return False
         self.attempt_id = next_id
         self.options = self.options[1:]
+        self.polling = False
         return True
 
     async def _attempt(self, option: Option) -> Done | Failed:
@@ -180,7 +183,8 @@ class PartRun:
 
     async def _keep_memo(self, send: Send) -> bool:
         tools = self.tools
-        kept = await tools.store.commit(KeepMemo(self.attempt_id, pack_memo(send), tools.clock.now_ms()))
+        keep = KeepMemo(self.attempt_id, pack_memo(send), tools.clock.now_ms())
+        kept = await surely(tools, lambda: tools.store.commit(keep))
         self.polling = True
         tools.faults.reach("after_memo")
         return not isinstance(kept, Refused)

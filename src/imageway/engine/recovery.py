@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from imageway.catalog import fit
 from imageway.catalog.schema import Offering
+from imageway.core.failures import StoreFailed
 from imageway.core.ops import Refused
 from imageway.core.steps import Failed, FailureKind
 from imageway.core.upstreams import Upstream
@@ -61,7 +62,10 @@ class Recovery:
 
     async def resign(self) -> None:
         """The orderly end of this process: whatever it leaves running is anybody's at once."""
-        await self.tools.store.commit(DropLease(self.tools.owner))
+        try:
+            await self.tools.store.commit(DropLease(self.tools.owner))
+        except StoreFailed as error:  # it runs out by itself
+            logger().error(events.STORE_FAILED, detail=str(error))
 
     async def take_over(self) -> None:
         """Everything the dead left behind, once."""

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 
 from imageway.bodies import Scope
 from imageway.core.errors import GatewayError
-from imageway.core.failures import StoreFailed
 from imageway.core.intents import Generated
 from imageway.core.ops import Committed
 from imageway.core.requests import ImageRequest
 from imageway.core.steps import Failed, FailureKind
 from imageway.engine.attempts import PartResult, PartRun
 from imageway.engine.inputs import hold_all
+from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import all_images, with_images
 from imageway.engine.results import KeptPicture, KeptResult, pack_result
@@ -25,8 +25,6 @@ from imageway.ledger.ops import MarkDelivery
 from imageway.tasks.ops import ReplaceResult
 from imageway.tasks.queries import ShowTask
 from imageway.telemetry import events, logger
-
-_COMMIT_PAUSES_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass(slots=True)
@@ -114,22 +112,13 @@ class TaskRun:
             self._tell(GatewayError("request_timeout", message))
 
     async def _commit_surely(self, settlement: Settlement) -> bool:
-        """Tries until the store answers: an image that was made is charged or given back, never forgotten. False: the
-        task was ended by somebody else."""
-        tools = self.tools
-        for pause_s in (*_COMMIT_PAUSES_S, None):
-            try:
-                if isinstance(await tools.store.commit(*settlement.ops), Committed):
-                    return True
-                # Refused: by our own commit, when an earlier try was done after all though nobody said so.
-                task = await tools.store.read(ShowTask(self.facts.task_id))
-                return task is not None and task.result == pack_result(settlement.result)
-            except StoreFailed as error:
-                logger().error(events.TASK_CRASHED, task=self.facts.task_id, detail=f"commit: {error}")
-                if pause_s is None:
-                    raise
-                await tools.clock.sleep(pause_s)
-        return False
+        """False: the task was ended by somebody else."""
+        store = self.tools.store
+        if isinstance(await surely(self.tools, lambda: store.commit(*settlement.ops)), Committed):
+            return True
+        # Refused: by our own commit, when an earlier try was done after all though nobody said so.
+        task = await surely(self.tools, lambda: store.read(ShowTask(self.facts.task_id)))
+        return task is not None and task.result == pack_result(settlement.result)
 
     def _tell(self, answer: Generated | GatewayError) -> None:
         if self.answer.done():
@@ -152,10 +141,9 @@ class TaskRun:
         kept = settlement.result.pictures
         pictures = tuple(_named(picture, name) for picture, name in zip(kept, names, strict=True))
         result = _with_pictures(settlement.result, pictures, expires_ms)
-        await tools.store.commit(
-            ReplaceResult(self.facts.task_id, pack_result(result)),
-            MarkDelivery(self.facts.task_id, "stored", now_ms),
-        )
+        replaced = ReplaceResult(self.facts.task_id, pack_result(result))
+        marked = MarkDelivery(self.facts.task_id, "stored", now_ms)
+        await surely(tools, lambda: tools.store.commit(replaced, marked))
 
 
 def _named(picture: KeptPicture, name: str) -> KeptPicture:

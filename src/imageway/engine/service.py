@@ -16,6 +16,7 @@ from imageway.core.ops import Op, Refused
 from imageway.core.requests import Caller
 from imageway.engine.attempts import PartRun, begin_attempt
 from imageway.engine.memos import KeptTask, pack_task, plain_fields
+from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Prepared, all_images, prepare
 from imageway.engine.results import view_of
@@ -188,7 +189,7 @@ class Engine:
                 run.scope.release()
 
     async def _commit_one(self, op: Op) -> None:
-        await self.tools.store.commit(op)
+        await surely(self.tools, lambda: self.tools.store.commit(op))
 
     def _own(self, task: asyncio.Task[None], run: TaskRun | None) -> None:
         self._running[task] = run

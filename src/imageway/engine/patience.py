@@ -1,0 +1,30 @@
+"""How long the engine asks a store that does not answer: a question is asked again until somebody says what became of
+it, because an image that was made is charged or given back, never forgotten.
+
+A commit that is tried again may be refused by its own first try, whose fate nobody told: whoever asks must know that
+refusal when he sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from itertools import chain, repeat
+from typing import Final, TypeVar
+
+from imageway.core.failures import StoreFailed
+from imageway.engine.ports import Tools
+from imageway.telemetry import events, logger
+
+T = TypeVar("T")
+PAUSES_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0)
+LONGEST_PAUSE_S: Final = 5.0
+
+
+async def surely(tools: Tools, ask: Callable[[], Awaitable[T]]) -> T:
+    """What the store answers, however long that takes. Only cancelling ends it sooner."""
+    for pause_s in chain(PAUSES_S, repeat(LONGEST_PAUSE_S)):
+        try:
+            return await ask()
+        except StoreFailed as error:
+            logger().error(events.STORE_FAILED, detail=str(error))
+        await tools.clock.sleep(pause_s)
+    raise AssertionError("the pauses never end")
