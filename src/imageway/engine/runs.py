@@ -58,11 +58,15 @@ class TaskRun:
             await self._commit(failed(self.tools, self.facts, results, error))
         except asyncio.CancelledError:
             if not self.submitted:
-                await self._commit(cancelled(self.tools, self.facts, [part.attempt_id for part in self.parts]))
+                await self.withdraw()
             elif self.stopping and not any(part.polling for part in self.parts):
                 await self.abandon("the gateway was stopped before the provider answered; nothing was charged")
             else:
                 raise
+
+    async def withdraw(self) -> None:
+        """Ends a task of which nothing was submitted."""
+        await self._commit(cancelled(self.tools, self.facts, [part.attempt_id for part in self.parts]))
 
     async def abandon(self, told: str) -> None:
         """Ends a task whose parts will never be known: what was submitted is `unknown`, nothing is charged."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from imageway.bodies import Scope
 from imageway.core.errors import GatewayError
+from imageway.core.failures import StoreFailed
 from imageway.core.ids import new_id
 from imageway.core.intents import Estimate, Estimated, Generate, TaskView
 from imageway.core.money import format_usd
@@ -156,7 +157,14 @@ class Engine:
         return TaskRun(tools, facts, scope, parts, store_images=prepared.intent.idempotency_key is not None)
 
     async def _accept(self, prepared: Prepared, run: TaskRun) -> None:
-        committed = await self.tools.store.commit(*_accept_ops(self.tools, prepared, run))
+        try:
+            committed = await self.tools.store.commit(*_accept_ops(self.tools, prepared, run))
+        except StoreFailed as error:
+            # Perhaps it was accepted after all: nobody would run it, so it is taken back.
+            logger().error(events.STORE_FAILED, detail=str(error))
+            self.spawn(run.withdraw(), run)
+            message = "the request could not be accepted just now"
+            raise GatewayError("overloaded", message, retry_after_s=1) from error
         if isinstance(committed, Refused):
             raise _refusal(committed, prepared)
 
