@@ -7,11 +7,11 @@ from email.message import Message
 from email.parser import BytesParser
 
 import pytest
-from tests.unit.bodies.conftest import gather
 
 from imageway.bodies import blob_of, form_payload
 from imageway.core.blobs import Encoding
 from imageway.core.steps import FormBody, FormFile
+from tests.unit.bodies.conftest import gather
 
 CONTENT = b"\x89PNG\r\n--x\r\n" + bytes(range(256)) * 300
 FILE = FormFile(blob_of(base64.b64encode(CONTENT), encoding=Encoding.BASE64), "a.png", "image/png")

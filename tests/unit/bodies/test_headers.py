@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tests.unit.bodies.conftest import picture
 
 from imageway.bodies import HeaderReader, is_complete, sniff_format
 from imageway.bodies.headers import GIVE_UP_BYTES
 from imageway.core.blobs import ImageFacts
+from tests.unit.bodies.conftest import picture
 
 
 def box(kind: bytes, *content: bytes) -> bytes:

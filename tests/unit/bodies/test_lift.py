@@ -8,10 +8,10 @@ import json
 import random
 
 import pytest
-from tests.unit.bodies.conftest import cut, until
 
 from imageway.bodies import JsonLifter, LiftError, LiftLimits, Scope, Spool, StoredBlob, lift_json, read_decoded
 from imageway.core.blobs import Encoding, Tree
+from tests.unit.bodies.conftest import cut, until
 
 NOISE = random.Random(3).randbytes(400_000)
 DEFAULT = LiftLimits()

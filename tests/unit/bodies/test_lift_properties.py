@@ -15,10 +15,10 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.bodies.conftest import gather
 
 from imageway.bodies import Budget, LiftError, LiftLimits, Spool, StoredBlob, json_payload, lift_json
 from imageway.core.blobs import Tree
+from tests.unit.bodies.conftest import gather
 
 LIMITS = LiftLimits(blob_bytes=24, text_bytes=400, tree_bytes=1 << 16)
 keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=LIMITS.blob_bytes // 4)  # in bytes: four times

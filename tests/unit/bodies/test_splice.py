@@ -10,10 +10,10 @@ from types import MappingProxyType
 from typing import NoReturn
 
 import pytest
-from tests.unit.bodies.conftest import gather
 
 from imageway.bodies import Payload, Scope, blob_of, json_payload
 from imageway.core.blobs import Embed, Encoding, Tree
+from tests.unit.bodies.conftest import gather
 
 CONTENT = bytes(range(256)) * 40
 STANDARD = base64.b64encode(CONTENT).decode()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import random
 import threading
 from pathlib import Path
 
 import pytest
-from tests.unit.bodies.conftest import gather, picture, until
 
 from imageway.bodies import Budget, InvalidBase64, Scope, Spool, SpoolFull, digest, read_decoded
 from imageway.bodies.writer import MEMORY_BYTES, _File
 from imageway.core.blobs import Blob, Encoding
+from tests.unit.bodies.conftest import gather, picture, until
 
 LARGE = os.urandom(3_000_001)
 
@@ -64,6 +65,18 @@ async def test_more_goes_to_a_file_in_any_chunks_and_comes_back(spool: Spool, sc
     assert await gather(blob.open()) == content
     assert (blob.head, blob.tail) == (content[:4096], content[-4096:])
     assert blob.declared_type == "image/png"
+
+
+async def test_crumbs_and_large_pieces_stay_in_order(scope: Scope) -> None:
+    writer = scope.writer(encoding=Encoding.BINARY)
+    chance = random.Random(2)
+    written = 0
+    while written < 1_500_000:
+        size = chance.choice((1, 100, 4095, 4096, 5000, 70_000))
+        writer.write(LARGE[written : written + size])
+        written += size
+        await writer.drain()
+    assert await gather((await writer.finish()).open()) == LARGE[:written]
 
 
 async def test_a_blob_is_read_by_many_at_once(scope: Scope) -> None:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.bodies.conftest import gather
 
 from imageway.bodies import BlobTooLarge, StoredBlob, base64_blob, blob_of, decoded, digest, encoded, read_decoded
 from imageway.core.blobs import Blob, Encoding
+from tests.unit.bodies.conftest import gather
 
 SPELLINGS = {
     Encoding.BINARY: bytes,
