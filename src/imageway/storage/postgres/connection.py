@@ -64,7 +64,11 @@ async def _prepare(connection: Connection, place: str, *, create: bool) -> None:
 
 
 async def _version(connection: Connection) -> str | None:
-    if await connection.fetchval("SELECT to_regclass('alembic_version')::text") is None:
+    # Not to_regclass: a session that has once heard "no such table" from it may hear so again after another made it.
+    if not await connection.fetchval(
+        "SELECT EXISTS (SELECT 1 FROM pg_tables WHERE tablename = 'alembic_version'"
+        " AND schemaname = ANY (current_schemas(false)))"
+    ):
         return None
     version: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
     return version

@@ -1,0 +1,315 @@
+"""The ledger under any sequence of ops agrees with a naive model, on every executor, through crashes; and the checker
+that says so catches planted bugs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from imageway.core.ops import Committed, Op, Query, Refused, Store
+from imageway.ledger import ops, queries
+from imageway.storage import open_store
+from imageway.storage.memory import MemoryStore
+from tests.ledger.books import Books, audit
+from tests.store.server import postgres_server
+
+T = TypeVar("T")
+WORKSPACES = st.sampled_from(["ws_1", "ws_1", "ws_1", "ws_2"])
+AMOUNTS = st.integers(0, 50)
+BACK = st.integers(0, 2)  # how many numbers ago: what a rule is about was held lately, so that it often succeeds
+RARELY = st.sampled_from([False, False, False, True])
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Drives a store and the books side by side. Subclasses say which store, and may crash it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.books = Books()
+        self.number = 0
+        self.store = self.run(self.open())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(asyncio.wait_for(work, 20))
+
+    async def open(self) -> Store:
+        raise NotImplementedError
+
+    def commit(self, *unit: Op) -> None:
+        """The store says what the model says, op for op: the first refusal ends the unit and undoes it."""
+        trial = Books(
+            set(self.books.workspaces), dict(self.books.topups), {k: [*v] for k, v in self.books.holds.items()}
+        )
+        expected: Committed | Refused = Committed()
+        for op in unit:
+            why = trial.told(op)
+            if why is not None:
+                expected = Refused(op, why)
+                break
+        else:
+            self.books = trial
+        assert self.run(self.store.commit(*unit)) == expected
+
+    @initialize()
+    def begin(self) -> None:
+        self.commit(ops.CreateWorkspace("ws_1", "ws_1", 1), ops.TopUp("top_0", "ws_1", 200, 1))
+
+    @rule(workspace=WORKSPACES)
+    def create_workspace(self, workspace: str) -> None:
+        self.commit(ops.CreateWorkspace(workspace, workspace, 1))
+
+    @rule(workspace=WORKSPACES, amount=st.integers(0, 300), again=RARELY)
+    def top_up(self, workspace: str, amount: int, again: bool) -> None:
+        self.number += not again
+        self.commit(ops.TopUp(f"top_{self.number}", workspace, amount, 2))
+
+    @rule(workspace=WORKSPACES, amount=AMOUNTS, again=RARELY)
+    def hold(self, workspace: str, amount: int, again: bool) -> None:
+        self.number += not again
+        self.commit(ops.Hold(self.task(0), workspace, amount, 3))
+
+    @rule(back=BACK, amount=AMOUNTS)
+    def capture(self, back: int, amount: int) -> None:
+        self.commit(ops.Capture(self.task(back), amount, 4))
+
+    @rule(back=BACK)
+    def void(self, back: int) -> None:
+        self.commit(ops.Void(self.task(back), 5))
+
+    @rule(back=BACK)
+    def refund(self, back: int) -> None:
+        self.commit(ops.Refund(self.task(back), 6))
+
+    @rule(back=BACK, workspace=WORKSPACES, amount=AMOUNTS, taken=AMOUNTS)
+    def hold_and_resolve(self, back: int, workspace: str, amount: int, taken: int) -> None:
+        """Several ops in one unit, of which any may refuse."""
+        self.number += 1
+        self.commit(
+            ops.Hold(self.task(0), workspace, amount, 7),
+            ops.Capture(self.task(0), taken, 7),
+            ops.Void(self.task(back + 1), 7),
+        )
+
+    def task(self, back: int) -> str:
+        """Tasks and topups count together, so that the last few numbers are likely to be holds."""
+        return f"req_{self.number - back}"
+
+    @invariant()
+    def the_books_agree(self) -> None:
+        self.run(audit(self.store, self.books))
+
+    def teardown(self) -> None:
+        self.run(self.store.close())
+        self.loop.close()
+
+
+class MemoryMachine(LedgerMachine):
+    async def open(self) -> Store:
+        return MemoryStore()
+
+
+class SqliteMachine(LedgerMachine):
+    """Reopens its file, and copies it as a crash would leave it."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="imageway-ledger-"))
+        self.lives = 0
+        super().__init__()
+
+    async def open(self) -> Store:
+        return await open_store(f"sqlite://{self.directory}/{self.lives}/ledger.db")
+
+    @rule()
+    def reopen(self) -> None:
+        self.run(self.store.close())
+        self.store = self.run(self.open())
+
+    @rule()
+    def crash(self) -> None:
+        """The process is gone between two commits: what goes on has only the bytes in the files, log included."""
+        before = self.directory / str(self.lives)
+        self.lives += 1
+        shutil.copytree(before, self.directory / str(self.lives), ignore=shutil.ignore_patterns("*-shm"))
+        self.run(self.store.close())
+        self.store = self.run(self.open())
+
+    def teardown(self) -> None:
+        super().teardown()
+        shutil.rmtree(self.directory)
+
+
+FEW = settings(
+    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
+MANY = settings(FEW, max_examples=150, stateful_step_count=40)
+
+
+def test_the_ledger_in_memory_agrees_with_the_books() -> None:
+    run_state_machine_as_test(MemoryMachine, settings=MANY)
+
+
+def test_the_ledger_in_sqlite_agrees_with_the_books_through_crashes() -> None:
+    run_state_machine_as_test(SqliteMachine, settings=FEW)
+
+
+def test_the_ledger_in_postgresql_agrees_with_the_books() -> None:
+    """One machine after the other in a schema of its own: a database each would take longer than all their steps."""
+    number = iter(range(10**6))
+    url = postgres_server()("postgres")
+
+    class PostgresMachine(LedgerMachine):
+        async def open(self) -> Store:
+            name = f"ledger_{next(number)}"
+            connection = await asyncpg.connect(url)
+            await connection.execute(f"CREATE SCHEMA {name}")
+            await connection.close()
+            return await open_store(f"{url}&search_path={name}")
+
+    run_state_machine_as_test(PostgresMachine, settings=settings(FEW, max_examples=10))
+
+
+class Broken:
+    """A store that books one kind of op wrongly: `slip` sees each unit and may answer with another one."""
+
+    def __init__(self) -> None:
+        self.inner = MemoryStore()
+
+    async def commit(self, *unit: Op) -> Committed | Refused:
+        outcome = await self.inner.commit(*unit)
+        if isinstance(outcome, Committed):
+            for op in unit:
+                await self.slip(op)
+        return outcome
+
+    async def slip(self, op: Op) -> None:
+        raise NotImplementedError
+
+    async def read(self, query: Query[T]) -> T:
+        return await self.inner.read(query)
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+    def add(self, workspace_id: str, **changes: int) -> None:
+        """Changes balances behind the ledger's back."""
+        wallets = self.inner._tables.wallets
+        wallet = wallets[workspace_id]
+        wallets[workspace_id] = replace(wallet, **{name: getattr(wallet, name) + by for name, by in changes.items()})
+
+
+class VoidsTwice(Broken):
+    """A void that gives the money back twice."""
+
+    async def slip(self, op: Op) -> None:
+        if isinstance(op, ops.Void):
+            row = self.inner._tables.holds[op.task_id]
+            self.add(row.workspace_id, available=row.usd_micros)
+
+
+class ForgetsTheRest(Broken):
+    """A capture that leaves the rest of the hold held."""
+
+    async def slip(self, op: Op) -> None:
+        if isinstance(op, ops.Capture):
+            row = self.inner._tables.holds[op.task_id]
+            rest = row.usd_micros - row.captured
+            self.add(row.workspace_id, available=-rest, held=rest)
+
+
+class RefundsForNothing(Broken):
+    """A refund that gives back the money and leaves the hold captured."""
+
+    async def slip(self, op: Op) -> None:
+        if isinstance(op, ops.Refund):
+            holds = self.inner._tables.holds
+            holds[op.task_id] = replace(holds[op.task_id], state="captured")
+
+
+class LosesATransfer(Broken):
+    """Balances that are right, and an entry that is missing."""
+
+    async def slip(self, op: Op) -> None:
+        if isinstance(op, ops.Hold) and op.usd_micros:
+            self.inner._tables.transfers.popitem()
+
+
+@pytest.mark.parametrize("broken", [VoidsTwice, ForgetsTheRest, RefundsForNothing, LosesATransfer])
+def test_the_checker_catches_a_planted_bug(broken: type[Broken]) -> None:
+    class BrokenMachine(LedgerMachine):
+        async def open(self) -> Store:
+            return broken()
+
+    hunt = settings(MANY, phases=[Phase.generate], report_multiple_bugs=False, print_blob=False)
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(BrokenMachine, settings=hunt)
+
+
+CRASHING = """
+import asyncio, random, sys
+from imageway.ledger import ops
+from imageway.storage import open_store
+
+async def main(url, seed):
+    chance = random.Random(seed)
+    store = await open_store(url)
+    await store.commit(ops.CreateWorkspace("ws_1", "ws_1", 1))
+    async def one(worker):
+        for number in range(10**6):
+            task = f"{seed}-{worker}-{number}"
+            unit = chance.choice([
+                (ops.TopUp(task, "ws_1", chance.randrange(90), 2),),
+                (ops.Hold(task, "ws_1", chance.randrange(40), 3),),
+                (ops.Hold(task, "ws_1", 20, 3), ops.Capture(task, chance.randrange(25), 4)),
+                (ops.Hold(task, "ws_1", 20, 3), ops.Void(task, 4)),
+                (ops.Hold(task, "ws_1", 20, 3), ops.Capture(task, 9, 4), ops.Refund(task, 5)),
+            ])
+            await store.commit(*unit)
+            print(".", end="", flush=True)
+    await asyncio.gather(*(one(worker) for worker in range(8)))
+
+asyncio.run(main(sys.argv[1], sys.argv[2]))
+"""
+
+
+async def test_the_books_balance_after_kill_9_in_the_middle_of_commits(tmp_path: Path) -> None:
+    """Five lives of one file, each ended while eight commits are under way."""
+    url = f"sqlite://{tmp_path}/ledger.db"
+    for life in range(5):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", CRASHING, url, str(life), stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout is not None
+        await asyncio.wait_for(process.stdout.readexactly(100 + 37 * life), 20)
+        os.kill(process.pid, signal.SIGKILL)
+        await process.communicate()
+        store = await open_store(url)
+        await audit(store, await recorded(store))
+        await store.close()
+
+
+async def recorded(store: Store) -> Books:
+    """Books made of the holds and topups that are there: do the balances follow from them?"""
+    transfers = await store.read(queries.ListTransfers())
+    return Books(
+        workspaces={"ws_1"},
+        topups={str(row.seq): (row.workspace_id, row.usd_micros) for row in transfers if row.kind == "topup"},
+        holds={
+            row.task_id: [row.workspace_id, row.usd_micros, row.captured, row.state]
+            for row in await store.read(queries.ListHolds())
+        },
+    )

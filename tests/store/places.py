@@ -1,0 +1,108 @@
+"""Where the contract suite opens its stores, and the few values that its tests are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from imageway.core.ops import Committed, Op, Store
+from imageway.ledger import ops as ledger
+from imageway.ledger import queries as asked
+from imageway.storage import open_store
+from imageway.tasks import ops as tasks
+from imageway.tasks import queries as tasks_asked
+
+COMMITTED = Committed()
+WORKSPACE = ledger.CreateWorkspace("ws_1", "studio", 1)
+TOPUP = ledger.TopUp("top_1", "ws_1", 1_000_000, 2)
+KEY = ledger.CreateKey("key_1", "ws_1", "laptop", b"\x00\x01" * 16, "wxyz", ("draw-*", "other"), 3)
+HOLD = ledger.Hold("req_1", "ws_1", 30_000, 4)
+CAPTURE = ledger.Capture("req_1", 20_000, 9)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database of one test's own."""
+
+    name: str
+    url: str
+
+    async def open(self, *, create: bool = True) -> Store:
+        return await open_store(self.url, create=create)
+
+
+def task(task_id: str = "req_1", **changes: Any) -> tasks.CreateTask:
+    made = tasks.CreateTask(
+        id=task_id,
+        workspace_id="ws_1",
+        key_id="key_1",
+        model="draw-1",
+        owner="process_a",
+        request=b'{"prompt": "a cat \xe7\x8c\xab"}',
+        created_ms=5,
+        deadline_ms=900_005,
+    )
+    return replace(made, **changes)
+
+
+def attempt(attempt_id: str = "att_1", task_id: str = "req_1", **changes: Any) -> tasks.BeginAttempt:
+    made = tasks.BeginAttempt(
+        id=attempt_id,
+        task_id=task_id,
+        part=0,
+        upstream_id="up_1",
+        offering="draw-1@maker",
+        owner="process_a",
+        fence=1,
+        at_ms=6,
+        deadline_ms=300_006,
+    )
+    return replace(made, **changes)
+
+
+def usage(request_id: str = "req_1", **changes: Any) -> ledger.RecordUsage:
+    made = ledger.RecordUsage(
+        request_id=request_id,
+        workspace_id="ws_1",
+        key_id="key_1",
+        model="draw-1",
+        outcome="succeeded",
+        n=2,
+        delivered=1,
+        price_usd_micros=20_000,
+        cost_usd_micros=15_000,
+        lines=b'[{"what": "image"}]',
+        delivery="undelivered",
+        owner="process_a",
+        upstream_id="up_1",
+        at_ms=9,
+    )
+    return replace(made, **changes)
+
+
+def finish(task_id: str = "req_1", state: str = "succeeded", **changes: Any) -> tasks.FinishTask:
+    return replace(tasks.FinishTask(task_id, state, b'{"images": 1}', 9), **changes)
+
+
+async def commit(store: Store, *ops: Op) -> None:
+    """One unit each, all of which must go through."""
+    for op in ops:
+        assert await store.commit(op) == COMMITTED, op
+
+
+async def everything(store: Store, task_ids: tuple[str, ...] = ("req_1", "req_2")) -> dict[str, object]:
+    """Every row as the queries tell it, without the numbers that only order them."""
+    transfers = await store.read(asked.ListTransfers())
+    return {
+        "workspaces": await store.read(asked.ListWorkspaces()),
+        "wallets": [await store.read(asked.ShowWallet(row.id)) for row in await store.read(asked.ListWorkspaces())],
+        "keys": await store.read(asked.ListKeys()),
+        "transfers": sorted(repr(replace(row, seq=0)) for row in transfers),
+        "holds": await store.read(asked.ListHolds()),
+        "usage": sorted(map(repr, await store.read(asked.ListUsage()))),
+        "undelivered": sorted(map(repr, await store.read(asked.Undelivered(("process_a", "process_b"))))),
+        "tasks": [await store.read(tasks_asked.ShowTask(task_id)) for task_id in task_ids],
+        "running": await store.read(tasks_asked.RunningTasks()),
+        "unknown": await store.read(tasks_asked.UnknownTasks()),
+        "owners": await store.read(tasks_asked.Owners()),
+    }

@@ -1,0 +1,125 @@
+"""Every documented word of refusal, and that nothing else of the same unit happens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from imageway.core.ops import Op, Refused, Store
+from imageway.ledger import ops as ledger
+from imageway.tasks import ops as tasks
+from tests.store.places import (
+    CAPTURE,
+    HOLD,
+    KEY,
+    TOPUP,
+    WORKSPACE,
+    attempt,
+    commit,
+    everything,
+    finish,
+    task,
+    usage,
+)
+
+FUNDED = (WORKSPACE, TOPUP)
+HELD = (*FUNDED, HOLD)
+RUNNING = (task(), attempt())
+FINAL = (*RUNNING, finish())
+ENDED = (*RUNNING, tasks.EndAttempt("att_1", "failed", "", 7))
+MEMO = tasks.KeepMemo("att_1", b"{}", 8)
+END = tasks.EndAttempt("att_1", "proved", "", 8)
+DELIVERED = tasks.ReplaceResult("req_1", b"{}")
+
+# (name, what was committed before, the op, its word)
+CASES: list[tuple[str, tuple[Op, ...], Op, str]] = [
+    ("workspace: same name", (WORKSPACE,), replace(WORKSPACE, id="ws_2"), "name_taken"),
+    ("workspace: same id", (WORKSPACE,), replace(WORKSPACE, name="other"), "name_taken"),
+    ("topup: no workspace", (), TOPUP, "no_workspace"),
+    ("topup: twice", FUNDED, replace(TOPUP, usd_micros=1), "duplicate"),
+    ("hold: a micro-dollar too much", FUNDED, replace(HOLD, usd_micros=1_000_001), "insufficient_balance"),
+    ("hold: too much beside another", HELD, ledger.Hold("req_2", "ws_1", 970_001, 5), "insufficient_balance"),
+    ("hold: no workspace", (), HOLD, "no_workspace"),
+    ("hold: nothing, but no workspace", (), replace(HOLD, usd_micros=0), "no_workspace"),
+    ("hold: twice", HELD, replace(HOLD, usd_micros=1), "duplicate"),
+    ("hold: again after a void", (*HELD, ledger.Void("req_1", 5)), HOLD, "duplicate"),
+    ("hold: twice, said before the balance", HELD, replace(HOLD, usd_micros=10**15), "duplicate"),
+    ("capture: no hold", FUNDED, CAPTURE, "no_open_hold"),
+    ("capture: twice", (*HELD, CAPTURE), CAPTURE, "no_open_hold"),
+    ("capture: after a void", (*HELD, ledger.Void("req_1", 5)), CAPTURE, "no_open_hold"),
+    ("capture: a micro-dollar above", HELD, replace(CAPTURE, usd_micros=30_001), "above_hold"),
+    ("capture: twice, above", (*HELD, CAPTURE), replace(CAPTURE, usd_micros=30_001), "no_open_hold"),
+    ("void: no hold", FUNDED, ledger.Void("req_1", 5), "no_open_hold"),
+    ("void: twice", (*HELD, ledger.Void("req_1", 5)), ledger.Void("req_1", 6), "no_open_hold"),
+    ("void: after a capture", (*HELD, CAPTURE), ledger.Void("req_1", 10), "no_open_hold"),
+    ("refund: no hold", FUNDED, ledger.Refund("req_1", 5), "not_captured"),
+    ("refund: an open hold", HELD, ledger.Refund("req_1", 5), "not_captured"),
+    ("refund: a voided hold", (*HELD, ledger.Void("req_1", 5)), ledger.Refund("req_1", 6), "not_captured"),
+    ("refund: twice", (*HELD, CAPTURE, ledger.Refund("req_1", 5)), ledger.Refund("req_1", 6), "not_captured"),
+    ("key: no workspace", (), KEY, "no_workspace"),
+    ("key: same id", (WORKSPACE, KEY), replace(KEY, digest=bytes(32)), "duplicate"),
+    ("key: same digest", (WORKSPACE, KEY), replace(KEY, id="key_2"), "duplicate"),
+    ("revoke: unknown", (), ledger.RevokeKey("key_1", 5), "no_key"),
+    ("revoke: twice", (WORKSPACE, KEY, ledger.RevokeKey("key_1", 5)), ledger.RevokeKey("key_1", 6), "no_key"),
+    ("usage: twice", (usage(),), usage(model="other"), "duplicate"),
+    ("delivery: unknown", (), ledger.MarkDelivery("req_1", "stored", 5), "not_undelivered"),
+    (
+        "delivery: not undelivered",
+        (usage(delivery="none"),),
+        ledger.MarkDelivery("req_1", "stored", 5),
+        "not_undelivered",
+    ),
+    ("task: twice", (task(),), task(model="other"), "duplicate"),
+    ("begin: no task", (), attempt(), "not_owner"),
+    ("begin: another's", (task(),), attempt(owner="process_b"), "not_owner"),
+    ("begin: fence too old", (task(), tasks.AdoptTask("req_1", "process_a", 1, "process_a")), attempt(), "not_owner"),
+    ("begin: fence too new", (task(),), attempt(fence=2), "not_owner"),
+    ("begin: final", (task(), finish()), attempt(), "not_owner"),
+    ("begin: twice", RUNNING, attempt(part=1), "duplicate"),
+    ("begin: twice and another's", RUNNING, attempt(owner="process_b"), "not_owner"),
+    ("memo: no attempt", (), MEMO, "task_final"),
+    ("memo: task final", FINAL, MEMO, "task_final"),
+    ("memo: attempt ended", ENDED, MEMO, "attempt_final"),
+    ("end: no attempt", (), END, "task_final"),
+    ("end: task final", FINAL, END, "task_final"),
+    ("end: twice", ENDED, END, "attempt_final"),
+    ("finish: no task", (), finish(), "task_final"),
+    ("finish: twice", FINAL, finish(state="failed"), "task_final"),
+    ("result: no task", (), DELIVERED, "not_final"),
+    ("result: running", RUNNING, DELIVERED, "not_final"),
+    ("adopt: no task", (), tasks.AdoptTask("req_1", "process_a", 1, "process_b"), "not_owner"),
+    ("adopt: another owner", RUNNING, tasks.AdoptTask("req_1", "process_x", 1, "process_b"), "not_owner"),
+    ("adopt: another fence", RUNNING, tasks.AdoptTask("req_1", "process_a", 2, "process_b"), "not_owner"),
+    ("adopt: final", FINAL, tasks.AdoptTask("req_1", "process_a", 1, "process_b"), "not_owner"),
+    ("claim: twice", (tasks.ClaimKey("ws_1", "k", "req_1", 5),), tasks.ClaimKey("ws_1", "k", "req_2", 6), "in_use"),
+]
+
+
+@pytest.mark.parametrize(("before", "op", "why"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+async def test_an_op_whose_guard_does_not_hold_refuses_its_whole_unit(
+    store: Store, before: tuple[Op, ...], op: Op, why: str
+) -> None:
+    await commit(store, *before)
+    rows = await everything(store)
+    lease = tasks.RenewLease("process_z", 77)
+    cost = ledger.BookCost("req_1", "up_1", 5, 8)
+    assert await store.commit(lease, cost, op, ledger.CreateWorkspace("ws_9", "nine", 9)) == Refused(op, why)
+    assert await everything(store) == rows
+    assert await store.commit(op) == Refused(op, why)
+    assert await everything(store) == rows
+
+
+def documented() -> Iterator[tuple[str, str]]:
+    """(op, word) for every word in the docstrings of the ops."""
+    for room in (ledger, tasks):
+        for name, kind in vars(room).items():
+            if isinstance(kind, type) and issubclass(kind, Op) and kind is not Op:
+                refusals = re.sub(r"\s+", " ", kind.__doc__ or "").partition("Refused: ")[2]
+                yield from ((name, word) for word in re.findall(r'"(\w+)"', refusals))
+
+
+def test_every_documented_word_has_a_case_and_no_case_an_undocumented_word() -> None:
+    assert {(type(case[2]).__name__, case[3]) for case in CASES} == set(documented())

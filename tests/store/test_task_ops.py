@@ -1,0 +1,142 @@
+"""Ops on tasks, attempts, leases and claims: what each does, seen through the queries."""
+
+from __future__ import annotations
+
+from imageway.core.ops import Store
+from imageway.tasks import ops, queries
+from tests.store.places import attempt, commit, finish, task, usage
+
+
+async def shown(store: Store, task_id: str = "req_1") -> queries.Task:
+    found = await store.read(queries.ShowTask(task_id))
+    assert found is not None
+    return found
+
+
+async def test_a_new_task_runs_with_fence_one(store: Store) -> None:
+    await commit(store, task())
+    assert await shown(store) == queries.Task(
+        id="req_1",
+        workspace_id="ws_1",
+        key_id="key_1",
+        model="draw-1",
+        state="running",
+        owner="process_a",
+        fence=1,
+        request=b'{"prompt": "a cat \xe7\x8c\xab"}',
+        result=b"",
+        created_ms=5,
+        deadline_ms=900_005,
+        finished_ms=None,
+    )
+
+
+async def test_a_task_is_shown_to_its_own_workspace_alone(store: Store) -> None:
+    await commit(store, task())
+    assert await store.read(queries.ShowTask("req_1", "ws_1")) == await shown(store)
+    assert await store.read(queries.ShowTask("req_1", "ws_2")) is None
+    assert await store.read(queries.ShowTask("req_2")) is None
+
+
+async def test_attempts_stand_in_their_task_in_the_order_they_began(store: Store) -> None:
+    """Whatever their ids and times say."""
+    await commit(store, task(), attempt("att_2", part=1), attempt("att_1"))
+    second, first = (await shown(store)).attempts
+    assert second == queries.Attempt(
+        id="att_2",
+        part=1,
+        upstream_id="up_1",
+        offering="draw-1@maker",
+        state="submitted",
+        memo=b"",
+        detail="",
+        at_ms=6,
+        deadline_ms=300_006,
+        changed_ms=6,
+    )
+    assert first.id == "att_1"
+
+
+async def test_a_memo_makes_its_attempt_polling_and_may_change(store: Store) -> None:
+    await commit(store, task(), attempt(), ops.KeepMemo("att_1", b'{"id":"a"}', 7), ops.KeepMemo("att_1", b"{}", 8))
+    (kept,) = (await shown(store)).attempts
+    assert (kept.state, kept.memo, kept.changed_ms, kept.at_ms) == ("polling", b"{}", 8, 6)
+
+
+async def test_an_end_keeps_memo_and_says_why(store: Store) -> None:
+    memo = ops.KeepMemo("att_1", b"{}", 7)
+    await commit(store, task(), attempt(), memo, ops.EndAttempt("att_1", "failed", "503 from up_1", 8))
+    (ended,) = (await shown(store)).attempts
+    assert (ended.state, ended.memo, ended.detail, ended.changed_ms) == ("failed", b"{}", "503 from up_1", 8)
+
+
+async def test_evidence_is_accepted_from_anybody_while_the_task_runs(store: Store) -> None:
+    """Neither a memo nor an end names an owner: a process that lost the task may still bring what it knows."""
+    await commit(store, task(), attempt(), ops.AdoptTask("req_1", "process_a", 1, "process_b"))
+    await commit(store, ops.KeepMemo("att_1", b"{}", 7), ops.EndAttempt("att_1", "proved", "", 8))
+
+
+async def test_a_task_ends_with_its_result(store: Store) -> None:
+    await commit(store, task(), finish())
+    ended = await shown(store)
+    assert (ended.state, ended.result, ended.finished_ms) == ("succeeded", b'{"images": 1}', 9)
+
+
+async def test_the_result_of_a_final_task_may_be_replaced(store: Store) -> None:
+    await commit(store, task(), finish(), ops.ReplaceResult("req_1", b"{}"))
+    ended = await shown(store)
+    assert (ended.state, ended.result, ended.finished_ms) == ("succeeded", b"{}", 9)
+
+
+async def test_adoption_changes_owner_and_fence(store: Store) -> None:
+    await commit(store, task(), ops.AdoptTask("req_1", "process_a", 1, "process_b"))
+    adopted = await shown(store)
+    assert (adopted.owner, adopted.fence) == ("process_b", 2)
+    await commit(store, attempt(owner="process_b", fence=2))
+
+
+async def test_running_tasks_are_told_by_owner_oldest_first(store: Store) -> None:
+    await commit(store, task("req_3", created_ms=1), task("req_1", owner="process_b", created_ms=2))
+    await commit(store, task("req_2", created_ms=2), task("req_4"), finish("req_4"), attempt("att_1", "req_3"))
+
+    async def found(owners: tuple[str, ...] | None) -> list[str]:
+        return [row.id for row in await store.read(queries.RunningTasks(owners))]
+
+    assert await found(None) == ["req_3", "req_1", "req_2"]
+    assert await found(("process_a",)) == ["req_3", "req_2"]
+    assert await found(("process_a", "process_b")) == ["req_3", "req_1", "req_2"]
+    assert await found(()) == []
+    oldest = (await store.read(queries.RunningTasks()))[0]
+    assert [row.id for row in oldest.attempts] == ["att_1"]
+
+
+async def test_unknown_tasks_are_told_newest_first_with_their_attempts(store: Store) -> None:
+    """The limit counts tasks, not attempts."""
+    for number in (1, 2, 3):
+        task_id = f"req_{number}"
+        await commit(store, task(task_id), attempt(f"att_{number}", task_id), attempt(f"att_{number}b", task_id))
+        await commit(store, finish(task_id, "unknown", at_ms=number))
+    await commit(store, task("req_4"), finish("req_4", "failed"))
+    newest, older = await store.read(queries.UnknownTasks(limit=2))
+    assert (newest.id, older.id) == ("req_3", "req_2")
+    assert [row.id for row in newest.attempts] == ["att_3", "att_3b"]
+    assert len(await store.read(queries.UnknownTasks())) == 3
+
+
+async def test_owners_are_whoever_has_a_lease_a_running_task_or_something_to_deliver(store: Store) -> None:
+    await commit(store, ops.RenewLease("process_l", 100), ops.RenewLease("process_t", 200))
+    await commit(store, task("req_1", owner="process_t"), task("req_2", owner="process_x"), finish("req_2"))
+    await commit(store, usage("req_3", owner="process_u"), usage("req_4", owner="process_y", delivery="stored"))
+    assert await store.read(queries.Owners()) == (("process_l", 100), ("process_t", 200), ("process_u", 0))
+
+
+async def test_a_lease_is_renewed_and_dropped(store: Store) -> None:
+    await commit(store, ops.RenewLease("process_a", 100), ops.RenewLease("process_a", 250))
+    assert await store.read(queries.Owners()) == (("process_a", 250),)
+    await commit(store, ops.DropLease("process_a"), ops.DropLease("process_a"))
+    assert await store.read(queries.Owners()) == ()
+
+
+async def test_a_claim_is_per_workspace(store: Store) -> None:
+    await commit(store, ops.ClaimKey("ws_1", "once", "req_1", 1), ops.ClaimKey("ws_2", "once", "req_2", 1))
+    await commit(store, ops.ClaimKey("ws_1", "twice", "req_3", 1))
