@@ -5,7 +5,7 @@ Missing images are never bought again: only a failure that certainly produced no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from imageway.bodies import Scope
@@ -76,10 +76,14 @@ class PartRun:
     options: tuple[Option, ...]
     attempt_id: str
     deadline_s: float  # the task's, monotonic
+    until_s: float = field(init=False)  # the present attempt's: what its durable row says
     fence: int = 1
     request: ImageRequest | None = None  # with its remote inputs fetched; None: as fitted
     submitted: bool = False
     polling: bool = False  # a memo is durable: another process could go on
+
+    def __post_init__(self) -> None:
+        self.until_s = self.deadline_s
 
     async def run(self) -> PartResult:
         """Tries candidates until one is final. Never raises for what an upstream did."""
@@ -99,12 +103,14 @@ class PartRun:
         """Goes on where another process stopped: with the read it would have sent next."""
         option = self.options[0]
         self.submitted = True
-        outcome = await self._converse(option, send, self._deadline_of(option))
+        outcome = await self._converse(option, send)
         return await self._prove(option, outcome) if isinstance(outcome, Done) else self._ended(option, outcome)
 
     async def _fail_over(self, result: PartResult) -> bool:
         """Makes the end of one attempt and the start of the next durable together, before anything is sent."""
         tools = self.tools
+        if tools.clock.monotonic_s() >= self.deadline_s:
+            return False
         now_ms = tools.clock.now_ms()
         following = self.options[1]
         next_id = new_id("att", tools.random)
@@ -119,17 +125,16 @@ class PartRun:
         return True
 
     async def _attempt(self, option: Option) -> Done | Failed:
-        deadline_s = self._deadline_of(option)
         adapter, call = self._call(option)
-        outcome = await self._converse(option, adapter.encode(call), deadline_s)
+        outcome = await self._converse(option, adapter.encode(call))
         if isinstance(outcome, Failed) and outcome.kind is FailureKind.BUSY:
             pause_s = outcome.retry_after_s
             if pause_s is not None and pause_s <= self.tools.settings.wait_on_busy_s:
                 await self.tools.clock.sleep(pause_s)
-                outcome = await self._converse(option, adapter.encode(call), deadline_s)
+                outcome = await self._converse(option, adapter.encode(call))
         return outcome
 
-    async def _converse(self, option: Option, send: Send, deadline_s: float) -> Done | Failed:
+    async def _converse(self, option: Option, send: Send) -> Done | Failed:
         """Exchange after exchange until the adapter says what it all means."""
         adapter, call = self._call(option)
         memo: Mapping[str, str] = {}
@@ -137,7 +142,7 @@ class PartRun:
             if send.memo != memo and not await self._keep_memo(send):
                 return Failed(FailureKind.UNKNOWN, "taken_over", "another process finished this task")
             memo = send.memo
-            reply = await self._exchange(option, send, deadline_s)
+            reply = await self._exchange(option, send)
             if isinstance(reply, Failed):
                 return reply
             step = adapter.decode(call, memo, reply)
@@ -148,17 +153,17 @@ class PartRun:
             else:
                 return step
 
-    async def _exchange(self, option: Option, send: Send, deadline_s: float) -> Reply | Failed:
+    async def _exchange(self, option: Option, send: Send) -> Reply | Failed:
         """One submit, or one read repeated until it is answered or the deadline has passed."""
         clock, offering = self.tools.clock, option.candidate.offering
         pause_s = send.after_s
         backoff_s = self.tools.settings.read_retry_s
         while True:
             if pause_s:
-                await clock.sleep(max(0.0, min(pause_s, deadline_s - clock.monotonic_s())))
-            left_s = deadline_s - clock.monotonic_s()
+                await clock.sleep(max(0.0, min(pause_s, self.until_s - clock.monotonic_s())))
+            left_s = self.until_s - clock.monotonic_s()
             if left_s <= 0:
-                return Failed(FailureKind.UNKNOWN, "deadline", "no final answer before the deadline")
+                return _too_late(send)
             try:
                 reply = await self._send(option, send, left_s, offering.max_answer_bytes)
             except FetchRefused as refused:
@@ -191,8 +196,7 @@ class PartRun:
 
     async def _prove(self, option: Option, done: Done) -> PartResult:
         """Fetches what came as a link and looks at every image; what cannot be proved is left out."""
-        deadline_s = self._deadline_of(option)
-        looked_at = [await self._prove_one(option, produced, deadline_s) for produced in done.images[: self.count]]
+        looked_at = [await self._prove_one(option, produced) for produced in done.images[: self.count]]
         proved = tuple(image for image in looked_at if isinstance(image, Proved))
         spoiled = [image for image in looked_at if isinstance(image, Failed)]
         failure = (
@@ -215,10 +219,10 @@ class PartRun:
             asked=self.count,
         )
 
-    async def _prove_one(self, option: Option, produced: Produced, deadline_s: float) -> Proved | Failed:
+    async def _prove_one(self, option: Option, produced: Produced) -> Proved | Failed:
         blob: Blob | Failed
         if isinstance(produced.image, str):
-            blob = await self._download(option, produced.image, deadline_s)
+            blob = await self._download(option, produced.image)
         else:
             blob = produced.image
         if isinstance(blob, Failed):
@@ -228,11 +232,11 @@ class PartRun:
             return Failed(FailureKind.SPOILED, "unprovable", facts)
         return Proved(blob, facts, produced.revised_prompt)
 
-    async def _download(self, option: Option, url: str, deadline_s: float) -> Blob | Failed:
+    async def _download(self, option: Option, url: str) -> Blob | Failed:
         """A result link is a read: repeated until the deadline, unless the answer itself is final."""
         clock, settings = self.tools.clock, self.tools.settings
         backoff_s = settings.read_retry_s
-        while (left_s := deadline_s - clock.monotonic_s()) > 0:
+        while (left_s := self.until_s - clock.monotonic_s()) > 0:
             try:
                 reply: BlobReply = await self.tools.transport.download(
                     option.candidate.upstream,
@@ -303,10 +307,18 @@ class PartRun:
         return (seed + self.part) % 2_147_483_648
 
 
+def _too_late(send: Send) -> Failed:
+    if send.effect == "submit":
+        return Failed(FailureKind.NEVER_SENT, "deadline", "the deadline had passed before anything could be sent")
+    return Failed(FailureKind.UNKNOWN, "deadline", "no final answer before the deadline")
+
+
 def begin_attempt(run: PartRun, option: Option, *, attempt_id: str) -> BeginAttempt:
+    """Sets the part's clock for this candidate."""
     tools = run.tools
     now_ms = tools.clock.now_ms()
-    deadline_s = run._deadline_of(option) - tools.clock.monotonic_s()
+    run.until_s = run._deadline_of(option)
+    deadline_s = run.until_s - tools.clock.monotonic_s()
     return BeginAttempt(
         id=attempt_id,
         task_id=run.task_id,
