@@ -16,16 +16,18 @@ from imageway.core.steps import Failed, FailureKind
 from imageway.core.upstreams import Upstream
 from imageway.engine.attempts import PartResult, PartRun
 from imageway.engine.memos import KeptTask, request_of, unpack_memo, unpack_task
+from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option
 from imageway.engine.runs import TaskRun
 from imageway.engine.service import Engine
 from imageway.engine.settlement import TaskFacts
-from imageway.ledger.ops import MarkDelivery, Refund, Void
+from imageway.ledger.ops import MarkDelivery, RecordUsage, Refund, Void
 from imageway.ledger.queries import Undelivered
 from imageway.routing import Candidate
-from imageway.tasks.ops import AdoptTask, DropLease, FinishTask, RenewLease
-from imageway.tasks.queries import Attempt, Owners, RunningTasks, Task
+from imageway.tasks.ops import AdoptTask, DropLease, EndAttempt, FinishTask, RenewLease
+from imageway.tasks.queries import Attempt, Owners, RunningTasks, ShowTask, Task
+from imageway.tasks.states import FINAL_PART
 from imageway.telemetry import events, logger
 
 # An attempt that ended another way than by delivering says nothing about a later one of the same part.
@@ -97,22 +99,49 @@ class Recovery:
                 logger().warning(events.REFUNDED, task=row.request_id, usd_micros=row.price_usd_micros)
 
     async def _adopt(self, task: Task, *, proven: bool) -> None:
-        adopted = await self.tools.store.commit(AdoptTask(task.id, task.owner, task.fence, self.tools.owner))
-        if isinstance(adopted, Refused):
+        store = self.tools.store
+        adopt = AdoptTask(task.id, task.owner, task.fence, self.tools.owner)
+        if isinstance(await surely(self.tools, lambda: store.commit(adopt)), Refused) and not await self._is_ours(task):
             return
         logger().warning(events.TASK_ADOPTED, task=task.id, owner=task.owner)
-        if task.model not in self.tools.catalog.models:
-            await self._give_up(task)
+        try:
+            run = self._run_of(task, unpack_task(task.request))
+        except Exception as error:  # noqa: BLE001  # a model that is gone, a row of another version: not readable here
+            await self._give_up(task, error)
             return
-        run = self._run_of(task, unpack_task(task.request))
         self.engine.spawn(self._finish(run, task, proven=proven), run)
         run.scope.release()
 
-    async def _give_up(self, task: Task) -> None:
-        """Its model is no longer in the catalog, so nothing could read an answer: the hold goes back."""
-        now_ms = self.tools.clock.now_ms()
-        logger().error(events.TASK_UNKNOWN, task=task.id, detail=f'the catalog has no "{task.model}" any more')
-        await self.tools.store.commit(Void(task.id, now_ms), FinishTask(task.id, "unknown", b"", now_ms))
+    async def _is_ours(self, task: Task) -> bool:
+        """Whether an earlier try to adopt it was done after all though nobody said so."""
+        now = await surely(self.tools, lambda: self.tools.store.read(ShowTask(task.id)))
+        adopted = ("running", self.tools.owner, task.fence + 1)
+        return now is not None and (now.state, now.owner, now.fence) == adopted
+
+    async def _give_up(self, task: Task, error: Exception) -> None:
+        """Nothing here could read an answer: the hold goes back."""
+        logger().exception(events.TASK_CRASHED, task=task.id, model=task.model, exc_info=error)
+        now_ms, store = self.tools.clock.now_ms(), self.tools.store
+        open_attempts = [attempt for attempt in task.attempts if attempt.state not in FINAL_PART]
+        usage = RecordUsage(
+            request_id=task.id,
+            workspace_id=task.workspace_id,
+            key_id=task.key_id,
+            model=task.model,
+            outcome="unknown",
+            n=0,
+            delivered=0,
+            price_usd_micros=0,
+            cost_usd_micros=0,
+            lines=b"[]",
+            delivery="none",
+            owner=self.tools.owner,
+            upstream_id=open_attempts[-1].upstream_id if open_attempts else "",
+            at_ms=now_ms,
+        )
+        ended = [EndAttempt(attempt.id, "unknown", "not readable here", now_ms) for attempt in open_attempts]
+        finish = FinishTask(task.id, "unknown", b"", now_ms)
+        await surely(self.tools, lambda: store.commit(*ended, Void(task.id, now_ms), usage, finish))
 
     def _run_of(self, task: Task, kept: KeptTask) -> TaskRun:
         tools = self.tools
@@ -137,10 +166,13 @@ class Recovery:
         latest: dict[int, Attempt] = {}
         for attempt in task.attempts:
             latest[attempt.part] = attempt
-        results = await asyncio.gather(
-            *(self._part(run, task, attempt, counts[attempt.part], proven) for attempt in latest.values())
-        )
-        await run.end(results)
+        try:
+            results = await asyncio.gather(
+                *(self._part(run, task, attempt, counts[attempt.part], proven) for attempt in latest.values())
+            )
+            await run.end(results)
+        except Exception as error:  # noqa: BLE001  # nobody else would end it while this process lives
+            await self._give_up(task, error)
         logger().info(events.REQUEST_FINISHED, task=task.id, resumed=True)
 
     async def _part(self, run: TaskRun, task: Task, attempt: Attempt, count: int, proven: bool) -> PartResult:

@@ -21,7 +21,7 @@ from imageway.engine.ports import Tools
 from imageway.engine.preparation import all_images, with_images
 from imageway.engine.results import KeptPicture, KeptResult, pack_result
 from imageway.engine.settlement import Settlement, TaskFacts, cancelled, failed, settle, store_all
-from imageway.ledger.ops import MarkDelivery
+from imageway.ledger.ops import MarkDelivery, Refund
 from imageway.tasks.ops import ReplaceResult
 from imageway.tasks.queries import ShowTask
 from imageway.telemetry import events, logger
@@ -87,7 +87,15 @@ class TaskRun:
     async def _run_parts(self) -> Sequence[PartResult]:
         if len(self.parts) == 1:
             return (await self.parts[0].run(),)
-        return await asyncio.gather(*(part.run() for part in self.parts))
+        return await asyncio.gather(*map(self._run_beside_others, self.parts))
+
+    async def _run_beside_others(self, part: PartRun) -> PartResult:
+        try:
+            return await part.run()
+        except Exception as error:  # noqa: BLE001  # what the other parts bought must not be lost with this one
+            logger().exception(events.TASK_CRASHED, task=self.facts.task_id, part=part.part, exc_info=error)
+            kind = FailureKind.UNKNOWN if part.submitted else FailureKind.FAILED
+            return part.given_up(Failed(kind, "crashed", type(error).__name__))
 
     async def end(self, results: Sequence[PartResult]) -> None:
         """Settles with what the parts brought."""
@@ -111,6 +119,8 @@ class TaskRun:
         if committed:
             self.settlement = settlement
             self._tell(settlement.answer)
+            if self.listeners == 0:  # the last one left while this was being committed
+                await self.keep()
         else:
             message = "another process ended this request; ask for it by its id"
             self._tell(GatewayError("request_timeout", message))
@@ -124,6 +134,10 @@ class TaskRun:
         task = await surely(self.tools, lambda: store.read(ShowTask(self.facts.task_id)))
         return task is not None and task.result == pack_result(settlement.result)
 
+    def last_word(self) -> None:
+        """Nobody works on this here any more: whoever still waits is told so."""
+        self._tell(GatewayError("request_timeout", "this process stopped before the answer came; ask for it by its id"))
+
     def _tell(self, answer: Generated | GatewayError) -> None:
         if self.answer.done():
             return
@@ -135,13 +149,19 @@ class TaskRun:
             self.answer.set_result(answer)
 
     async def keep(self) -> None:
-        """The answer could not be delivered: its images move to the media store for 24 hours."""
+        """The answer could not be delivered: its images move to the media store for 24 hours, or are refunded."""
         tools, settlement = self.tools, self.settlement
         if settlement is None or not settlement.pictures or any(p.name for p in settlement.result.pictures):
             return
         now_ms = tools.clock.now_ms()
         expires_ms = now_ms + int(tools.settings.keep_images_s * 1000)
-        names = await store_all(tools, self.facts.task_id, settlement.pictures, expires_ms)
+        try:
+            names = await store_all(tools, self.facts.task_id, settlement.pictures, expires_ms)
+        except OSError as error:
+            logger().error(events.REFUNDED, task=self.facts.task_id, detail=f"not kept: {error}")
+            refund = MarkDelivery(self.facts.task_id, "refunded", now_ms), Refund(self.facts.task_id, now_ms)
+            await surely(tools, lambda: tools.store.commit(*refund))
+            return
         kept = settlement.result.pictures
         pictures = tuple(_named(picture, name) for picture, name in zip(kept, names, strict=True))
         result = _with_pictures(settlement.result, pictures, expires_ms)

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 
 from imageway.bodies import Scope
 from imageway.core.errors import GatewayError
@@ -36,6 +37,7 @@ class Engine:
     tools: Tools
     _running: dict[asyncio.Task[None], TaskRun | None] = field(default_factory=dict)
     _per_key: Counter[str] = field(default_factory=Counter)
+    _marks: list[MarkDelivery] = field(default_factory=list)
 
     async def start(self, intent: Generate, caller: Caller, scope: Scope) -> TaskHandle:
         """Accepts a request: task, hold, first attempts and idempotency claim in one commit. Raises GatewayError with
@@ -87,8 +89,9 @@ class Engine:
         handle.left = True
         handle.run.listeners -= 1
         if handle.undelivered:
-            mark = MarkDelivery(handle.id, "delivered", self.tools.clock.now_ms())
-            self.spawn(self._commit_one(mark), None)
+            if not self._marks:
+                self.spawn(self._mark_deliveries(), None)
+            self._marks.append(MarkDelivery(handle.id, "delivered", self.tools.clock.now_ms()))
 
     def supervise(self, run: TaskRun, prepared: Prepared) -> None:
         run.scope.hold()
@@ -171,21 +174,13 @@ class Engine:
     async def _run(self, run: TaskRun, prepared: Prepared) -> None:
         try:
             await run.run(prepared.request)
-        except Exception as error:  # noqa: BLE001  # a hole of ours must not leave a caller waiting; it is logged whole
-            self._crashed(run, error)
+        except Exception as error:  # noqa: BLE001  # a hole of ours must not leave a hold open; it is logged whole
+            logger().exception(events.TASK_CRASHED, task=run.facts.task_id, exc_info=error)
+            await run.abandon("the gateway failed on this request; nothing was charged")
         finally:
+            run.last_word()
             self._per_key[run.facts.key_id] -= 1
             run.scope.release()
-
-    def _crashed(self, run: TaskRun, error: Exception) -> None:
-        logger().exception(events.TASK_CRASHED, task=run.facts.task_id, exc_info=error)
-        if not run.answer.done():
-            told = GatewayError(
-                "internal_error", "the gateway failed on this request; it will be settled without charge"
-            )
-            told.request_id = run.facts.task_id
-            run.answer.set_exception(told)
-            run.answer.exception()
 
     async def _guarded(self, work: Coroutine[None, None, None], run: TaskRun | None) -> None:
         try:
@@ -196,8 +191,14 @@ class Engine:
             if run is not None:
                 run.scope.release()
 
-    async def _commit_one(self, op: Op) -> None:
-        await surely(self.tools, lambda: self.tools.store.commit(op))
+    async def _mark_deliveries(self) -> None:
+        """What was delivered in one turn of the loop is marked in one commit, less what meanwhile has another mark."""
+        marks, self._marks = self._marks, []
+        while marks:
+            committed = await surely(self.tools, partial(self.tools.store.commit, *marks))
+            if not isinstance(committed, Refused):
+                return
+            marks = [mark for mark in marks if mark != committed.op]
 
     def _own(self, task: asyncio.Task[None], run: TaskRun | None) -> None:
         self._running[task] = run
