@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from operator import attrgetter
 from typing import Literal
 
 import msgspec
@@ -44,7 +45,10 @@ class KeptTask(msgspec.Struct, frozen=True, omit_defaults=True):
 _encoder = msgspec.json.Encoder()
 _send_decoder = msgspec.json.Decoder(KeptSend)
 _task_decoder = msgspec.json.Decoder(KeptTask)
-_FIELDS = tuple(field.name for field in fields(ImageRequest))
+# What a request holds besides plain values: kept in fields of its own, counted, or not asked for any more.
+_NOT_PLAIN = frozenset({"turns", "images", "mask", "group", "geometry", "extras", "spelled"})
+_PLAIN = tuple(field.name for field in fields(ImageRequest) if field.name not in _NOT_PLAIN)
+_plain_values = attrgetter(*_PLAIN)
 
 
 def pack_memo(send: Send) -> bytes:
@@ -65,8 +69,8 @@ def unpack_memo(memo: bytes) -> Send:
 
 def plain_fields(request: ImageRequest) -> dict[str, Plain]:
     """Every field that is a plain value and was set."""
-    values = ((name, getattr(request, name)) for name in _FIELDS)
-    return {name: value for name, value in values if isinstance(value, str | int | float | bool)}
+    values = zip(_PLAIN, _plain_values(request), strict=True)
+    return {name: value for name, value in values if value is not None}
 
 
 def pack_task(kept: KeptTask) -> bytes:
