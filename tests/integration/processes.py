@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from imageway.server.configuration import read_settings
 
 PROVIDER_VARIABLES = ("OPENAI", "GEMINI", "ARK", "DASHSCOPE")
 START_S = 30
+CRASHES = ("Traceback", "request.crashed", "task.crashed", "Exception in ASGI", "never retrieved")
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
@@ -146,6 +147,30 @@ def exchange(url: str, content: bytes, *, timeout_s: float = 15) -> bytes:
         return read_to_end(connection)
 
 
+def answer_of(received: bytes) -> Answer:
+    """The first answer in what came back over a raw connection; its body by length."""
+    head, _, rest = received.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    assert first.startswith("HTTP/1.1 "), received[:200]
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return Answer(int(first.split()[1]), headers, rest[: int(headers.get("content-length", len(rest)))])
+
+
+def assert_told(answer: Answer, status: int, code: str, param: str | None = None) -> dict[str, Any]:
+    """An error in the unified envelope, fit for a caller's eyes."""
+    assert answer.status == status, answer.content[:500]
+    error: dict[str, Any] = answer.json["error"]
+    assert error["code"] == code, error
+    if param is not None:
+        assert error["param"] == param, error
+    assert error["request_id"] == answer.headers["x-request-id"]
+    assert error["message"]
+    assert b"Traceback" not in answer.content
+    assert b'File "' not in answer.content
+    assert len(answer.content) < 32_768
+    return error
+
+
 @dataclass
 class House:
     """A data directory, a key with money, and the gateway processes that come and go on it."""
@@ -197,6 +222,19 @@ class House:
         for process in self.running:
             if process.child.poll() is None:
                 process.kill()
+
+
+@contextlib.contextmanager
+def unharmed_by(house: House, gateway: Process) -> Iterator[None]:
+    """What happens inside leaves the workspace `w` as it was, nothing held, nothing spent, and the gateway well."""
+    seen, spent = len(gateway.log.read_text()), house.money().spent
+    yield
+    wait_for(lambda: house.money().held == 0, seconds=8)
+    assert house.money().spent == spent
+    assert gateway.child.poll() is None
+    assert call(f"{gateway.url}/healthz", timeout_s=5).status == 200
+    news = gateway.log.read_text()[seen:]
+    assert not [word for word in CRASHES if word in news], news[-4000:]
 
 
 def wait_for(what: Any, *, seconds: float = 20) -> Any:

@@ -122,7 +122,7 @@ def _app(settings: Settings, tools: Tools, engine: Engine, faults: KillSwitch) -
     gate = Gate(
         engine=engine,
         shelf=ModelShelf(tools),
-        keys=KeyRing(tools.store, tools.clock),
+        keys=KeyRing(tools.store),
         spool=tools.spool,
         random=tools.random,
         dialects=DIALECTS,
