@@ -193,10 +193,13 @@ def _costs(tools: Tools, facts: TaskFacts, results: Sequence[PartResult]) -> tup
 
 
 def _bill(results: Sequence[PartResult], delivered: int) -> Bill:
-    served = next(result for result in results if result.images)
-    reported = [result.usage for result in results if result.usage]
-    usage = sum(reported[1:], reported[0]) if reported else None
-    return Bill(served.option.fitted.request, served.option.fitted.size, delivered, usage)
+    """What the parts that delivered have used, and of that only the delivered share: what could not be proved is not
+    paid for. Where one of them reported nothing, the reports do not add up to a bill; the tables then speak."""
+    served = [result for result in results if result.images]
+    reported = [result.usage for result in served if result.usage]
+    usage = sum(reported[1:], reported[0]) if len(reported) == len(served) else None
+    fitted, produced = served[0].option.fitted, sum(result.produced for result in served)
+    return Bill(fitted.request, fitted.size, delivered, usage, produced=produced)
 
 
 async def _ready_all(
