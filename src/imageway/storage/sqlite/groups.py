@@ -35,9 +35,7 @@ class GroupWriter:
             await self._in_thread(lambda: self._connection.execute("COMMIT"))
         except sqlite3.Error as error:
             await self._in_thread(self._connection.rollback)
-            failed = StorageError(f"nothing was committed: {error}")
-            failed.__cause__ = error
-            return [failed] * len(units)
+            return [_failed(error)] * len(units)
         return outcomes
 
     async def close(self) -> None:
@@ -78,10 +76,18 @@ def _apply(connection: sqlite3.Connection, unit: Unit) -> Outcome:
         else:
             cursor.execute("RELEASE unit")
             return COMMITTED
-    except Exception as error:  # raised again where the unit is awaited
+    except sqlite3.Error as error:
         if not connection.in_transaction:
             raise
+        outcome = _failed(error)
+    except Exception as error:  # noqa: BLE001  (raised again where the unit is awaited)
         outcome = error
     cursor.execute("ROLLBACK TO unit")
     cursor.execute("RELEASE unit")
     return outcome
+
+
+def _failed(error: sqlite3.Error) -> StorageError:
+    failed = StorageError(f"nothing was committed: {error}")
+    failed.__cause__ = error
+    return failed

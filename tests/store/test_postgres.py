@@ -1,0 +1,87 @@
+"""What only PostgreSQL has to answer for: deadlocks, lost connections, and its own guards on rows."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from imageway.ledger import ops, queries
+from imageway.storage import StorageError
+from tests.store.places import COMMITTED, TOPUP, WORKSPACE, Place, commit
+
+OTHER = ops.CreateWorkspace("ws_2", "other", 1)
+LOCK = "UPDATE wallets SET held = held WHERE workspace_id = $1"
+
+
+async def test_the_victim_of_a_deadlock_is_tried_again(postgres_place: Place) -> None:
+    store = await postgres_place.open()
+    await commit(store, WORKSPACE, OTHER, TOPUP, ops.TopUp("top_2", "ws_2", 9, 2))
+    rival = await asyncpg.connect(postgres_place.url)
+    await rival.execute("SET deadlock_timeout = '20s'")  # so that the store finds out first, and loses
+    async with rival.transaction():
+        await rival.execute(LOCK, "ws_2")
+        both = store.commit(ops.Hold("req_1", "ws_1", 5, 3), ops.Hold("req_2", "ws_2", 5, 3))
+        waiting = asyncio.ensure_future(both)
+        await asyncio.sleep(0.2)
+        await rival.execute(LOCK, "ws_1")
+    assert await asyncio.wait_for(waiting, 10) == COMMITTED
+    assert [row.state for row in await store.read(queries.ListHolds())] == ["open", "open"]
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    for _ in range(50):
+        if await rival.fetchval(deadlocks):
+            break
+        await asyncio.sleep(0.1)
+    assert await rival.fetchval(deadlocks) == 1
+    await rival.close()
+    await store.close()
+
+
+async def test_a_line_lost_in_the_middle_of_a_commit_is_told_as_not_known_and_the_next_one_works(
+    postgres_place: Place,
+) -> None:
+    store = await postgres_place.open()
+    await commit(store, WORKSPACE, TOPUP)
+    rival = await asyncpg.connect(postgres_place.url)
+    async with rival.transaction():
+        await rival.execute(LOCK, "ws_1")
+        waiting = asyncio.ensure_future(store.commit(ops.Hold("req_1", "ws_1", 5, 3)))
+        await asyncio.sleep(0.2)
+        await rival.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        with pytest.raises(StorageError, match="whether the commit happened is not known"):
+            await asyncio.wait_for(waiting, 10)
+    await commit(store, ops.Hold("req_1", "ws_1", 5, 3))
+    await rival.close()
+    await store.close()
+
+
+async def test_questions_are_answered_again_after_all_lines_were_lost(postgres_place: Place) -> None:
+    store = await postgres_place.open()
+    await commit(store, WORKSPACE)
+    rival = await asyncpg.connect(postgres_place.url)
+    await rival.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    await asyncio.sleep(0.2)
+    assert len(await store.read(queries.ListWorkspaces())) == 1
+    await rival.close()
+    await store.close()
+
+
+async def test_rows_guard_themselves_whatever_the_code_does(postgres_place: Place) -> None:
+    store = await postgres_place.open()
+    await commit(store, WORKSPACE, TOPUP)
+    await store.close()
+    connection = await asyncpg.connect(postgres_place.url)
+    for statement in ("UPDATE transfers SET usd_micros = 0", "DELETE FROM transfers"):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="never changed"):
+            await connection.execute(statement)
+    for column in ("available", "held", "spent"):
+        with pytest.raises(asyncpg.CheckViolationError):
+            await connection.execute(f"UPDATE wallets SET {column} = -1")  # noqa: S608
+    await connection.close()

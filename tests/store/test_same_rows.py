@@ -1,0 +1,102 @@
+"""Any sequence of units has the same outcomes and leaves the same rows on all three executors."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import tempfile
+
+import asyncpg
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from imageway.core.ops import Committed, Op, Refused, Store
+from imageway.ledger import ops as ledger
+from imageway.storage import open_store
+from imageway.tasks import ops as tasks
+from imageway.tasks.states import FINAL_PART, FINAL_TASK
+from tests.store.places import attempt, everything, task, usage
+from tests.store.server import postgres_server
+
+NUMBERS = itertools.count()
+TASK_IDS = ("req_1", "req_2", "req_3")
+WORKSPACES = st.sampled_from(["ws_1", "ws_1", "ws_2"])
+TASKS = st.sampled_from(TASK_IDS)
+ATTEMPTS = st.sampled_from(["att_1", "att_2", "att_3"])
+OWNERS = st.sampled_from(["process_a", "process_a", "process_b"])
+FENCES = st.sampled_from([1, 1, 2])
+AMOUNTS = st.integers(0, 60)
+TIMES = st.integers(1, 9)
+WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+BYTES = st.binary(max_size=8)
+
+OPS = st.one_of(
+    st.builds(ledger.CreateWorkspace, WORKSPACES, WORDS, TIMES),
+    st.builds(ledger.TopUp, st.uuids().map(str), WORKSPACES, AMOUNTS, TIMES),
+    st.builds(ledger.Hold, TASKS, WORKSPACES, AMOUNTS, TIMES),
+    st.builds(ledger.Capture, TASKS, AMOUNTS, TIMES),
+    st.builds(ledger.Void, TASKS, TIMES),
+    st.builds(ledger.Refund, TASKS, TIMES),
+    st.builds(ledger.BookCost, TASKS, WORDS, AMOUNTS, TIMES),
+    st.builds(ledger.BookOverrun, TASKS, AMOUNTS, TIMES),
+    st.builds(
+        ledger.CreateKey,
+        WORDS,
+        WORKSPACES,
+        WORDS,
+        st.binary(min_size=32, max_size=32),
+        WORDS,
+        st.lists(WORDS, max_size=2).map(tuple),
+        TIMES,
+    ),
+    st.builds(ledger.RevokeKey, WORDS, TIMES),
+    st.builds(usage, TASKS, lines=BYTES, owner=OWNERS, model=WORDS, delivery=st.sampled_from(["undelivered", "none"])),
+    st.builds(ledger.MarkDelivery, TASKS, st.sampled_from(["stored", "refunded"]), TIMES),
+    st.builds(task, TASKS, owner=OWNERS, request=BYTES, created_ms=TIMES),
+    st.builds(attempt, ATTEMPTS, TASKS, owner=OWNERS, fence=FENCES, part=TIMES),
+    st.builds(tasks.KeepMemo, ATTEMPTS, BYTES, TIMES),
+    st.builds(tasks.EndAttempt, ATTEMPTS, st.sampled_from(sorted(FINAL_PART)), st.text(max_size=8), TIMES),
+    st.builds(tasks.FinishTask, TASKS, st.sampled_from(sorted(FINAL_TASK)), BYTES, TIMES),
+    st.builds(tasks.ReplaceResult, TASKS, BYTES),
+    st.builds(tasks.AdoptTask, TASKS, OWNERS, FENCES, OWNERS),
+    st.builds(tasks.RenewLease, OWNERS, TIMES),
+    st.builds(tasks.DropLease, OWNERS),
+    st.builds(tasks.ClaimKey, WORKSPACES, WORDS, TASKS, TIMES),
+)
+# What most units need to succeed; nothing is random about it.
+BEGIN = [
+    (ledger.CreateWorkspace("ws_1", "one", 1), ledger.TopUp("top_1", "ws_1", 200, 1)),
+    (task("req_1"), ledger.Hold("req_1", "ws_1", 50, 2), attempt("att_1", "req_1")),
+]
+UNITS = st.lists(st.lists(OPS, min_size=1, max_size=3).map(tuple), min_size=15, max_size=40)
+
+
+async def played(store: Store, units: list[tuple[Op, ...]]) -> tuple[list[Committed | Refused], dict[str, object]]:
+    try:
+        return [await store.commit(*unit) for unit in units], await everything(store, TASK_IDS)
+    finally:
+        await store.close()
+
+
+async def schema() -> str:
+    """A place of its own on the server; a database each would take longer than all that is done with it."""
+    name = f"same_{next(NUMBERS)}"
+    url = postgres_server()("postgres")
+    connection = await asyncpg.connect(url)
+    await connection.execute(f"CREATE SCHEMA {name}")
+    await connection.close()
+    return f"{url}&search_path={name}"
+
+
+async def compare(units: list[tuple[Op, ...]]) -> list[Committed | Refused]:
+    with tempfile.TemporaryDirectory() as directory:
+        in_memory = await played(await open_store("memory://"), units)
+        assert await played(await open_store(f"sqlite://{directory}/a.db"), units) == in_memory
+        assert await played(await open_store(await schema()), units) == in_memory
+    return in_memory[0]
+
+
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(UNITS)
+def test_a_random_sequence_ends_the_same_everywhere(units: list[tuple[Op, ...]]) -> None:
+    asyncio.run(asyncio.wait_for(compare([*BEGIN, *units]), 30))
