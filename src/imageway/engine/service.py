@@ -49,6 +49,9 @@ class Engine:
         run = self._task_run(prepared, scope)
         await self._accept(prepared, run)
         self.tools.faults.reach("after_accept")
+        if self._closing:  # since this was admitted: nobody would wait for it any more
+            await run.withdraw()
+            raise _stopping()
         self.supervise(run, prepared)
         run.listeners = 1
         return TaskHandle(run)
@@ -105,7 +108,8 @@ class Engine:
         self._own(asyncio.get_running_loop().create_task(self._guarded(work, run)), None)
 
     async def close(self, drain_s: float) -> None:
-        """Waits for what runs, at most `drain_s`; then gives up what is left (DESIGN §5, shutdown)."""
+        """Takes nothing more; waits for what runs, at most `drain_s`; then gives up what is left (DESIGN §5)."""
+        self._closing = True
         if self._running:
             await asyncio.wait(list(self._running), timeout=drain_s)
         left = list(self._running.items())
@@ -122,6 +126,8 @@ class Engine:
 
     def _admit(self, caller: Caller) -> None:
         settings = self.tools.settings
+        if self._closing:
+            raise _stopping()
         if len(self._running) >= settings.tasks_at_once:
             raise GatewayError("overloaded", "this gateway runs as many tasks as it may", retry_after_s=1)
         if self._per_key[caller.key_id] >= settings.tasks_per_key_at_once:
@@ -203,6 +209,10 @@ class Engine:
     def _own(self, task: asyncio.Task[None], run: TaskRun | None) -> None:
         self._running[task] = run
         task.add_done_callback(lambda done: self._running.pop(done, None))
+
+
+def _stopping() -> GatewayError:
+    return GatewayError("overloaded", "this gateway is being stopped; send the request again", retry_after_s=1)
 
 
 def _task_deadline_s(tools: Tools, prepared: Prepared) -> float:
