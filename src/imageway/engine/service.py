@@ -37,6 +37,7 @@ class Engine:
     tools: Tools
     _running: dict[asyncio.Task[None], TaskRun | None] = field(default_factory=dict)
     _per_key: Counter[str] = field(default_factory=Counter)
+    _closing: bool = False
     _marks: list[MarkDelivery] = field(default_factory=list)
 
     async def start(self, intent: Generate, caller: Caller, scope: Scope) -> TaskHandle:
