@@ -101,6 +101,11 @@ async def test_both_spellings_and_both_alphabets_are_read(room: Room) -> None:
     assert answer.json["usageMetadata"]["promptTokensDetails"][0] == {"modality": "IMAGE", "tokenCount": 1120}
 
 
+async def test_a_seed_may_be_any_int32(room: Room) -> None:
+    for seed in (-(2**31), 2**31 - 1):
+        assert (await generate(room, OLD, seed=seed)).status == 200
+
+
 async def test_unknown_names_are_told_all_at_once_by_path(room: Room) -> None:
     body = {
         "contents": [{"parts": [{"text": "x", "colour": 1}]}],

@@ -80,7 +80,7 @@ class MessageReader:
             return value
         if kind in ("int32", "float") and not isinstance(value, bool):
             number = _number(value)
-            if number is not None and (kind == "float" or (number.is_integer() and abs(number) < 2**31)):
+            if number is not None and (kind == "float" or (number.is_integer() and -(2**31) <= number < 2**31)):
                 return number if kind == "float" else int(number)
         if kind == "bytes" and isinstance(value, str):
             content = decode_base64(value)
