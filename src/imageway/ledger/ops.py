@@ -14,10 +14,18 @@ from imageway.core.ops import Op
 
 MAX_USD_MICROS: Final = 10**15  # a billion dollars at once; sums of them stay far inside a BIGINT
 
+OUTCOMES: Final = frozenset({"succeeded", "failed", "cancelled", "unknown"})
+DELIVERIES: Final = frozenset({"undelivered", "delivered", "stored", "refunded", "none"})
+
 
 def _assert_amount(usd_micros: int) -> None:
     if not 0 <= usd_micros <= MAX_USD_MICROS:
         raise ValueError(f'"{usd_micros}" micro-dollars cannot be moved: amounts go from 0 to {MAX_USD_MICROS}')
+
+
+def _assert_word(word: str, accepted: frozenset[str]) -> None:
+    if word not in accepted:
+        raise ValueError(f'"{word}" is none of {", ".join(sorted(accepted))}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +161,10 @@ class RecordUsage(Op):
     upstream_id: str
     at_ms: int
 
+    def __post_init__(self) -> None:
+        _assert_word(self.outcome, OUTCOMES)
+        _assert_word(self.delivery, DELIVERIES)
+
 
 @dataclass(frozen=True, slots=True)
 class MarkDelivery(Op):
@@ -161,3 +173,6 @@ class MarkDelivery(Op):
     request_id: str
     delivery: str
     at_ms: int
+
+    def __post_init__(self) -> None:
+        _assert_word(self.delivery, DELIVERIES)
