@@ -1,0 +1,467 @@
+"""One checker per promise. Each looks at a world that has ended and says, in sentences, what was broken."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Final
+
+from imageway.core.errors import KINDS, GatewayError, InvalidRequest
+from imageway.core.intents import Picture
+from imageway.core.steps import FailureKind
+from imageway.engine.memos import unpack_task
+from imageway.engine.results import KeptResult, unpack_result
+from imageway.ledger.ops import RecordUsage
+from imageway.ledger.queries import HoldRow
+from imageway.media.links import Verdict
+from imageway.media.proofs import MEDIA_TYPES
+from imageway.storage.memory.tables import Tables
+from imageway.tasks.queries import Task
+from imageway.tasks.states import FINAL_PART, FINAL_TASK
+from tests.sim.machine import EPOCH_MS
+from tests.sim.upstreams import FAMILY_WORDS, Submit
+from tests.sim.world import SIGNER, Visit, World
+
+Checker = Callable[[World], Iterator[str]]
+PRODUCED_NOTHING: Final = frozenset({FailureKind.NEVER_SENT, FailureKind.BUSY, FailureKind.DENIED, FailureKind.FAILED})
+DEADLINE_SLACK_S: Final = 15.0
+
+
+def tables_of(world: World) -> Tables:
+    return world.store._tables
+
+
+def _tasks(world: World) -> list[Task]:
+    return list(tables_of(world).tasks.values())
+
+
+def _kept(task: Task) -> KeptResult:
+    return unpack_result(task.result)
+
+
+def _usage(world: World, task: Task) -> RecordUsage | None:
+    return tables_of(world).usage.get(task.id)
+
+
+def _hold(world: World, task: Task) -> HoldRow:
+    return tables_of(world).holds[task.id]
+
+
+def _visit(world: World, task: Task) -> Visit | None:
+    return next((visit for visit in world.visits if visit.task_id == task.id), None)
+
+
+# Tasks
+
+
+def every_task_ends(world: World) -> Iterator[str]:
+    for task in _tasks(world):
+        if task.state not in FINAL_TASK:
+            yield f"{task.id} is still {task.state}"
+
+
+def every_attempt_ends_with_its_task(world: World) -> Iterator[str]:
+    for task in _tasks(world):
+        for attempt in task.attempts:
+            if task.state in FINAL_TASK and attempt.state not in FINAL_PART:
+                yield f"{task.id} is {task.state}, and {attempt.id} of it still {attempt.state}"
+
+
+def every_visitor_is_answered(world: World) -> Iterator[str]:
+    """Nobody waits for ever; nobody is told less than a GatewayError."""
+    if len(world.visits) < len(world.shape.orders):
+        yield f"only {len(world.visits)} of {len(world.shape.orders)} visitors came in"
+    for visit in world.visits:
+        if visit.end == "waiting":
+            yield f"visitor {visit.order.number} still waits"
+        if visit.end == "answered" and visit.answer is None and not isinstance(visit.error, GatewayError):
+            yield f"visitor {visit.order.number} got {visit.error!r}"
+
+
+def nothing_crashes(world: World) -> Iterator[str]:
+    """Whatever the world does, no exception of ours is a surprise."""
+    yield from world.crashes
+
+
+def deadlines_hold(world: World) -> Iterator[str]:
+    """No task runs past its deadline, no attempt past its own; a while longer only where its process was gone."""
+    slack_s = DEADLINE_SLACK_S
+    if world.shape.troubles:
+        slack_s += 60 + max(max(trouble.successor_after_s, trouble.stall_s) for trouble in world.shape.troubles)
+    if world.shape.weather.commit_fails or world.shape.weather.commit_fate_untold:
+        slack_s += 30
+    for task in _tasks(world):
+        if task.finished_ms and task.finished_ms > task.deadline_ms + slack_s * 1000:
+            yield f"{task.id} ended {(task.finished_ms - task.deadline_ms) / 1000:.1f} s after its deadline"
+        if len({attempt.part for attempt in task.attempts}) > 1:
+            continue  # parts are settled together: one waits for the other
+        for attempt in task.attempts:
+            if attempt.state in FINAL_PART and attempt.changed_ms > attempt.deadline_ms + slack_s * 1000:
+                late_s = (attempt.changed_ms - attempt.deadline_ms) / 1000
+                yield f"{attempt.id} of {task.id} ended {late_s:.1f} s after its deadline"
+
+
+# Money
+
+
+def every_hold_is_resolved(world: World) -> Iterator[str]:
+    for row in tables_of(world).holds.values():
+        if row.state == "open":
+            yield f"the hold of {row.task_id} is open"
+
+
+def wallets_add_up(world: World) -> Iterator[str]:
+    """available + held + spent is what was topped up, and the transfers of a wallet, replayed, give its balances."""
+    topped = dict(world.shape.wallets)
+    for wallet in tables_of(world).wallets.values():
+        total = wallet.available + wallet.held + wallet.spent
+        if total != topped[wallet.workspace_id] or min(wallet.available, wallet.held, wallet.spent) < 0:
+            yield f"{wallet} does not add up to {topped[wallet.workspace_id]}"
+        moved: Counter[str] = Counter()
+        for transfer in tables_of(world).transfers.values():
+            if transfer.workspace_id == wallet.workspace_id:
+                moved[transfer.kind] += transfer.usd_micros
+        held = moved["hold"] - moved["capture"] - moved["void"]
+        if (held, moved["capture"] - moved["refund"]) != (wallet.held, wallet.spent):
+            yield f"{wallet} is not what its transfers say: {dict(moved)}"
+
+
+def spent_is_what_was_captured(world: World) -> Iterator[str]:
+    captured: Counter[str] = Counter()
+    for row in tables_of(world).holds.values():
+        captured[row.workspace_id] += row.captured if row.state == "captured" else 0
+    for wallet in tables_of(world).wallets.values():
+        if wallet.spent != captured[wallet.workspace_id]:
+            yield f"{wallet.workspace_id} spent {wallet.spent}, captured were {captured[wallet.workspace_id]}"
+
+
+def captures_stay_within_holds(world: World) -> Iterator[str]:
+    for row in tables_of(world).holds.values():
+        if row.captured > row.usd_micros:
+            yield f"{row.task_id}: {row.captured} of a hold of {row.usd_micros}"
+
+
+def only_pictures_are_charged(world: World) -> Iterator[str]:
+    """A price needs pictures that somebody received or that are kept; without any, the hold goes back whole."""
+    for task in _tasks(world):
+        usage, hold = _usage(world, task), _hold(world, task)
+        if usage is None:
+            if task.state in FINAL_TASK:
+                yield f"{task.id} is {task.state} without a usage row"
+            continue
+        kept = _kept(task)
+        if hold.state == "captured":
+            if usage.price_usd_micros != hold.captured or kept.price_usd_micros != hold.captured:
+                yield f"{task.id}: told {usage.price_usd_micros} and {kept.price_usd_micros}, took {hold.captured}"
+            if not 1 <= usage.delivered <= usage.n or len(kept.pictures) != usage.delivered:
+                yield f"{task.id}: {usage.delivered} of {usage.n} delivered, {len(kept.pictures)} kept, charged"
+            yield from _where_pictures_are(world, task, usage, kept)
+        elif hold.state == "voided" and (usage.price_usd_micros or usage.delivered or kept.pictures):
+            yield f"{task.id}: voided, and yet {usage.delivered} delivered for {usage.price_usd_micros}"
+        elif hold.state == "refunded" and usage.delivery != "refunded":
+            yield f"{task.id}: refunded, and its usage row says {usage.delivery}"
+
+
+def _where_pictures_are(world: World, task: Task, usage: RecordUsage, kept: KeptResult) -> Iterator[str]:
+    visit = _visit(world, task)
+    if usage.delivery == "delivered":
+        received = len(visit.answer.pictures) if visit and visit.delivered and visit.answer else 0
+        if received != usage.delivered:
+            yield f"{task.id}: {usage.delivered} said to be delivered, {received} received"
+    elif usage.delivery == "stored":
+        missing = [picture.name for picture in kept.pictures if picture.name not in world.objects.rows]
+        if missing:
+            yield f"{task.id}: paid for as stored, and not there: {missing}"
+    elif usage.delivery != "undelivered":
+        yield f"{task.id}: captured, and its usage row says {usage.delivery}"
+
+
+def undelivered_never_survives(world: World) -> Iterator[str]:
+    for row in tables_of(world).usage.values():
+        if row.delivery == "undelivered":
+            yield f"{row.request_id} is undelivered ({row.price_usd_micros} micro-dollars), and nobody will ever look"
+
+
+def prices_are_the_published_ones(world: World) -> Iterator[str]:
+    """Computed a second time, the naive way: per image for those priced so, per token for the delivered share."""
+    per_image = {"gemini-2.5-flash-image": 39_000, "qwen-image": 35_000, "qwen-image-2.0": 35_000}
+    per_image["doubao-seedream-4-0-250828"] = 30_000
+    for task in _tasks(world):
+        usage, hold = _usage(world, task), _hold(world, task)
+        if usage is None or hold.state != "captured":
+            continue
+        expected: int | None = None
+        if task.model in per_image:
+            expected = per_image[task.model] * usage.delivered
+        elif task.model == "gpt-image-1":
+            expected = _token_price(world, task, hold)
+        if expected is not None and hold.captured != min(expected, hold.usd_micros):
+            yield f"{task.id} ({task.model}): {usage.delivered} pictures for {hold.captured}, expected {expected}"
+
+
+def _token_price(world: World, task: Task, hold: HoldRow) -> int | None:
+    """gpt-image-1: $5 a million tokens in, $40 out; one part at most, since one call gives ten images."""
+    served = [submit for submit in _submits(world, task) if submit.good]
+    if len(served) != 1 or served[0].usage is None:
+        return None
+    share = Fraction(served[0].good, served[0].made)
+    tokens_in, tokens_out = served[0].usage
+    return int(tokens_in * share) * 5 + int(tokens_out * share) * 40
+
+
+def costs_are_booked_once(world: World) -> Iterator[str]:
+    booked: Counter[str | None] = Counter()
+    for transfer in tables_of(world).transfers.values():
+        if transfer.account.startswith("cost:"):
+            booked[transfer.task_id] += transfer.usd_micros
+    for row in tables_of(world).usage.values():
+        if row.cost_usd_micros != booked[row.request_id]:
+            yield f"{row.request_id}: cost {row.cost_usd_micros} told, {booked[row.request_id]} booked"
+
+
+# What is bought
+
+
+def _submits(world: World, task: Task) -> list[Submit]:
+    return [submit for submit in world.providers.submits if submit.task == task.id]
+
+
+def _parts(world: World) -> dict[str, list[Submit]]:
+    parts: dict[str, list[Submit]] = {}
+    for submit in world.providers.submits:
+        parts.setdefault(submit.part, []).append(submit)
+    return parts
+
+
+def nothing_is_sent_again_after_a_maybe(world: World) -> Iterator[str]:
+    """Only what certainly produced nothing, and was heard to have produced nothing, is followed by another submit."""
+    for part, submits in _parts(world).items():
+        for submit in submits[:-1]:
+            if submit.kind not in PRODUCED_NOTHING or not submit.heard:
+                heard = "heard" if submit.heard else "not heard"
+                yield f"{part} was sent again after {submit.fate} ({submit.kind}, {heard})"
+
+
+def the_same_candidate_is_asked_twice_only_when_busy_for_a_moment(world: World) -> Iterator[str]:
+    for part, submits in _parts(world).items():
+        asked = Counter(submit.upstream for submit in submits)
+        for upstream, times in asked.items():
+            hints = [submit.fate for submit in submits if submit.upstream == upstream]
+            if times > 2 or (times == 2 and hints[0] != "busy_soon"):
+                yield f"{part} was sent {times} times to {upstream}: {hints}"
+
+
+def refused_never_fails_over(world: World) -> Iterator[str]:
+    for part, submits in _parts(world).items():
+        kinds = [submit.kind for submit in submits]
+        if FailureKind.REFUSED in kinds[:-1]:
+            yield f"{part} was refused, and asked for again: {[submit.fate for submit in submits]}"
+
+
+def no_more_is_bought_than_was_asked(world: World) -> Iterator[str]:
+    for part, submits in _parts(world).items():
+        made = sum(submit.made for submit in submits)
+        if made > submits[0].asked:
+            yield f"{part}: {made} images bought where {submits[0].asked} were asked for"
+
+
+def pictures_come_from_good_answers(world: World) -> Iterator[str]:
+    """Unknown is never charged: what is delivered was in an answer that arrived."""
+    for task in _tasks(world):
+        usage = _usage(world, task)
+        good = sum(submit.good for submit in _submits(world, task))
+        if usage is not None and usage.delivered > good:
+            yield f"{task.id}: {usage.delivered} delivered, {good} came"
+
+
+def what_came_is_delivered(world: World) -> Iterator[str]:
+    """In a world whose processes live, every provable picture that arrived is in the answer."""
+    if world.shape.troubles or world.shape.weather.put_fails:
+        return
+    for task in _tasks(world):
+        usage, submits = _usage(world, task), _submits(world, task)
+        late = any(submit.ready_s > submit.at_s + 280 for submit in submits)
+        if usage is None or late or any(submit.made != submit.good for submit in submits):
+            continue
+        good = sum(submit.good for submit in submits)
+        if usage.delivered != good and all(submit.kind is not FailureKind.UNKNOWN for submit in submits):
+            yield f"{task.id}: {good} came, {usage.delivered} delivered"
+
+
+def unknown_is_told_as_unknown(world: World) -> Iterator[str]:
+    """A task without a picture, of which a part may have produced something nobody saw, ends `unknown`."""
+    for task in _tasks(world):
+        last = [submits[-1] for part, submits in _parts(world).items() if part.rpartition("-")[0] == task.id]
+        maybe = any(submit.kind is FailureKind.UNKNOWN and submit.heard for submit in last)
+        if maybe and task.state not in ("unknown", "succeeded"):
+            yield f"{task.id} is {task.state} after {[submit.fate for submit in last]}"
+
+
+def a_key_buys_once(world: World) -> Iterator[str]:
+    """The second use of an Idempotency-Key is a 409, holds nothing and sends nothing."""
+    accepted: Counter[tuple[str, str]] = Counter()
+    for visit in world.visits:
+        task = tables_of(world).tasks.get(visit.task_id or "")
+        if visit.order.key and task is not None:
+            accepted[visit.order.workspace, visit.order.key] += 1
+    for (workspace, key), times in accepted.items():
+        if times > 1:
+            yield f'the key "{key}" of {workspace} was accepted {times} times'
+    for visit in world.visits:
+        conflict = isinstance(visit.error, GatewayError) and visit.error.code == "idempotency_key_in_use"
+        if conflict and (visit.order.workspace, visit.order.key) not in tables_of(world).claims:
+            yield f"visitor {visit.order.number} was told of a key in use that nobody used"
+
+
+def a_memo_is_resumed(world: World) -> Iterator[str]:
+    """A polled task whose process died is gone on with, and delivered, once: when the provider was ready well before
+    the deadline and the picture could be had."""
+    if world.shape.weather.put_fails:
+        return
+    for task in _tasks(world):
+        submits = _submits(world, task)
+        memos = all(attempt.memo for attempt in task.attempts)
+        if len(submits) != 1 or submits[0].story != "ok" or not submits[0].good or not memos:
+            continue
+        longest_s = max((trouble.successor_after_s for trouble in world.shape.troubles), default=0)
+        patience_s = task.attempts[0].deadline_ms - EPOCH_MS - submits[0].ready_s * 1000
+        if patience_s > (longest_s + 100) * 1000 and task.state != "succeeded":
+            yield f"{task.id} could have been resumed, and is {task.state}"
+
+
+# What is told
+
+
+def errors_are_in_the_table(world: World) -> Iterator[str]:
+    for visit in world.visits:
+        error = visit.error
+        if isinstance(error, GatewayError) and error.code not in KINDS and not isinstance(error, InvalidRequest):
+            yield f'visitor {visit.order.number}: "{error.code}" is in no table'
+
+
+def no_provider_speaks_through_us(world: World) -> Iterator[str]:
+    for visit in world.visits:
+        told = ""
+        if isinstance(visit.error, GatewayError):
+            told = f"{visit.error.code} {visit.error.message} {visit.error.param} {visit.error.details}"
+        if visit.answer is not None:
+            told = " ".join(warning.message for warning in visit.answer.warnings)
+        if any(word in told for word in FAMILY_WORDS):
+            yield f"visitor {visit.order.number} was told {told}"
+    for task in _tasks(world):
+        error = _kept(task).error
+        if error and any(word in error[1] for word in FAMILY_WORDS):
+            yield f"{task.id} keeps {error}"
+
+
+def what_sending_again_would_buy_is_not_resent(world: World) -> Iterator[str]:
+    """Errors after which images may have been made carry `x-should-retry: false`."""
+    for visit in world.visits:
+        error = visit.error
+        if not isinstance(error, GatewayError) or not error.resend or visit.task_id is None:
+            continue
+        submits = [submit for submit in world.providers.submits if submit.task == visit.task_id]
+        if any(submit.made for submit in submits):
+            yield f"visitor {visit.order.number} is invited to send {visit.task_id} again: {error.code}"
+
+
+def answers_tell_the_truth(world: World) -> Iterator[str]:
+    """As many pictures as the books say; the format asked for, or a warning; fewer than asked for, and a warning; a
+    link that opens."""
+    for visit in world.visits:
+        if visit.answer is None:
+            continue
+        row = tables_of(world).usage[visit.answer.request_id]
+        codes = {warning.code for warning in visit.answer.warnings}
+        if len(visit.answer.pictures) != row.delivered or visit.answer.price_usd_micros != row.price_usd_micros:
+            yield f"{row.request_id}: {len(visit.answer.pictures)} told, {row.delivered} booked"
+        if row.delivered < row.n and "partial_result" not in codes and not visit.order.request.group:
+            yield f"{row.request_id}: {row.delivered} of {row.n}, and not a word about it"
+        wanted = visit.order.request.output_format
+        types = {picture.media_type for picture in visit.answer.pictures}
+        if wanted and types != {MEDIA_TYPES[wanted]} and "format_not_converted" not in codes:
+            yield f"{row.request_id}: {wanted} asked for, {types} came"
+        for picture in visit.answer.pictures:
+            yield from _opens(world, picture)
+
+
+def _opens(world: World, picture: Picture) -> Iterator[str]:
+    if (picture.url is None) == (picture.blob is None):
+        yield f"a picture has both or neither: {picture}"
+    if picture.url is not None:
+        path, _, query = picture.url.partition("?")
+        name = path.rpartition("/")[2]
+        fields = dict(pair.split("=", 1) for pair in query.split("&"))
+        if SIGNER.verify(name, fields, EPOCH_MS) is not Verdict.VALID or name not in world.objects.rows:
+            yield f"{picture.url} does not open"
+
+
+def who_hung_up_finds_his_pictures(world: World) -> Iterator[str]:
+    """Images that were produced are kept, as links, for whoever hung up; unless they were refunded."""
+    for visit in world.visits:
+        task = tables_of(world).tasks.get(visit.task_id or "")
+        if visit.end != "hung_up" or task is None or task.state != "succeeded":
+            continue
+        row = tables_of(world).usage[task.id]
+        if row.delivery not in ("stored", "refunded"):
+            yield f"{task.id}: its visitor hung up, and its pictures are {row.delivery}"
+
+
+def parts_add_up(world: World) -> Iterator[str]:
+    """The parts of a task ask for n images together, and each part is asked for with the same count every time."""
+    for task in _tasks(world):
+        counts = unpack_task(task.request).counts
+        for part, submits in _parts(world).items():
+            owner, _, index = part.rpartition("-")
+            if owner == task.id and any(submit.asked != counts[int(index)] for submit in submits):
+                yield f"{part}: {[submit.asked for submit in submits]} asked for instead of {counts[int(index)]}"
+
+
+# Room
+
+
+def spools_are_empty(world: World) -> Iterator[str]:
+    """Every scope is released: nothing of the budget is used when a process that lived has closed."""
+    for process in world.processes:
+        if process.machine.owner not in world.dead and process.budget.used_bytes:
+            yield f"{process.machine.owner} still holds {process.budget.used_bytes} bytes of its spool"
+
+
+CHECKERS: Final[tuple[Checker, ...]] = (
+    every_task_ends,
+    every_attempt_ends_with_its_task,
+    every_visitor_is_answered,
+    nothing_crashes,
+    deadlines_hold,
+    every_hold_is_resolved,
+    wallets_add_up,
+    spent_is_what_was_captured,
+    captures_stay_within_holds,
+    only_pictures_are_charged,
+    undelivered_never_survives,
+    prices_are_the_published_ones,
+    costs_are_booked_once,
+    nothing_is_sent_again_after_a_maybe,
+    the_same_candidate_is_asked_twice_only_when_busy_for_a_moment,
+    refused_never_fails_over,
+    no_more_is_bought_than_was_asked,
+    pictures_come_from_good_answers,
+    what_came_is_delivered,
+    unknown_is_told_as_unknown,
+    a_key_buys_once,
+    a_memo_is_resumed,
+    errors_are_in_the_table,
+    no_provider_speaks_through_us,
+    what_sending_again_would_buy_is_not_resent,
+    answers_tell_the_truth,
+    who_hung_up_finds_his_pictures,
+    parts_add_up,
+    spools_are_empty,
+)
+
+
+def violations(world: World) -> dict[str, list[str]]:
+    """Checker → what it found, for those that found something."""
+    found = {checker.__name__: list(checker(world)) for checker in CHECKERS}
+    return {name: told for name, told in found.items() if told}

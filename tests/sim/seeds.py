@@ -1,0 +1,126 @@
+"""From a seed to the shape of a world: who asks for what and when, how rough the providers are, who dies, and how the
+shared stores behave."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+from imageway.bodies import blob_of
+from imageway.core.requests import Geometry, Group, ImageData, ImageInput, ImageLink, ImageRequest, Operation
+from imageway.engine.settings import EngineSettings
+from tests.sim.machine import Weather
+from tests.sim.pictures import picture
+from tests.sim.plans import Chances
+from tests.sim.upstreams import Link
+from tests.sim.world import Order, Shape, Trouble, World
+
+MODELS: Final = {
+    "gpt-image-1": 5,
+    "gemini-3.1-flash-image": 2,
+    "gemini-2.5-flash-image": 2,
+    "qwen-image": 5,
+    "qwen-image-2.0": 3,
+    "doubao-seedream-4-0-250828": 3,
+}
+EDITABLE: Final = ("gpt-image-1", "gemini-2.5-flash-image", "qwen-image-2.0", "doubao-seedream-4-0-250828")
+INPUTS: Final = {
+    "https://pictures.example/whole.png": Link(picture("png", 7)),
+    "https://pictures.example/slow.png": Link(picture("png", 8), ending="never"),
+    "https://pictures.example/none.png": Link(picture("png", 9), ending="gone"),
+    "https://pictures.example/text.png": Link(b"not a picture at all"),
+}
+FAULT_POINTS: Final = ("after_accept", "after_submit", "after_memo", "after_capture")
+
+
+def shape_of(seed: int, requests: int = 20) -> Shape:
+    """The world of this seed."""
+    chance = random.Random(f"shape {seed}")
+    processes = chance.choice((1, 1, 2, 3))
+    troubles = _troubles(chance, processes)
+    return Shape(
+        seed=seed,
+        plan=Chances(seed, chance.choice((0.0, 0.2, 0.5, 0.9))),
+        orders=tuple(_order(chance, number) for number in range(requests)),
+        processes=processes,
+        troubles=troubles,
+        weather=_weather(chance),
+        proves=chance.random() < 0.6,
+        settings=EngineSettings(tasks_per_key_at_once=chance.choice((2, 512, 512))),
+        spool_bytes=chance.choice((1 << 40, 1 << 40, 150 << 20)),
+    )
+
+
+def _weather(chance: random.Random) -> Weather:
+    if chance.random() < 0.6:
+        return Weather()
+    return Weather(
+        commit_fails=chance.choice((0, 0.05)),
+        commit_fate_untold=chance.choice((0, 0.05)),
+        put_fails=chance.choice((0, 0.1)),
+        commit_s=chance.choice((0.004, 0.004, 1.0)),
+    )
+
+
+def _troubles(chance: random.Random, processes: int) -> tuple[Trouble, ...]:
+    found = []
+    for process in range(processes):
+        if chance.random() < 0.4:
+            continue
+        trap = (chance.choice(FAULT_POINTS), chance.randint(1, 8)) if chance.random() < 0.4 else None
+        found.append(
+            Trouble(
+                process=process,
+                at_s=chance.uniform(1, 120),
+                what=chance.choice(("kill", "kill", "close", "stall")),
+                die_at=trap,
+                successor_after_s=chance.choice((0.5, 5, 40)),
+                stall_s=chance.choice((10, 60)),
+                drain_s=chance.choice((0, 5, 30)),
+            )
+        )
+    return tuple(found)
+
+
+def _order(chance: random.Random, number: int) -> Order:
+    model = chance.choices(list(MODELS), list(MODELS.values()))[0]
+    request = _request(chance, number, model)
+    return Order(
+        number=number,
+        request=request,
+        at_s=chance.uniform(0, 120),
+        workspace=chance.choice(("rich", "rich", "modest", "poor")),
+        form=chance.choice((None, "b64_json", "b64_json", "url")),
+        key=chance.choice((None, None, None, None, None, None, "key-1", f"key-{number}")),
+        strict=chance.random() < 0.05,
+        patience_s=chance.choice((4000.0, 4000.0, chance.expovariate(1 / 20), chance.uniform(0, 0.05))),
+        delivery_s=chance.choice((0.0, 0.1, 5.0)),
+    )
+
+
+def _request(chance: random.Random, number: int, model: str) -> ImageRequest:
+    inputs = _inputs(chance) if model in EDITABLE and chance.random() < 0.25 else ()
+    return ImageRequest(
+        model=model if chance.random() < 0.97 else "no-such-model",
+        operation=Operation.EDIT if inputs else Operation.GENERATE,
+        prompt=f"a cat, number {number}",
+        images=inputs,
+        n=chance.choice((None, 1, 1, 2, 3, 4)) if chance.random() < 0.97 else 11,
+        group=Group(3) if model.startswith("doubao") and chance.random() < 0.2 else None,
+        geometry=chance.choice((None, None, Geometry(ratio="1:1"))),
+        quality="low" if model.startswith("gpt") else None,
+        output_format=chance.choice((None, None, "png", "jpeg", "webp")),
+        seed=chance.choice((None, 7)) if model.startswith("qwen") else None,
+    )
+
+
+def _inputs(chance: random.Random) -> tuple[ImageInput, ...]:
+    if chance.random() < 0.4:
+        return (ImageData(blob_of(picture("png", 3)), "image"),)
+    url = chance.choice((*INPUTS, "https://pictures.example/whole.png"))
+    return (ImageLink(url, "image"),)
+
+
+def with_inputs(world: World) -> None:
+    """What callers link to is there in every seeded world."""
+    world.providers.inputs.update({url: Link(link.content, 0, link.ending) for url, link in INPUTS.items()})

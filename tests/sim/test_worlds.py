@@ -1,0 +1,63 @@
+"""Three hundred worlds of twenty requests each, every one of them different and every one the same each time: providers
+that fail in all known ways, visitors who hang up, processes that die, stall and close, stores that lose answers. No
+promise may break in any of them.
+
+One world alone: `SIM_SEED=417 pytest tests/sim/test_worlds.py -k no_promise`."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.sim.checkers import violations
+from tests.sim.logs import CRASHES
+from tests.sim.seeds import shape_of, with_inputs
+from tests.sim.world import World, run_world
+
+WORLDS = 300
+AT_ONCE = 25
+
+
+def play(seed: int) -> World:
+    CRASHES.clear()
+    world = run_world(shape_of(seed), meddle=with_inputs)
+    world.crashes += CRASHES
+    return world
+
+
+@pytest.mark.parametrize("first", range(0, WORLDS, AT_ONCE))
+def test_no_promise_breaks(first: int) -> None:
+    chosen = os.environ.get("SIM_SEED")
+    seeds = [int(chosen)] if chosen else range(first, first + AT_ONCE)
+    broken = {seed: found for seed in seeds if (found := violations(play(seed)))}
+    told = [f"seed {seed}: {name}: {about[:3]}" for seed, found in broken.items() for name, about in found.items()]
+    assert not broken, "\n".join(told)
+
+
+def test_the_worlds_are_as_bad_as_they_claim_to_be() -> None:
+    """Every fate is met, visitors hang up, processes die with work in their hands, money is held, spent and refunded:
+    a world in which nothing happens proves nothing."""
+    worlds = [play(seed) for seed in range(1000, 1060)]
+    fates = {submit.fate for world in worlds for submit in world.providers.submits}
+    states = {task.state for world in worlds for task in world.store._tables.tasks.values()}
+    deliveries = {row.delivery for world in worlds for row in world.store._tables.usage.values()}
+    ends = {visit.end for world in worlds for visit in world.visits}
+    codes = {getattr(visit.error, "code", None) for world in worlds for visit in world.visits}
+    assert len(fates) == 23
+    assert states == {"succeeded", "failed", "cancelled", "unknown"}
+    assert deliveries == {"none", "delivered", "stored", "refunded"}
+    assert ends == {"answered", "hung_up", "cut"}
+    assert {"insufficient_balance", "idempotency_key_in_use", "overloaded", "content_policy_violation"} <= codes
+    assert any(task.fence > 1 for world in worlds for task in world.store._tables.tasks.values())
+
+
+def test_a_world_is_the_same_each_time() -> None:
+    def trace(seed: int) -> list[object]:
+        world = play(seed)
+        told = [(v.order.number, v.end, v.task_id, v.owner, str(v.error)) for v in world.visits]
+        submits = [(s.part, s.upstream, s.fate, s.at_s) for s in world.providers.submits]
+        return [told, submits, list(world.store._tables.transfers.values()), world.ended_s]
+
+    for seed in (3, 17, 61):
+        assert trace(seed) == trace(seed)

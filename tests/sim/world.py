@@ -1,0 +1,354 @@
+"""A whole world: shared stores, providers, processes that come and go, and visitors who ask for pictures and may lose
+patience. `run_world` plays one to its end and hands over everything that can be checked."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from imageway.bodies import Budget, Scope, Spool
+from imageway.catalog import Catalog, load
+from imageway.core.errors import GatewayError
+from imageway.core.failures import FaultInjected, StoreFailed
+from imageway.core.intents import Form, Generate, Generated
+from imageway.core.ops import Committed
+from imageway.core.requests import Caller, ImageRequest
+from imageway.core.upstreams import Upstream
+from imageway.engine.ports import Tools
+from imageway.engine.recovery import Recovery
+from imageway.engine.runs import TaskHandle
+from imageway.engine.service import Engine
+from imageway.engine.settings import EngineSettings
+from imageway.ledger.ops import CreateWorkspace, TopUp
+from imageway.media.links import LinkSigner
+from imageway.routing import Health
+from imageway.storage.memory import MemoryStore
+from imageway.tasks.queries import RunningTasks
+from tests.sim.machine import (
+    EPOCH_MS,
+    Machine,
+    MemoryObjects,
+    ObjectsDoor,
+    SimClock,
+    SimLiveness,
+    SimRandom,
+    SimWorkers,
+    StoreDoor,
+    Weather,
+    ignore_the_dead,
+    make_task,
+)
+from tests.sim.upstreams import Plan, Providers, SimTransport, telling_adapters
+from tests.sim.virtual_time import VirtualLoop, run_virtually
+
+ENDLESS_S = 4000.0
+SIGNER = LinkSigner("http://gateway.test", "k1", {"k1": b"a secret of the tests"})
+UPSTREAMS = tuple(
+    Upstream(id=f"{provider}-{number}", provider=provider, base_url=f"https://{provider}.test", auth="bearer")
+    for provider in ("openai", "google", "volcengine", "dashscope")
+    for number in (1, 2, 3)
+)
+
+
+@lru_cache(maxsize=1)
+def catalog() -> Catalog:
+    return load()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What one visitor does. `patience_s`: when he hangs up. `delivery_s`: how long the answer takes to read."""
+
+    number: int
+    request: ImageRequest
+    at_s: float = 0.0
+    workspace: str = "rich"
+    form: Form | None = None
+    key: str | None = None
+    strict: bool = False
+    patience_s: float = ENDLESS_S
+    delivery_s: float = 0.1
+    process: int | None = None
+
+
+@dataclass(slots=True)
+class Visit:
+    """How it went. `end`: answered, hung_up, cut (the process died), or waiting."""
+
+    order: Order
+    end: str = "waiting"
+    task_id: str | None = None
+    answer: Generated | None = None
+    error: BaseException | None = None
+    delivered: bool = False
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Something that happens to the process of this index. `what`: kill, close, stall; `die_at` sets a trap."""
+
+    process: int
+    at_s: float = 0.0
+    what: str = "kill"
+    die_at: tuple[str, int] | None = None
+    successor_after_s: float = 2.0
+    stall_s: float = 40.0
+    drain_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """Everything that makes a world what it is."""
+
+    seed: int
+    plan: Plan
+    orders: tuple[Order, ...]
+    processes: int = 1
+    troubles: tuple[Trouble, ...] = ()
+    weather: Weather = field(default_factory=Weather)
+    proves: bool = True
+    wallets: tuple[tuple[str, int], ...] = (("rich", 100_000_000), ("modest", 1_500_000), ("poor", 90_000))
+    settings: EngineSettings = field(default_factory=EngineSettings)
+    spool_bytes: int = 1 << 40
+
+
+@dataclass(slots=True)
+class Process:
+    """One gateway process without its server."""
+
+    machine: Machine
+    tools: Tools
+    engine: Engine
+    recovery: Recovery
+    budget: Budget
+    closed: bool = False
+    unanswered: dict[int, Visit] = field(default_factory=dict)
+
+    @property
+    def alive(self) -> bool:
+        return not self.machine.dead and not self.closed
+
+    async def serve(self, visit: Visit) -> None:
+        """What the server's gate does with one request."""
+        scope = self.tools.spool.scope()
+        try:
+            handle = await self._start(visit, scope)
+            visit.task_id = handle.id
+            self.unanswered[visit.order.number] = visit
+            try:
+                visit.answer = await handle.outcome()
+                del self.unanswered[visit.order.number]
+                await asyncio.sleep(visit.order.delivery_s)
+            except asyncio.CancelledError:
+                self.engine.leave(handle)
+                raise
+            self.machine.check()
+            visit.delivered = True
+            self.engine.delivered(handle)
+        except GatewayError as error:
+            visit.error = error
+            visit.task_id = visit.task_id or error.request_id
+        except StoreFailed as error:
+            visit.error = GatewayError("internal_error", "the gateway failed on this request")
+            visit.error.__cause__ = error
+        finally:
+            self.unanswered.pop(visit.order.number, None)
+            scope.release()
+
+    async def _start(self, visit: Visit, scope: Scope) -> TaskHandle:
+        """Accepting is never torn in two, as in the gate."""
+        order = visit.order
+        intent = Generate(request=order.request, form=order.form, strict=order.strict, idempotency_key=order.key)
+        caller = Caller(f"key-{order.workspace}", order.workspace)
+        starting = asyncio.ensure_future(self.engine.start(intent, caller, scope))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            scope.hold()
+            starting.add_done_callback(lambda started: self._left_early(started, scope))
+            raise
+
+    def _left_early(self, started: asyncio.Future[TaskHandle], scope: Scope) -> None:
+        if not started.cancelled() and started.exception() is None:
+            self.engine.leave(started.result())
+        scope.release()
+
+
+@dataclass(slots=True)
+class World:
+    shape: Shape
+    folder: Path
+    store: MemoryStore = field(default_factory=MemoryStore)
+    objects: MemoryObjects = field(default_factory=MemoryObjects)
+    processes: list[Process] = field(default_factory=list)
+    visits: list[Visit] = field(default_factory=list)
+    dead: set[str] = field(default_factory=set)
+    crashes: list[str] = field(default_factory=list)
+    ended_s: float = 0.0
+    providers: Providers = field(init=False)
+    chance: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.providers = Providers(self.shape.plan)
+        self.chance = random.Random(f"world {self.shape.seed}")
+
+    def open_process(self, die_at: tuple[str, int] | None = None) -> Process:
+        owner = f"proc-{len(self.processes)}"
+        machine = Machine(owner, random.Random(f"{self.shape.seed}/{owner}"), die_at)
+        machine.on_death = lambda: self.dead.add(owner)
+        clock, budget = SimClock(machine), Budget(self.shape.spool_bytes)
+        tools = Tools(
+            owner=owner,
+            catalog=catalog(),
+            adapters=telling_adapters(),
+            upstreams=UPSTREAMS,
+            health=Health(),
+            store=StoreDoor(machine, self.store, self.shape.weather),
+            objects=ObjectsDoor(machine, self.objects, self.shape.weather, clock),
+            transport=SimTransport(machine, self.providers),
+            signer=SIGNER,
+            spool=Spool(self.folder, budget),
+            clock=clock,
+            random=SimRandom(machine.chance),
+            workers=SimWorkers(machine),
+            faults=machine,
+            liveness=SimLiveness(self.dead, self.shape.proves),
+            settings=self.shape.settings,
+        )
+        engine = Engine(tools)
+        process = Process(machine, tools, engine, Recovery(engine), budget)
+        self.processes.append(process)
+        machine.start(self._keep_going(process))
+        return process
+
+    async def _keep_going(self, process: Process) -> None:
+        """As bootstrap does: the lease first, then what others left, then for ever. A process that cannot start is
+        started again."""
+        while True:
+            try:
+                await process.recovery.renew()
+                await process.recovery.take_over()
+                break
+            except StoreFailed:
+                await process.machine.pause(1)
+        try:
+            await process.recovery.keep_going()
+        except Exception as error:  # noqa: BLE001  # whatever it was, it is a broken promise
+            self.crashes.append(f"the recovery of {process.machine.owner} ended: {error!r}")
+
+    async def run(self) -> None:
+        for name, usd_micros in self.shape.wallets:
+            created = CreateWorkspace(name, name, EPOCH_MS), TopUp(f"top-{name}", name, usd_micros, EPOCH_MS)
+            if not isinstance(await self.store.commit(*created), Committed):
+                raise AssertionError(name)
+        traps = {trouble.process: trouble.die_at for trouble in self.shape.troubles if trouble.die_at}
+        for index in range(self.shape.processes):
+            self.open_process(traps.get(index))
+        loop = asyncio.get_running_loop()
+        visitors = [loop.create_task(self._visit(order)) for order in self.shape.orders]
+        events = [loop.create_task(self._trouble(trouble)) for trouble in self.shape.troubles]
+        await asyncio.wait(visitors, timeout=ENDLESS_S)
+        await asyncio.wait(events, timeout=ENDLESS_S) if events else None
+        await self._settle_down()
+        self.ended_s = loop.time()
+        for task in (*visitors, *events):
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                raise error
+
+    async def _settle_down(self) -> None:
+        """Until nothing runs any more, or until it is clear that something always will; then everybody goes home."""
+        patience_s = asyncio.get_running_loop().time() + 1500
+        while await self.store.read(RunningTasks()) and asyncio.get_running_loop().time() < patience_s:
+            await asyncio.sleep(10)
+        await asyncio.sleep(45)
+        for process in self.processes:
+            if process.alive:
+                await self._close(process, drain_s=5)
+
+    async def _close(self, process: Process, *, drain_s: float) -> None:
+        """The orderly end, as bootstrap does it."""
+        process.closed = True
+        await process.machine.start(process.engine.close(drain_s))
+        await asyncio.sleep(5)
+        for number in process.unanswered:
+            self.crashes.append(f"{process.machine.owner} closed without a word to visitor {number}")
+        if not process.machine.dead:
+            await process.machine.start(process.recovery.resign())
+        process.machine.on_death = None
+        process.machine.kill()
+        await asyncio.sleep(0)
+
+    async def _trouble(self, trouble: Trouble) -> None:
+        process = self.processes[trouble.process]
+        if trouble.die_at:
+            while process.alive and self._anything_left():
+                await asyncio.sleep(1)
+        else:
+            await asyncio.sleep(trouble.at_s)
+            if trouble.what == "stall":
+                process.machine.stalled_until_s = asyncio.get_running_loop().time() + trouble.stall_s
+                return
+            if trouble.what == "close":
+                await self._close(process, drain_s=trouble.drain_s)
+            else:
+                process.machine.kill()
+        await asyncio.sleep(trouble.successor_after_s)
+        self.open_process()
+
+    def _anything_left(self) -> bool:
+        return any(visit.end == "waiting" for visit in self.visits) or len(self.visits) < len(self.shape.orders)
+
+    async def _visit(self, order: Order) -> None:
+        await asyncio.sleep(order.at_s)
+        visit = Visit(order)
+        self.visits.append(visit)
+        process = await self._reached(order)
+        visit.owner = process.machine.owner
+        serving = process.machine.start(process.serve(visit))
+        done, _ = await asyncio.wait({serving}, timeout=order.patience_s)
+        if not done:
+            serving.cancel()
+            await asyncio.wait({serving}, timeout=60)
+            visit.end = "hung_up"
+        elif serving.cancelled() or isinstance(serving.exception(), FaultInjected):
+            visit.end = "cut"
+        else:
+            visit.end = "answered"
+            if error := serving.exception():
+                visit.error = error
+        if process.machine.dead and not process.closed and not visit.delivered and visit.error is None:
+            visit.end = "cut"
+
+    async def _reached(self, order: Order) -> Process:
+        while True:
+            alive = [process for process in self.processes if process.alive]
+            if order.process is not None and alive and order.process < len(self.processes):
+                wanted = self.processes[order.process]
+                if wanted.alive:
+                    return wanted
+            if alive:
+                return alive[order.number % len(alive)]
+            await asyncio.sleep(0.5)
+
+
+def run_world(shape: Shape, *, meddle: Callable[[World], None] | None = None) -> World:
+    """Plays a world to its end. `meddle` may change it before it begins."""
+
+    def prepare(loop: VirtualLoop) -> None:
+        loop.set_task_factory(make_task)
+        loop.set_exception_handler(ignore_the_dead)
+
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(shape, Path(folder))
+        if meddle is not None:
+            meddle(world)
+        run_virtually(world.run(), prepare)
+        for process in world.processes:
+            process.tools.spool.close()
+    return world
