@@ -1,0 +1,326 @@
+"""The parts of these documents that are read off tables in the code: fields, models, providers, states, faults.
+
+    .venv/bin/python docs/generate.py            write them
+    .venv/bin/python docs/generate.py --check    say which are behind, change nothing
+
+A part stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->`; everything else is written by hand."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from imageway.catalog import Catalog, load
+from imageway.catalog.fitting import accepted_sizes
+from imageway.catalog.parameters import accepted_values
+from imageway.catalog.schema import Inputs, Model, Parameter, Price
+from imageway.dialects.openai_images.fields import FIELDS, TOP, Field
+from imageway.sandbox.faults import FAULTS
+from imageway.tasks.states import PART, TASK
+
+HERE: Final = Path(__file__).parent
+KINDS_OF_TOKENS: Final = {
+    "input_text": "text tokens in",
+    "input_image": "image tokens in",
+    "output_text": "text tokens out",
+    "output_image": "image tokens out",
+}
+
+
+# Tables in Markdown
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def code(text: str) -> str:
+    return f"`{text}`"
+
+
+def listed(words: Iterable[str]) -> str:
+    return ", ".join(map(code, words))
+
+
+def size_of(size_bytes: int) -> str:
+    return f"{size_bytes // 2**20} MiB" if size_bytes % 2**20 == 0 else f"{size_bytes:,} bytes"
+
+
+# States
+
+
+def states(table_of: Mapping[str, Iterable[str]]) -> str:
+    """A state diagram. The first state of the table is where everything begins."""
+    order = list(table_of)
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {order[0]}"]
+    for state, following in table_of.items():
+        after = sorted(following, key=order.index) or ["[*]"]
+        lines += [f"    {state} --> {name}" for name in after]
+    return "\n".join([*lines, "```"])
+
+
+# Fields of the unified endpoint
+
+
+def field_table() -> str:
+    return table(
+        ("field", "where", "type", "accepted", "meaning"),
+        [(code(field.name), _places(field), field.kind.type, _accepted(field), _meaning(field)) for field in FIELDS],
+    )
+
+
+def _places(field: Field) -> str:
+    return ", ".join("top level" if place == TOP else code(place) for place in field.where)
+
+
+def _accepted(field: Field) -> str:
+    return ", ".join(field.kind.accepted)
+
+
+def _meaning(field: Field) -> str:
+    known = " No model here takes it: it is reported." if field.target == "unserved" else ""
+    return field.description + known
+
+
+def fields_of(name: str) -> tuple[Field, ...]:
+    """The fields that set a parameter of a model."""
+    return tuple(field for field in FIELDS if field.target == name)
+
+
+def spelled(name: str) -> str:
+    """A model's parameter by the names callers write for it."""
+    names = [field.name if TOP in field.where else f"{field.where[0]}.{field.name}" for field in fields_of(name)]
+    return listed(names) if names else f"{code(name)} (no field of this endpoint sets it)"
+
+
+# Models
+
+
+def models_page(catalog: Catalog) -> str:
+    families = dict.fromkeys(model.family for model in catalog.models.values())
+    sections = [_overview(catalog)]
+    for family in families:
+        sections.append(f"## Family `{family}`")
+        sections += ["\n\n".join(_model(model)) for model in catalog.models.values() if model.family == family]
+    return "\n\n".join(sections)
+
+
+def _overview(catalog: Catalog) -> str:
+    return table(
+        ("model", "title", "state", "operations", "default size", "answers", "prices from"),
+        [
+            (
+                f"[{code(model.id)}](#{_anchor(model.id)})",
+                model.title,
+                model.lifecycle.state,
+                ", ".join(model.operations),
+                code(model.geometry.default) if model.geometry.default else "none",
+                code(model.form),
+                _first_price(model),
+            )
+            for model in catalog.models.values()
+        ],
+    )
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w-]", "", heading.lower())
+
+
+def _first_price(model: Model) -> str:
+    sold = [price for price in model.prices if not price.shown_only]
+    images = [price for price in sold if price.per == "image"] or [p for p in sold if p.tokens == "output_image"]
+    return _amount(images[0]) if images else ""
+
+
+def _amount(price: Price) -> str:
+    per = "million " + KINDS_OF_TOKENS[price.tokens] if price.tokens else price.per.replace("_", " ")
+    return f"{price.amount} {price.currency} per {per}"
+
+
+def _model(model: Model) -> Iterator[str]:
+    yield f"### `{model.id}`"
+    yield _introduction(model)
+    yield table(("", ""), _facts(model))
+    if model.geometry.kind == "ratios":
+        yield _pixels(model)
+    if model.parameters or model.negative_prompt_max_chars:
+        columns = ("parameter", "accepted", "default", "remarks")
+        yield table(columns, [_parameter(name, row) for name, row in model.parameters.items()])
+    yield table(("price", "when", "source", "checked"), map(_price, model.prices))
+
+
+def _introduction(model: Model) -> str:
+    life = model.lifecycle
+    state = {"live": "Live", "preview": "Preview", "retiring": "Retiring", "retired": "Retired"}[life.state]
+    sentences = [f"{model.title}. {state}{f', released {life.released}' if life.released else ''}."]
+    if life.shutdown:
+        sentences.append(f"Its vendor's date for switching it off: {life.shutdown}.")
+    if life.successor:
+        sentences.append(f"Successor: {code(life.successor)}.")
+    if model.rename_note:
+        sentences.append(f"Answers carry the warning `model_renamed`: {model.rename_note}.")
+    if model.aliases:
+        sentences.append(f"Also called {listed(model.aliases)}.")
+    sentences += [f"The name {code(one.id)} is served with a warning: {one.why}." for one in model.renames]
+    return " ".join(sentences)
+
+
+def _facts(model: Model) -> Iterator[tuple[str, str]]:
+    geometry = model.geometry
+    yield "operations", ", ".join(model.operations)
+    yield "input images", _inputs(model.inputs)
+    yield "sizes", ", ".join(accepted_sizes(geometry))
+    for tier, sizes in geometry.size_tiers.items():
+        yield f"sizes of {tier}", ", ".join(sizes)
+    default = code(geometry.default) if geometry.default else "none is sent"
+    edit = f"; with input images {code(geometry.default_edit)}" if geometry.default_edit else ""
+    yield "default size", default + edit
+    yield "prompt", _prompt(model)
+    yield "conversations", "yes" if model.turns else "no: they are flattened, with a warning"
+    if model.text_out:
+        yield "text beside the image", "yes"
+    if model.group_max_images:
+        yield "groups", f"up to {model.group_max_images} images"
+    if model.context_window:
+        yield "context window, largest output", f"{model.context_window:,} and {model.max_output or 0:,} tokens"
+    yield "answers", f"{code(model.form)} when nothing is asked for; comes as {', '.join(model.output_formats)}"
+    yield "minimum hold", f"{model.minimum_hold} USD"
+    yield "served by", ", ".join(_sellers(model))
+    yield "source", f"{model.source} ({model.checked}); sizes: {geometry.source} ({geometry.checked})"
+
+
+def _inputs(inputs: Inputs) -> str:
+    if not inputs.maximum:
+        return "none"
+    count = f"{inputs.minimum} to {inputs.maximum}" if inputs.minimum else f"up to {inputs.maximum}"
+    words = [f"{count}: {', '.join(inputs.formats)}", f"at most {size_of(inputs.max_bytes)} each"]
+    words.append(f"at most {inputs.max_pixels:,} pixels each")
+    if inputs.total_with_outputs:
+        words.append(f"inputs and outputs of a group together at most {inputs.total_with_outputs}")
+    return "; ".join([*words, "a mask"] if inputs.mask else words)
+
+
+def _prompt(model: Model) -> str:
+    words = [f"at most {model.prompt_max_chars:,} characters"]
+    if model.prompt_advice_words:
+        words.append(f"advice: at most {model.prompt_advice_words:,} words")
+    if model.prompt_advice_chars:
+        script = " of Chinese, Japanese or Korean" if model.prompt_advice_words else ""
+        words.append(f"advice: at most {model.prompt_advice_chars:,} characters{script}")
+    return "; ".join(words)
+
+
+def _sellers(model: Model) -> Iterator[str]:
+    for offering in model.offerings:
+        images = f"{offering.max_n} images" if offering.max_n > 1 else "1 image"
+        yield f"{code(offering.provider)} as {code(offering.upstream_name)}, {images} a call"
+
+
+def _pixels(model: Model) -> str:
+    geometry = model.geometry
+    return table(
+        ("ratio", *geometry.tiers),
+        [(ratio, *(geometry.pixels[tier].get(ratio, "") for tier in geometry.tiers)) for ratio in geometry.ratios],
+    )
+
+
+def _parameter(name: str, row: Parameter) -> tuple[str, str, str, str]:
+    return spelled(name), ", ".join(_values(name, row)), code(row.default) if row.default else "", _remarks(row)
+
+
+def _values(name: str, row: Parameter) -> tuple[str, ...]:
+    """What a row accepts; where it only names a type, how callers spell that."""
+    bare = not (row.values or row.tiers or row.minimum is not None or row.maximum is not None)
+    fields = fields_of(name)
+    return fields[0].kind.accepted if bare and fields else accepted_values(row)
+
+
+def _remarks(row: Parameter) -> str:
+    remarks = [f"{old} is sent as {new}" for old, new in row.replace.items()]
+    remarks += [f"{word} is not sent" for word in row.omit]
+    remarks += [f"{word} asks for the tier {tier}" for word, tier in row.tiers.items()]
+    if row.max_chars:
+        remarks.append(f"at most {row.max_chars:,} characters")
+    if not row.refuse_other:
+        remarks.append("other values are reported, not refused")
+    if row.ignored:
+        remarks.append("sent; the provider does nothing with it")
+    if row.unit:
+        remarks.append(f"in {row.unit}")
+    if row.note:
+        remarks.append(row.note[:1].lower() + row.note[1:].rstrip("."))
+    return "; ".join(remarks)
+
+
+def _price(price: Price) -> tuple[str, str, str, str]:
+    when = [*price.qualities, *price.tiers, *price.sizes]
+    if price.max_pixels:
+        when.append(f"up to {price.max_pixels:,} pixels")
+    if price.free_first:
+        when.append(f"the first {price.free_first} free")
+    if price.shown_only:
+        when.append("shown, not billed")
+    assumed = " (assumed)" if price.assumed else ""
+    return _amount(price) + assumed, ", ".join(when) or "always", price.source, price.checked
+
+
+# Providers and faults
+
+
+def provider_table(catalog: Catalog) -> str:
+    columns = ("provider", "credential", "base URL from", "base URL otherwise", "scheme", "sandbox prefix")
+    return table(
+        columns,
+        [
+            (code(one.id), code(one.key_env), code(one.base_url_env), one.base_url, one.auth, code(one.sandbox))
+            for one in catalog.providers.values()
+        ],
+    )
+
+
+def fault_table() -> str:
+    return table(("fault", "what happens"), [(code(name), what) for name, what in FAULTS.items()])
+
+
+# Writing
+
+
+PARTS: Final[dict[str, Callable[[], str]]] = {
+    "task states": lambda: states(TASK),
+    "part states": lambda: states(PART),
+    "fields": field_table,
+    "models": lambda: models_page(load()),
+    "providers": lambda: provider_table(load()),
+    "faults": fault_table,
+}
+_MARKED: Final = re.compile(r"(<!-- generated: (?P<name>[a-z ]+) -->\n).*?(\n<!-- end of (?P=name) -->)", re.DOTALL)
+
+
+def renewed(text: str) -> str:
+    """A document with every generated part as the tables give it now."""
+    return _MARKED.sub(lambda found: f"{found[1]}\n{PARTS[found['name']]()}\n{found[3]}", text)
+
+
+def behind() -> dict[Path, str]:
+    """The documents that are not up to date, with what they should say."""
+    pages = {path: path.read_text() for path in sorted(HERE.glob("*.md"))}
+    return {path: renewed(text) for path, text in pages.items() if renewed(text) != text}
+
+
+def main() -> int:
+    stale = behind()
+    check = "--check" in sys.argv[1:]
+    for path, text in stale.items():
+        print(f"{path.name} is behind" if check else f"{path.name} is written anew")
+        if not check:
+            path.write_text(text)
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
