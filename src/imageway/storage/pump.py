@@ -18,9 +18,9 @@ UNITS_PER_GROUP: Final = 32
 
 
 class Pump(Generic[J]):
-    """One group of jobs at a time, none while nothing waits. `commit_group` gives an outcome for each, in their order,
-    and never raises; an exception among them is raised where its job is awaited. `gap_s` seconds lie between two groups
-    at least. Belongs to the loop it is used in."""
+    """One group of jobs at a time, none while nothing waits. `commit_group` gives an outcome for each, in their order;
+    an exception among them is raised where its job is awaited, one that it raises itself at all of them. Two groups
+    are `gap_s` seconds apart at least. Belongs to the loop it is used in."""
 
     def __init__(self, commit_group: Callable[[list[J]], Awaitable[Sequence[Outcome]]], *, gap_s: float = 0) -> None:
         self._commit_group = commit_group
@@ -54,12 +54,18 @@ class Pump(Generic[J]):
                 if (early_s := self._ready_s - loop.time()) > 0:
                     await asyncio.sleep(early_s)
                 group = [self._waiting.popleft() for _ in range(min(UNITS_PER_GROUP, len(self._waiting)))]
-                outcomes = await self._commit_group([job for job, _ in group])
+                outcomes = await self._outcomes([job for job, _ in group])
                 self._ready_s = loop.time() + self._gap_s
                 for (_, future), outcome in zip(group, outcomes, strict=True):
                     _resolve(future, outcome)
         finally:
             self._running = None
+
+    async def _outcomes(self, jobs: list[J]) -> Sequence[Outcome]:
+        try:
+            return await self._commit_group(jobs)
+        except Exception as error:  # noqa: BLE001  (whatever it is, nobody may wait for ever)
+            return [error] * len(jobs)
 
 
 def _resolve(future: asyncio.Future[Committed | Refused], outcome: Outcome) -> None:
