@@ -16,7 +16,7 @@ from typing import Final
 from imageway.catalog import Catalog, load
 from imageway.catalog.fitting import accepted_sizes
 from imageway.catalog.parameters import accepted_values
-from imageway.catalog.schema import Inputs, Model, Parameter, Price
+from imageway.catalog.schema import Geometry, Inputs, Model, Parameter, Price
 from imageway.dialects.openai_images.fields import FIELDS, TOP, Field
 from imageway.sandbox.faults import FAULTS
 from imageway.tasks.states import PART, TASK
@@ -151,7 +151,7 @@ def _model(model: Model) -> Iterator[str]:
     if model.parameters or model.negative_prompt_max_chars:
         columns = ("parameter", "accepted", "default", "remarks")
         yield table(columns, [_parameter(name, row) for name, row in model.parameters.items()])
-    yield table(("price", "when", "source", "checked"), map(_price, model.prices))
+    yield table(("price", "when", "source", "checked"), _prices(model.prices))
 
 
 def _introduction(model: Model) -> str:
@@ -174,7 +174,7 @@ def _facts(model: Model) -> Iterator[tuple[str, str]]:
     geometry = model.geometry
     yield "operations", ", ".join(model.operations)
     yield "input images", _inputs(model.inputs)
-    yield "sizes", ", ".join(accepted_sizes(geometry))
+    yield "sizes", ", ".join(_sizes(geometry))
     for tier, sizes in geometry.size_tiers.items():
         yield f"sizes of {tier}", ", ".join(sizes)
     default = code(geometry.default) if geometry.default else "none is sent"
@@ -192,6 +192,12 @@ def _facts(model: Model) -> Iterator[tuple[str, str]]:
     yield "minimum hold", f"{model.minimum_hold} USD"
     yield "served by", ", ".join(_sellers(model))
     yield "source", f"{model.source} ({model.checked}); sizes: {geometry.source} ({geometry.checked})"
+
+
+def _sizes(geometry: Geometry) -> tuple[str, ...]:
+    """Where any pixels within limits will do, the forms that stand for all ratios and tiers are said in words."""
+    accepted = accepted_sizes(geometry)
+    return (*accepted[:-2], "any ratio or tier, as the nearest of these") if geometry.kind == "free" else accepted
 
 
 def _inputs(inputs: Inputs) -> str:
@@ -257,7 +263,16 @@ def _remarks(row: Parameter) -> str:
     return "; ".join(remarks)
 
 
-def _price(price: Price) -> tuple[str, str, str, str]:
+def _prices(prices: Sequence[Price]) -> Iterator[tuple[str, str, str, str]]:
+    """The first row that applies counts, so an unconditional one behind others of its kind is for the rest."""
+    seen: set[tuple[str, str | None]] = set()
+    for price in prices:
+        kind = (price.per, price.tokens)
+        yield _price(price, otherwise="otherwise" if kind in seen else "always")
+        seen.add(kind)
+
+
+def _price(price: Price, *, otherwise: str) -> tuple[str, str, str, str]:
     when = [*price.qualities, *price.tiers, *price.sizes]
     if price.max_pixels:
         when.append(f"up to {price.max_pixels:,} pixels")
@@ -266,7 +281,7 @@ def _price(price: Price) -> tuple[str, str, str, str]:
     if price.shown_only:
         when.append("shown, not billed")
     assumed = " (assumed)" if price.assumed else ""
-    return _amount(price) + assumed, ", ".join(when) or "always", price.source, price.checked
+    return _amount(price) + assumed, ", ".join(when) or otherwise, price.source, price.checked
 
 
 # Providers and faults
