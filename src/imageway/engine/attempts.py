@@ -4,6 +4,7 @@ Missing images are never bought again: only a failure that certainly produced no
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -196,7 +197,7 @@ class PartRun:
 
     async def _prove(self, option: Option, done: Done) -> PartResult:
         """Fetches what came as a link and looks at every image; what cannot be proved is left out."""
-        looked_at = [await self._prove_one(option, produced) for produced in done.images[: self.count]]
+        looked_at = await asyncio.gather(*(self._prove_one(option, produced) for produced in done.images[: self.count]))
         proved = tuple(image for image in looked_at if isinstance(image, Proved))
         spoiled = [image for image in looked_at if isinstance(image, Failed)]
         failure = (
