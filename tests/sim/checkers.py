@@ -281,7 +281,7 @@ def what_came_is_delivered(world: World) -> Iterator[str]:
         return
     for task in _tasks(world):
         usage, submits = _usage(world, task), _submits(world, task)
-        late = any(submit.ready_s > submit.at_s + 280 for submit in submits)
+        late = any(max(submit.ready_s, submit.heard_s) > submit.at_s + 270 for submit in submits)
         if usage is None or late or any(submit.made != submit.good for submit in submits):
             continue
         good = sum(submit.good for submit in submits)

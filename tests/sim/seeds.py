@@ -26,7 +26,8 @@ MODELS: Final = {
 EDITABLE: Final = ("gpt-image-1", "gemini-2.5-flash-image", "qwen-image-2.0", "doubao-seedream-4-0-250828")
 INPUTS: Final = {
     "https://pictures.example/whole.png": Link(picture("png", 7)),
-    "https://pictures.example/slow.png": Link(picture("png", 8), ending="never"),
+    "https://pictures.example/late.png": Link(picture("png", 8), ending="late"),
+    "https://pictures.example/hangs.png": Link(picture("png", 8), ending="never"),
     "https://pictures.example/none.png": Link(picture("png", 9), ending="gone"),
     "https://pictures.example/text.png": Link(b"not a picture at all"),
 }
@@ -93,7 +94,7 @@ def _order(chance: random.Random, number: int) -> Order:
         form=chance.choice((None, "b64_json", "b64_json", "url")),
         key=chance.choice((None, None, None, None, None, None, "key-1", f"key-{number}")),
         strict=chance.random() < 0.05,
-        patience_s=chance.choice((4000.0, 4000.0, chance.expovariate(1 / 20), chance.uniform(0, 0.05))),
+        patience_s=chance.choice((9000.0, 9000.0, chance.expovariate(1 / 20), chance.uniform(0, 0.05))),
         delivery_s=chance.choice((0.0, 0.1, 5.0)),
     )
 

@@ -74,6 +74,7 @@ class Submit:
     made: int = 0
     good: int = 0
     heard: bool = False
+    heard_s: float = 0.0
     usage: tuple[int, int] | None = None
     ready_s: float = 0.0
     story: str = ""
@@ -89,7 +90,7 @@ class Link:
 
     content: bytes
     troubles: int = 0
-    ending: str = "ok"  # ok, gone, never
+    ending: str = "ok"  # ok, late, gone, never
 
 
 class Plan(Protocol):
@@ -152,7 +153,7 @@ class SimTransport:
             return await self._poll(request, deadline_s)
         submit = self._booked(upstream, request)
         await self._wait(self.providers.plan.delay_s(submit), deadline_s, submit)
-        submit.heard = True
+        submit.heard, submit.heard_s = True, asyncio.get_running_loop().time()
         if submit.fate == "never_sent":
             raise TransportFailed(FailureKind.NEVER_SENT, f"connect refused {WORDS}")
         if submit.fate in ("reset_before", "reset_after"):
@@ -179,7 +180,7 @@ class SimTransport:
             raise TransportFailed(FailureKind.UNKNOWN, f"no complete reply in time {WORDS}")
 
     async def _pull(self, link: Link, deadline_s: float) -> BlobReply:
-        await self._wait(0.2, deadline_s)
+        await self._wait(10 if link.ending == "late" else 0.2, deadline_s)
         if link.troubles > 0 or link.ending == "never":
             link.troubles -= 1
             raise TransportFailed(FailureKind.UNKNOWN, f"the host answered 503 {WORDS}")

@@ -71,7 +71,7 @@ class Order:
     form: Form | None = None
     key: str | None = None
     strict: bool = False
-    patience_s: float = ENDLESS_S
+    patience_s: float = 2 * ENDLESS_S
     delivery_s: float = 0.1
     process: int | None = None
 

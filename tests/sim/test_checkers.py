@@ -1,0 +1,371 @@
+"""Each checker proves itself: a bug is planted in the gateway, in the smallest world in which it can do harm, and the
+checker that watches over that promise finds it. Without the bug the same world is in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from imageway.core.requests import ImageLink, ImageRequest, Operation
+from imageway.core.steps import Failed, FailureKind
+from imageway.engine import attempts, preparation, runs, settlement, verdicts
+from imageway.engine.attempts import PartResult, PartRun
+from imageway.engine.recovery import Recovery
+from imageway.engine.runs import TaskRun
+from imageway.engine.service import Engine
+from imageway.ledger import ops
+from imageway.ledger.queries import Undelivered
+from imageway.storage.memory import ledger as books
+from imageway.storage.memory.store import WRITES
+from imageway.storage.memory.tables import Tables
+from imageway.tasks.ops import ClaimKey
+from tests.sim.checkers import CHECKERS, violations
+from tests.sim.logs import CRASHES
+from tests.sim.plans import Script
+from tests.sim.seeds import with_inputs
+from tests.sim.upstreams import Link
+from tests.sim.world import Order, Shape, Trouble, run_world
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+COUNTED = ImageRequest(model="gpt-image-1", prompt="a cat", quality="low", n=2)
+SINGLE = ImageRequest(model="gemini-2.5-flash-image", prompt="a cat")
+POLLED = ImageRequest(model="qwen-image", prompt="a cat")
+
+
+def world_of(*fates: str, request: ImageRequest = COUNTED, **order: Any) -> Shape:
+    """One visitor, one process, these fates in order."""
+    return Shape(seed=1, plan=Script(fates or ("ok",)), orders=(Order(number=0, request=request, **order),))
+
+
+def dying(point: str, request: ImageRequest = COUNTED, **order: Any) -> Shape:
+    """The process dies there, the first time; two seconds later there is another."""
+    return replace(world_of(request=request, **order), troubles=(Trouble(process=0, die_at=(point, 1)),))
+
+
+def broken(shape: Shape) -> dict[str, list[str]]:
+    CRASHES.clear()
+    world = run_world(shape, meddle=with_inputs)
+    world.crashes += CRASHES
+    return violations(world)
+
+
+@dataclass(frozen=True)
+class Bug:
+    checker: str
+    plant: Plant
+    shape: Shape
+
+    def __str__(self) -> str:
+        return f"{self.checker}-{self.plant.__name__}"
+
+
+# The bugs
+
+
+def nobody_adopts(patch: pytest.MonkeyPatch) -> None:
+    async def adopt(self: Recovery, task: object, *, proven: bool) -> None: ...
+
+    patch.setattr(Recovery, "_adopt", adopt)
+
+
+def cancelled_attempts_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    cancelled = settlement.cancelled
+    patch.setattr(runs, "cancelled", lambda tools, facts, attempt_ids: cancelled(tools, facts, ()))
+
+
+def nobody_is_told(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(TaskRun, "_tell", lambda self, answer: None)
+
+
+def proving_crashes(patch: pytest.MonkeyPatch) -> None:
+    async def prove(self: PartRun, option: object, done: object) -> PartResult:
+        raise KeyError("a hole of ours")
+
+    patch.setattr(PartRun, "_prove", prove)
+
+
+def deadlines_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(PartRun, "_deadline_of", lambda self, option: self.tools.clock.monotonic_s() + 5000)
+
+
+def downloads_restart_the_clock(patch: pytest.MonkeyPatch) -> None:
+    prove = PartRun._prove
+
+    async def late(self: PartRun, option: Any, done: Any) -> PartResult:
+        self.until_s = self._deadline_of(option)
+        return await prove(self, option, done)
+
+    patch.setattr(PartRun, "_prove", late)
+
+
+def settled_without_void(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(WRITES, ops.Void, lambda tables, op: None)
+
+
+def voided_twice(patch: pytest.MonkeyPatch) -> None:
+    def void(tables: Tables, op: ops.Void) -> str | None:
+        row = tables.holds[op.task_id]
+        why = books.void(tables, op)
+        wallet = tables.wallets[row.workspace_id]
+        tables.put(tables.wallets, row.workspace_id, replace(wallet, available=wallet.available + row.usd_micros))
+        return why
+
+    patch.setitem(WRITES, ops.Void, void)
+
+
+def captured_less_than_spent(patch: pytest.MonkeyPatch) -> None:
+    def capture(tables: Tables, op: ops.Capture) -> str | None:
+        why = books.capture(tables, op)
+        row = tables.holds[op.task_id]
+        tables.put(tables.holds, op.task_id, replace(row, captured=row.captured - 1))
+        return why
+
+    patch.setitem(WRITES, ops.Capture, capture)
+
+
+def captured_above_the_hold(patch: pytest.MonkeyPatch) -> None:
+    """The engine forgets to cap, and the store to guard."""
+
+    def capture(tables: Tables, op: ops.Capture) -> str | None:
+        row = tables.holds[op.task_id]
+        wallet = tables.wallets[row.workspace_id]
+        missing = max(0, op.usd_micros - row.usd_micros)
+        tables.put(
+            tables.wallets,
+            row.workspace_id,
+            replace(wallet, available=wallet.available - missing, held=wallet.held + missing),
+        )
+        tables.put(tables.holds, op.task_id, replace(row, usd_micros=row.usd_micros + missing))
+        why = books.capture(tables, op)
+        tables.put(tables.holds, op.task_id, replace(tables.holds[op.task_id], usd_micros=row.usd_micros))
+        return why
+
+    patch.setitem(WRITES, ops.Capture, capture)
+    patch.setattr(settlement, "min", max, raising=False)
+
+
+def marked_refunded_and_not_refunded(patch: pytest.MonkeyPatch) -> None:
+    async def refund(self: Recovery, owner: str) -> None:
+        for row in await self.tools.store.read(Undelivered((owner,))):
+            await self.tools.store.commit(ops.MarkDelivery(row.request_id, "refunded", 0))
+
+    patch.setattr(Recovery, "_refund", refund)
+
+
+def nobody_refunds(patch: pytest.MonkeyPatch) -> None:
+    async def refund(self: Recovery, owner: str) -> None: ...
+
+    patch.setattr(Recovery, "_refund", refund)
+
+
+def nothing_is_kept(patch: pytest.MonkeyPatch) -> None:
+    async def keep(self: TaskRun) -> None: ...
+
+    patch.setattr(TaskRun, "keep", keep)
+
+
+def nothing_is_kept_when_the_last_one_leaves_late(patch: pytest.MonkeyPatch) -> None:
+    """Hanging up while the settlement is being committed."""
+
+    async def commit(self: TaskRun, settled: Any) -> None:
+        if await self._commit_surely(settled):
+            self.settlement = settled
+            self._tell(settled.answer)
+
+    patch.setattr(TaskRun, "_commit", commit)
+
+
+def all_tokens_are_billed(patch: pytest.MonkeyPatch) -> None:
+    bill = settlement._bill
+    patch.setattr(settlement, "_bill", lambda results, delivered: replace(bill(results, delivered), produced=None))
+
+
+def costs_are_told_and_not_booked(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(WRITES, ops.BookCost, lambda tables, op: None)
+
+
+def unknown_fails_over(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(attempts, "NEXT", attempts.NEXT | {FailureKind.UNKNOWN})
+
+
+def refused_fails_over(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(attempts, "NEXT", attempts.NEXT | {FailureKind.REFUSED})
+
+
+def spoiled_fails_over(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(attempts, "NEXT", attempts.NEXT | {FailureKind.SPOILED})
+
+
+def every_busy_one_is_waited_for(patch: pytest.MonkeyPatch) -> None:
+    attempt = PartRun._attempt
+
+    async def stubborn(self: PartRun, option: preparation.Option) -> Any:
+        outcome = await attempt(self, option)
+        return await attempt(self, option) if isinstance(outcome, Failed) else outcome
+
+    patch.setattr(PartRun, "_attempt", stubborn)
+
+
+def recovery_sends_again(patch: pytest.MonkeyPatch) -> None:
+    resolve = Recovery._part
+
+    async def part(self: Recovery, run: TaskRun, task: Any, attempt: Any, count: int, proven: bool) -> PartResult:
+        if attempt.memo:
+            return await resolve(self, run, task, attempt, count, proven)
+        again = PartRun(
+            tools=self.tools,
+            scope=run.scope,
+            task_id=task.id,
+            part=attempt.part,
+            count=count,
+            options=(self._option(run, attempt),),
+            attempt_id=attempt.id,
+            deadline_s=self.tools.clock.monotonic_s() + 300,
+            fence=task.fence + 1,
+        )
+        return await again.run()
+
+    patch.setattr(Recovery, "_part", part)
+
+
+def anything_is_proved(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(attempts, "prove", lambda blob: blob.facts or "nothing")
+
+
+def the_last_image_is_lost(patch: pytest.MonkeyPatch) -> None:
+    prove = PartRun._prove
+
+    async def forgetful(self: PartRun, option: Any, done: Any) -> PartResult:
+        result = await prove(self, option, done)
+        return replace(result, images=result.images[:1])
+
+    patch.setattr(PartRun, "_prove", forgetful)
+
+
+def unknown_is_called_failed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(settlement, "task_state", lambda failures: "failed")
+
+
+def keys_are_never_claimed(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(WRITES, ClaimKey, lambda tables, op: None)
+
+
+def memos_are_not_read(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Recovery, "_upstream", lambda self, attempt: None)
+
+
+def a_code_of_no_table(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(verdicts._TOLD, FailureKind.REFUSED, ("made_up", "the provider's safety system refused this request"))
+
+
+def the_provider_is_quoted(patch: pytest.MonkeyPatch) -> None:
+    def quoting(failures: list[Failed]) -> Exception:
+        error = verdicts.verdict(failures)
+        error.message = f"{error.message}: {failures[0].detail}"
+        return error
+
+    patch.setattr(settlement, "verdict", quoting)
+
+
+def everything_may_be_sent_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(verdicts, "_NEVER_RESEND", frozenset())
+
+
+def warnings_are_swallowed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(settlement, "_told", lambda facts, results: ())
+
+
+def failover_asks_for_less(patch: pytest.MonkeyPatch) -> None:
+    fail_over = PartRun._fail_over
+
+    async def modest(self: PartRun, result: PartResult) -> bool:
+        self.count = max(1, self.count - 1)
+        return await fail_over(self, result)
+
+    patch.setattr(PartRun, "_fail_over", modest)
+
+
+def scopes_are_held_twice(patch: pytest.MonkeyPatch) -> None:
+    supervise = Engine.supervise
+
+    def holding(self: Engine, run: TaskRun, prepared: preparation.Prepared) -> None:
+        run.scope.hold()
+        supervise(self, run, prepared)
+
+    patch.setattr(Engine, "supervise", holding)
+
+
+# The worlds they do harm in
+
+LEAVES_EARLY = replace(
+    COUNTED, operation=Operation.EDIT, images=(ImageLink("https://pictures.example/late.png", "image"),)
+)
+TWICE = Shape(
+    seed=1,
+    plan=Script(),
+    orders=(Order(number=0, request=SINGLE, key="one"), Order(number=1, request=SINGLE, key="one", at_s=5)),
+)
+
+BUGS = (
+    Bug("every_task_ends", nobody_adopts, dying("after_submit")),
+    Bug("every_hold_is_resolved", nobody_adopts, dying("after_submit")),
+    Bug("every_hold_is_resolved", settled_without_void, world_of("reset_before")),
+    Bug(
+        "every_attempt_ends_with_its_task",
+        cancelled_attempts_are_forgotten,
+        world_of(request=LEAVES_EARLY, patience_s=1),
+    ),
+    Bug("every_visitor_is_answered", nobody_is_told, world_of()),
+    Bug("nothing_crashes", proving_crashes, world_of()),
+    Bug("deadlines_hold", deadlines_are_forgotten, world_of("silent")),
+    Bug(
+        "deadlines_hold",
+        downloads_restart_the_clock,
+        replace(world_of(request=POLLED), plan=Script(delays_s=(40.0,), links=(Link(b"", 0, "never"),))),
+    ),
+    Bug("wallets_add_up", voided_twice, world_of("refused")),
+    Bug("spent_is_what_was_captured", captured_less_than_spent, world_of()),
+    Bug("captures_stay_within_holds", captured_above_the_hold, world_of("huge_usage")),
+    Bug("only_pictures_are_charged", marked_refunded_and_not_refunded, dying("after_capture")),
+    Bug("undelivered_never_survives", nobody_refunds, dying("after_capture")),
+    Bug("undelivered_never_survives", nothing_is_kept, world_of(delivery_s=5, patience_s=3)),
+    Bug("prices_are_the_published_ones", all_tokens_are_billed, world_of("one_spoiled")),
+    Bug("costs_are_booked_once", costs_are_told_and_not_booked, world_of()),
+    Bug("nothing_is_sent_again_after_a_maybe", unknown_fails_over, world_of("reset_after", "ok")),
+    Bug("nothing_is_sent_again_after_a_maybe", spoiled_fails_over, world_of("html", "ok")),
+    Bug("nothing_is_sent_again_after_a_maybe", recovery_sends_again, dying("after_submit")),
+    Bug(
+        "the_same_candidate_is_asked_twice_only_when_busy_for_a_moment",
+        every_busy_one_is_waited_for,
+        world_of("busy_long", "ok"),
+    ),
+    Bug("refused_never_fails_over", refused_fails_over, world_of("refused", "ok")),
+    Bug("no_more_is_bought_than_was_asked", recovery_sends_again, dying("after_submit")),
+    Bug("no_more_is_bought_than_was_asked", unknown_fails_over, world_of("reset_after", "ok")),
+    Bug("pictures_come_from_good_answers", anything_is_proved, world_of("truncated")),
+    Bug("what_came_is_delivered", the_last_image_is_lost, world_of()),
+    Bug("unknown_is_told_as_unknown", unknown_is_called_failed, world_of("reset_before")),
+    Bug("a_key_buys_once", keys_are_never_claimed, TWICE),
+    Bug("a_memo_is_resumed", memos_are_not_read, dying("after_memo", POLLED)),
+    Bug("errors_are_in_the_table", a_code_of_no_table, world_of("refused")),
+    Bug("no_provider_speaks_through_us", the_provider_is_quoted, world_of("refused")),
+    Bug("what_sending_again_would_buy_is_not_resent", everything_may_be_sent_again, world_of("reset_after")),
+    Bug("answers_tell_the_truth", warnings_are_swallowed, world_of("partial")),
+    Bug("who_hung_up_finds_his_pictures", nothing_is_kept, world_of(delivery_s=5, patience_s=3)),
+    Bug("parts_add_up", failover_asks_for_less, world_of("denied", "ok")),
+    Bug("spools_are_empty", scopes_are_held_twice, world_of()),
+)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=str)
+def test_a_planted_bug_is_found(bug: Bug, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert broken(bug.shape) == {}
+    bug.plant(monkeypatch)
+    assert bug.checker in broken(bug.shape)
+
+
+def test_every_checker_has_its_bug() -> None:
+    assert {checker.__name__ for checker in CHECKERS} == {bug.checker for bug in BUGS}
