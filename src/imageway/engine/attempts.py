@@ -253,7 +253,7 @@ class PartRun:
                     return Failed(failed.kind, "result_link", failed.detail)
             else:
                 return reply.blob
-            await clock.sleep(backoff_s)
+            await clock.sleep(max(0.0, min(backoff_s, self.until_s - clock.monotonic_s())))
             backoff_s = min(backoff_s * 2, settings.read_retry_longest_s)
         return Failed(FailureKind.UNKNOWN, "deadline", "the result link did not answer before the deadline")
 
