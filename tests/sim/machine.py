@@ -155,6 +155,7 @@ class Weather:
     commit_fate_untold: float = 0.0  # it happened, and the answer was lost
     put_fails: float = 0.0
     commit_s: float = 0.004  # at most, before and after
+    planted: dict[type[Op], list[str]] = field(default_factory=dict)  # what becomes of the next commits with this op
 
 
 @dataclass(slots=True)
@@ -169,15 +170,25 @@ class StoreDoor:
     async def commit(self, *ops: Op) -> Committed | Refused:
         chance = self.machine.chance
         await self.machine.pause(chance.uniform(0, self.weather.commit_s))
-        fate = chance.random()
-        renewal = isinstance(ops[0], RenewLease)
-        if fate < self.weather.commit_fails and not renewal:
+        fate = self._fate(ops)
+        if fate == "fails":
             raise StoreFailed("nothing was committed")
         outcome = await self.store.commit(*ops)
         await self.machine.pause(chance.uniform(0, self.weather.commit_s))
-        if fate > 1 - self.weather.commit_fate_untold and not renewal:
+        if fate == "untold":
             raise StoreFailed("the connection was lost before the answer")
         return outcome
+
+    def _fate(self, ops: tuple[Op, ...]) -> str:
+        for op in ops:
+            if planted := self.weather.planted.get(type(op)):
+                return planted.pop(0)
+        number = self.machine.chance.random()
+        if isinstance(ops[0], RenewLease):
+            return "done"
+        if number < self.weather.commit_fails:
+            return "fails"
+        return "untold" if number > 1 - self.weather.commit_fate_untold else "done"
 
     async def read(self, query: Query[T]) -> T:
         await self.machine.pause(0.001)

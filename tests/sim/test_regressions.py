@@ -1,0 +1,373 @@
+"""Single worlds, written down: what happened once, or what the billing law says of one case. Every promise is checked
+in each of them besides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from imageway.core.errors import GatewayError
+from imageway.core.ops import Op
+from imageway.core.requests import ImageLink, ImageRequest, Operation
+from imageway.engine import recovery
+from imageway.engine.attempts import PartResult, PartRun
+from imageway.engine.settings import EngineSettings
+from imageway.ledger.ops import Capture, MarkDelivery, Void
+from imageway.ledger.queries import HoldRow
+from imageway.tasks.ops import AdoptTask, BeginAttempt, CreateTask, DropLease, EndAttempt, KeepMemo
+from imageway.tasks.queries import Task
+from tests.sim.checkers import tables_of, violations
+from tests.sim.logs import CRASHES
+from tests.sim.machine import EPOCH_MS, Weather
+from tests.sim.plans import Script
+from tests.sim.seeds import with_inputs
+from tests.sim.upstreams import Link
+from tests.sim.world import Order, Shape, Trouble, Visit, World, run_world
+
+COUNTED = ImageRequest(model="gpt-image-1", prompt="a cat", quality="low", n=2)
+SINGLE = ImageRequest(model="gemini-2.5-flash-image", prompt="a cat")
+POLLED = ImageRequest(model="qwen-image", prompt="a cat")
+PARTS = replace(SINGLE, n=3)
+LATE_INPUT = replace(
+    SINGLE, operation=Operation.EDIT, images=(ImageLink("https://pictures.example/late.png", "image"),)
+)
+
+
+def shape_of(plan: Script, request: ImageRequest = COUNTED, *, troubles: Any = (), **order: Any) -> Shape:
+    return Shape(seed=1, plan=plan, orders=(Order(number=0, request=request, **order),), troubles=troubles)
+
+
+def play(shape: Shape, *, crashes: bool = False) -> World:
+    """The world at its end, with every promise kept. `crashes`: a crash is what it is about."""
+    CRASHES.clear()
+    world = run_world(shape, meddle=with_inputs)
+    found = violations(world)
+    if crashes:
+        assert CRASHES
+        found.pop("what_came_is_delivered", None)
+    else:
+        assert CRASHES == []
+    assert found == {}
+    return world
+
+
+def only(world: World) -> tuple[Task, HoldRow, Visit]:
+    (task,) = tables_of(world).tasks.values()
+    return task, tables_of(world).holds[task.id], world.visits[0]
+
+
+def code(visit: Visit) -> str | None:
+    return visit.error.code if isinstance(visit.error, GatewayError) else None
+
+
+# Stores that lose answers
+
+
+@pytest.mark.parametrize("fate", ["fails", "untold"])
+@pytest.mark.parametrize("op", [KeepMemo, Capture, EndAttempt])
+def test_a_hiccup_of_the_store_costs_nobody_a_picture(op: type[Op], fate: str) -> None:
+    shape = shape_of(Script(), POLLED)
+    world = play(replace(shape, weather=Weather(planted={op: [fate, fate]})))
+    task, hold, visit = only(world)
+    assert (task.state, hold.captured, visit.delivered) == ("succeeded", 35_000, True)
+
+
+@pytest.mark.parametrize("fate", ["fails", "untold"])
+def test_a_failover_goes_on_after_a_hiccup(fate: str) -> None:
+    shape = shape_of(Script(("denied", "ok")))
+    world = play(replace(shape, weather=Weather(planted={BeginAttempt: ["done", fate]})))
+    task, _, visit = only(world)
+    assert (task.state, visit.delivered) == ("succeeded", True)
+    assert [attempt.state for attempt in task.attempts] == ["failed", "proved"]
+
+
+def test_an_accept_whose_fate_is_untold_is_taken_back() -> None:
+    world = play(replace(shape_of(Script()), weather=Weather(planted={CreateTask: ["untold"]})))
+    task, hold, visit = only(world)
+    assert (task.state, hold.state, code(visit)) == ("cancelled", "voided", "overloaded")
+    assert world.providers.submits == []
+
+
+def test_an_accept_that_failed_leaves_nothing() -> None:
+    world = play(replace(shape_of(Script()), weather=Weather(planted={CreateTask: ["fails"]})))
+    assert tables_of(world).tasks == {}
+    assert code(world.visits[0]) == "overloaded"
+
+
+def test_a_failure_is_settled_once_although_nobody_said_so() -> None:
+    world = play(replace(shape_of(Script(("refused",))), weather=Weather(planted={Void: ["untold"]})))
+    task, hold, visit = only(world)
+    assert (task.state, hold.state, code(visit)) == ("failed", "voided", "content_policy_violation")
+
+
+def test_a_delivery_is_marked_in_the_end() -> None:
+    world = play(replace(shape_of(Script()), weather=Weather(planted={MarkDelivery: ["fails", "untold"]})))
+    assert [row.delivery for row in tables_of(world).usage.values()] == ["delivered"]
+
+
+@pytest.mark.parametrize("op", [AdoptTask, DropLease])
+def test_an_adoption_survives_a_hiccup(op: type[Op]) -> None:
+    shape = shape_of(Script(), POLLED, troubles=(Trouble(process=0, die_at=("after_memo", 1)),))
+    world = play(replace(shape, weather=Weather(planted={op: ["untold"]})))
+    task, hold, _ = only(world)
+    assert (task.state, hold.captured) == ("succeeded", 35_000)
+
+
+# Processes that die (DESIGN §5: captured, then killed)
+
+
+@pytest.mark.parametrize(
+    ("point", "request_", "proves", "state", "hold", "delivery"),
+    [
+        ("after_accept", COUNTED, True, "unknown", "voided", "none"),
+        ("after_submit", COUNTED, True, "unknown", "voided", "none"),
+        ("after_submit", COUNTED, False, "unknown", "voided", "none"),
+        ("after_capture", COUNTED, True, "succeeded", "refunded", "refunded"),
+        ("after_capture", COUNTED, False, "succeeded", "refunded", "refunded"),
+        ("after_submit", POLLED, True, "unknown", "voided", "none"),
+        ("after_memo", POLLED, True, "succeeded", "captured", "stored"),
+        ("after_memo", POLLED, False, "succeeded", "captured", "stored"),
+        ("after_capture", POLLED, True, "succeeded", "captured", "stored"),
+    ],
+)
+def test_what_a_kill_leaves_behind(
+    point: str, request_: ImageRequest, proves: bool, state: str, hold: str, delivery: str
+) -> None:
+    shape = shape_of(Script(), request_, troubles=(Trouble(process=0, die_at=(point, 1)),))
+    world = play(replace(shape, proves=proves))
+    task, row, visit = only(world)
+    assert (task.state, row.state, tables_of(world).usage[task.id].delivery) == (state, hold, delivery)
+    assert visit.end == "cut"
+    assert len(world.providers.submits) == (0 if point == "after_accept" else 1)
+
+
+@pytest.mark.parametrize(("proves", "at_once"), [(True, True), (False, False)])
+def test_without_proof_of_death_evidence_is_waited_for(proves: bool, at_once: bool) -> None:
+    """The lost process may have been cut off only: until the deadline of its attempt it may still bring the images."""
+    shape = shape_of(Script(), troubles=(Trouble(process=0, die_at=("after_submit", 1)),))
+    task, _, _ = only(play(replace(shape, proves=proves)))
+    waited_ms = (task.finished_ms or 0) - task.attempts[0].deadline_ms
+    assert (waited_ms < -200_000) is at_once
+    assert waited_ms < 15_000
+
+
+def test_evidence_of_a_process_that_only_stalled_is_taken() -> None:
+    """Its lease ran out and its task was adopted; the images it brings are charged once and delivered once."""
+    stall = Trouble(process=0, at_s=2, what="stall", stall_s=60)
+    world = play(replace(shape_of(Script(delays_s=(5.0,)), troubles=(stall,), process=0), processes=2, proves=False))
+    task, hold, visit = only(world)
+    assert (task.state, task.owner, task.fence) == ("succeeded", "proc-1", 2)
+    assert (hold.state, visit.delivered) == ("captured", True)
+
+
+def test_a_deposed_process_starts_nothing_new() -> None:
+    """What *starts* is fenced: after a stall that cost it the task, "busy" no longer leads to another upstream."""
+    stall = Trouble(process=0, at_s=2, what="stall", stall_s=60)
+    plan = Script(("busy", "ok"), delays_s=(5.0,))
+    world = play(replace(shape_of(plan, troubles=(stall,), process=0), processes=2, proves=False))
+    task, hold, visit = only(world)
+    assert [submit.fate for submit in world.providers.submits] == ["busy"]
+    assert (task.state, hold.state, code(visit)) == ("failed", "voided", "rate_limit_exceeded")
+
+
+def test_a_row_that_nobody_can_read_gives_its_hold_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(content: bytes) -> None:
+        raise ValueError("a row of another version")
+
+    monkeypatch.setattr(recovery, "unpack_task", unreadable)
+    world = play(shape_of(Script(), troubles=(Trouble(process=0, die_at=("after_submit", 1)),)), crashes=True)
+    task, hold, _ = only(world)
+    assert (task.state, hold.state) == ("unknown", "voided")
+
+
+# Processes that stop in order
+
+
+def test_a_polled_task_outlives_an_orderly_stop() -> None:
+    """Its caller is told that it goes on; the next process delivers it."""
+    close = Trouble(process=0, at_s=8, what="close", drain_s=0, successor_after_s=1)
+    task, hold, visit = only(play(shape_of(Script(polls_s=60), POLLED, troubles=(close,))))
+    assert (task.state, hold.captured) == ("succeeded", 35_000)
+    assert code(visit) == "request_timeout"
+    assert "by its id" in str(visit.error)
+
+
+def test_what_was_sent_without_a_memo_is_unknown_after_the_drain() -> None:
+    close = Trouble(process=0, at_s=8, what="close", drain_s=3, successor_after_s=1)
+    task, hold, visit = only(play(shape_of(Script(delays_s=(60.0,)), troubles=(close,))))
+    assert (task.state, hold.state, code(visit)) == ("unknown", "voided", "request_timeout")
+    assert task.finished_ms is not None
+    assert task.finished_ms - EPOCH_MS < 15_000
+
+
+def test_a_drain_lets_finish_what_can() -> None:
+    close = Trouble(process=0, at_s=2, what="close", drain_s=30, successor_after_s=1)
+    task, _, visit = only(play(shape_of(Script(delays_s=(10.0,)), troubles=(close,))))
+    assert (task.state, visit.delivered) == ("succeeded", True)
+
+
+def test_a_request_that_is_being_accepted_while_the_engine_closes_is_taken_back() -> None:
+    close = Trouble(process=0, at_s=0.05, what="close", drain_s=0)
+    shape = shape_of(Script(), troubles=(close,))
+    world = play(replace(shape, weather=Weather(commit_s=1.0)))
+    task, hold, visit = only(world)
+    assert (task.state, hold.state, code(visit)) == ("cancelled", "voided", "overloaded")
+    assert world.providers.submits == []
+
+
+# Hanging up
+
+
+def test_who_leaves_before_anything_was_sent_pays_nothing() -> None:
+    task, hold, _ = only(play(shape_of(Script(), LATE_INPUT, patience_s=2)))
+    assert (task.state, hold.state) == ("cancelled", "voided")
+
+
+def test_who_leaves_with_a_key_may_come_back_for_his_pictures() -> None:
+    """An Idempotency-Key says that he will: nothing is cancelled, even before it was sent."""
+    task, hold, _ = only(play(shape_of(Script(), LATE_INPUT, patience_s=2, key="mine")))
+    assert (task.state, hold.state) == ("succeeded", "captured")
+
+
+@pytest.mark.parametrize("patience_s", [0.5, 5.0, 5.3, 5.6, 6.0, 6.4, 6.8, 7.5, 9.0])
+def test_pictures_are_kept_whenever_he_left(patience_s: float) -> None:
+    """Before the answer came, while it was being settled, or while he was reading it."""
+    shape = shape_of(Script(delays_s=(5.0,)), patience_s=patience_s, delivery_s=100)
+    task, hold, _ = only(world := play(replace(shape, weather=Weather(commit_s=1.0))))
+    assert (task.state, hold.state) == ("succeeded", "captured")
+    assert tables_of(world).usage[task.id].delivery == "stored"
+    assert len(world.objects.rows) == 2
+
+
+def test_pictures_that_cannot_be_kept_are_refunded() -> None:
+    shape = shape_of(Script(), delivery_s=5, patience_s=3)
+    task, hold, _ = only(world := play(replace(shape, weather=Weather(put_fails=1.0))))
+    assert (task.state, hold.state) == ("succeeded", "refunded")
+    assert tables_of(world).usage[task.id].delivery == "refunded"
+
+
+def test_pictures_that_cannot_be_stored_are_not_charged() -> None:
+    shape = shape_of(Script(), form="url")
+    _, hold, visit = only(play(replace(shape, weather=Weather(put_fails=1.0))))
+    assert (hold.state, code(visit)) == ("voided", "overloaded")
+
+
+# Deadlines
+
+
+def test_following_links_does_not_restart_the_clock() -> None:
+    task, _, visit = only(play(shape_of(Script(delays_s=(40.0,), links=(Link(b"", 0, "never"),)), POLLED)))
+    assert (task.finished_ms or 0) - EPOCH_MS < 301_000
+    assert code(visit) == "request_timeout"
+
+
+def test_what_the_deadline_kept_from_being_sent_is_not_unknown() -> None:
+    shape = shape_of(Script(), LATE_INPUT)
+    world = play(replace(shape, settings=EngineSettings(attempt_deadline_s=5, task_deadline_s=8)))
+    task, hold, visit = only(world)
+    assert (task.state, hold.state, code(visit)) == ("failed", "voided", "no_healthy_route")
+    assert world.providers.submits == []
+    assert tables_of(world).usage[task.id].cost_usd_micros == 0
+
+
+def test_nobody_else_is_asked_after_the_deadline_of_the_task() -> None:
+    shape = shape_of(Script(("failed",), delays_s=(7.0,)))
+    world = play(replace(shape, settings=EngineSettings(attempt_deadline_s=60, task_deadline_s=10)))
+    assert [submit.at_s < 10 for submit in world.providers.submits] == [True, True]
+
+
+# Parts
+
+
+def test_a_part_that_crashes_does_not_lose_what_the_others_bought(monkeypatch: pytest.MonkeyPatch) -> None:
+    prove = PartRun._prove
+
+    async def stumbling(self: PartRun, option: Any, done: Any) -> PartResult:
+        if self.part == 1:
+            raise KeyError("a hole of ours")
+        return await prove(self, option, done)
+
+    monkeypatch.setattr(PartRun, "_prove", stumbling)
+    task, hold, visit = only(play(shape_of(Script(), PARTS), crashes=True))
+    assert (task.state, hold.captured) == ("succeeded", 78_000)
+    assert visit.answer is not None
+    assert [warning.code for warning in visit.answer.warnings][:1] == ["partial_result"]
+
+
+def test_a_task_that_crashes_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stumbling(self: PartRun, option: Any, done: Any) -> PartResult:
+        raise KeyError("a hole of ours")
+
+    monkeypatch.setattr(PartRun, "_prove", stumbling)
+    task, hold, visit = only(play(shape_of(Script()), crashes=True))
+    assert (task.state, hold.state, code(visit)) == ("unknown", "voided", "request_timeout")
+
+
+def test_parts_fail_over_each_for_itself() -> None:
+    world = play(shape_of(Script(("denied", "ok")), PARTS))
+    assert sorted(submit.fate for submit in world.providers.submits) == ["denied"] * 3 + ["ok"] * 3
+    assert only(world)[2].delivered
+
+
+# The billing law
+
+
+@pytest.mark.parametrize(
+    ("fates", "state", "captured", "told"),
+    [
+        (("ok",), "succeeded", 21_660, None),
+        (("partial",), "succeeded", 10_860, None),
+        (("one_spoiled",), "succeeded", 10_830, None),
+        (("as_jpeg",), "succeeded", 21_660, None),
+        (("refused",), "failed", 0, "content_policy_violation"),
+        (("invalid",), "failed", 0, "bad_response"),
+        (("html",), "failed", 0, "bad_response"),
+        (("truncated",), "failed", 0, "bad_response"),
+        (("not_an_image",), "failed", 0, "bad_response"),
+        (("failed",), "failed", 0, "bad_response"),
+        (("busy",), "failed", 0, "rate_limit_exceeded"),
+        (("denied",), "failed", 0, "no_healthy_route"),
+        (("never_sent",), "failed", 0, "no_healthy_route"),
+        (("reset_before",), "unknown", 0, "request_timeout"),
+        (("reset_after",), "unknown", 0, "request_timeout"),
+        (("proxy",), "unknown", 0, "request_timeout"),
+        (("silent",), "unknown", 0, "request_timeout"),
+        (("never_sent", "ok"), "succeeded", 21_660, None),
+        (("busy", "ok"), "succeeded", 21_660, None),
+        (("busy_soon", "ok"), "succeeded", 21_660, None),
+        (("busy_soon", "busy_soon", "ok"), "succeeded", 21_660, None),
+        (("denied", "failed", "ok"), "succeeded", 21_660, None),
+    ],
+)
+def test_who_pays_for_what(fates: tuple[str, ...], state: str, captured: int, told: str | None) -> None:
+    task, hold, visit = only(world := play(shape_of(Script(fates))))
+    assert (task.state, hold.captured, code(visit)) == (state, captured, told)
+    assert hold.state == ("captured" if captured else "voided")
+    stops = {
+        "refused",
+        "invalid",
+        "html",
+        "truncated",
+        "not_an_image",
+        "reset_before",
+        "reset_after",
+        "proxy",
+        "silent",
+    }
+    assert len(world.providers.submits) == 1 or not stops & set(fates)
+
+
+def test_more_than_was_held_is_the_operators_loss() -> None:
+    _, hold, _ = only(world := play(shape_of(Script(("huge_usage",)))))
+    overrun = [row.usd_micros for row in tables_of(world).transfers.values() if row.account == "overrun"]
+    assert hold.captured == hold.usd_micros
+    assert overrun == [180_000 * 40 + 60 - hold.usd_micros]
+
+
+def test_an_empty_wallet_is_told_before_anything_is_sent() -> None:
+    world = play(replace(shape_of(Script(), workspace="poor"), wallets=(("poor", 100),)))
+    assert code(world.visits[0]) == "insufficient_balance"
+    assert world.providers.submits == []
+    assert tables_of(world).tasks == {}
