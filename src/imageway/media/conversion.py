@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import io
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 MAX_PIXELS = 64_000_000
 JPEG_QUALITY = 92
 WEBP_QUALITY = 90
+_PNG_MODES = frozenset({"1", "L", "LA", "I;16", "P", "RGB", "RGBA"})
 
 
 class CannotConvert(Exception):
@@ -18,28 +19,36 @@ class CannotConvert(Exception):
 
 
 def convert(content: bytes, output_format: str, quality: int | None = None) -> bytes:
-    """Re-encodes to png, jpeg or webp; transparency becomes white where the format has none. `quality` 0–100."""
+    """Re-encodes to png, jpeg or webp, upright and in the same colours; transparency becomes white where the format has
+    none. `quality` 0–100."""
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     try:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise CannotConvert(f"{image.width}x{image.height} pixels are more than can be converted")
             image.load()
+            ImageOps.exif_transpose(image, in_place=True)
             return _encode(image, output_format, quality)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except CannotConvert:
+        raise
+    except Exception as error:  # decoders have no common error for broken bytes
         raise CannotConvert(f"the image does not decode: {type(error).__name__}") from error
 
 
 def _encode(image: Image.Image, output_format: str, quality: int | None) -> bytes:
     out = io.BytesIO()
+    profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA") else None
     if output_format == "jpeg":
-        _opaque(image).save(out, "JPEG", quality=JPEG_QUALITY if quality is None else max(quality, 1))
+        chosen = JPEG_QUALITY if quality is None else max(quality, 1)
+        _opaque(image).save(out, "JPEG", quality=chosen, icc_profile=profile)
     elif output_format == "webp":
         ready = image if image.mode in ("RGB", "RGBA") else image.convert("RGBA")
-        ready.save(out, "WEBP", quality=WEBP_QUALITY if quality is None else quality, method=2)
+        chosen = WEBP_QUALITY if quality is None else quality
+        ready.save(out, "WEBP", quality=chosen, method=2, icc_profile=profile or b"")
     else:
+        ready = image if image.mode in _PNG_MODES else image.convert("RGB")
         # Level 1: a third larger than level 6, six times as fast.
-        image.save(out, "PNG", compress_level=1)
+        ready.save(out, "PNG", compress_level=1, icc_profile=profile)
     return out.getvalue()
 
 
