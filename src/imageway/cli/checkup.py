@@ -114,6 +114,9 @@ async def _upstreams(upstreams: tuple[Upstream, ...]) -> list[Finding]:
 
 async def _reach(upstream: Upstream) -> Finding:
     parts = urlsplit(upstream.base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        says = f'"{upstream.base_url}" is no http(s) address'
+        return Finding(f"upstream {upstream.id}", "error", says, "correct its base URL")
     secure = parts.scheme == "https"
     about, where = f"upstream {upstream.id}", f"{parts.hostname}:{parts.port or (443 if secure else 80)}"
     try:

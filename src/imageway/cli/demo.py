@@ -47,13 +47,11 @@ class Made:
     content: bytes
 
 
-def run_demo(output: Path, *, stop: bool) -> None:
+def run_demo(output: Path, books: Books, *, stop: bool) -> None:
     """Leaves the gateway running until Ctrl-C, unless `stop`."""
-    data = output / ".gateway"
-    data.mkdir(parents=True, exist_ok=True)
-    books = Books(data, None)
+    output.mkdir(parents=True, exist_ok=True)
     key = make_funded_key(books, WORKSPACE, TOP_UP_USD)
-    gateway, url = _start(data)
+    gateway, url = _start(books)
     try:
         before = wallet_of(books, WORKSPACE)
         made = _make_all(url, key, output)
@@ -69,13 +67,17 @@ def run_demo(output: Path, *, stop: bool) -> None:
         gateway.wait(timeout=40)
 
 
-def _start(data: Path) -> tuple[subprocess.Popen[str], str]:
+def _start(books: Books) -> tuple[subprocess.Popen[str], str]:
     """The gateway as a process of its own, without any provider's real credential."""
     secret_names = {
         name for provider in load().providers.values() for name in (provider.key_env, provider.base_url_env)
     }
     environment = {name: value for name, value in os.environ.items() if name not in secret_names}
+    data = books.settings().data
+    config = books.config or data / "demo.toml"
+    config.touch()  # an empty one, so that an imageway.toml lying here brings no real credential in
     command = [sys.executable, "-m", "imageway.cli.main", "serve", "--sandbox", "--data", str(data)]
+    command += ["--config", str(config)]
     command += ["--port", str(PORT if _is_free(PORT) else 0)]
     log = (data / "gateway.log").open("a")
     gateway = subprocess.Popen(  # noqa: S603  # our own program

@@ -51,17 +51,20 @@ def sandbox(
     host: str = "127.0.0.1",
     port: int = 8500,
     latency: float = 0.0,
-    fault: tuple[str, ...] = (),
+    fault: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    data: Data = None,
+    config: Config = None,
 ) -> None:
     """Run the pretend providers alone. Prints "ready http://HOST:PORT".
 
     Parameters
     ----------
     latency: Seconds before every answer.
-    fault: NAME=RATE, such as rate_limit=0.1; may be given several times.
+    fault: NAME=RATE, such as rate_limit=0.1; several may follow.
     """
     from imageway.cli.processes import run_sandbox
 
+    del data, config  # every command takes them; this one keeps nothing and reads nothing
     run_sandbox(host, port, latency_s=latency, faults=fault)
 
 
@@ -174,7 +177,7 @@ def generate(
     size: str | None = None,
     n: int = 1,
     seed: int | None = None,
-    image: tuple[Path, ...] = (),
+    image: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
     url: str = "http://127.0.0.1:8400",
     key: Annotated[str | None, Parameter(env_var="IMAGEWAY_KEY")] = None,
     data: Data = None,
@@ -198,17 +201,24 @@ def generate(
 
 
 @app.command
-def demo(*, output: Path = Path("demo-output"), stop: Annotated[bool, Parameter(negative="")] = False) -> None:
+def demo(
+    *,
+    output: Path = Path("demo-output"),
+    stop: Annotated[bool, Parameter(negative="")] = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
     """Start a gateway on the embedded default and make pictures through it.
 
     Parameters
     ----------
-    output: Directory for the pictures and for the gateway's own data.
+    output: Directory for the pictures; the gateway's own data goes below it, unless --data says where.
     stop: End the gateway after the pictures; else it runs until Ctrl-C.
     """
+    from imageway.cli.books import Books
     from imageway.cli.demo import run_demo
 
-    run_demo(output, stop=stop)
+    run_demo(output, Books(data or output / ".gateway", config), stop=stop)
 
 
 @app.command

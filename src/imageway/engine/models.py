@@ -96,10 +96,9 @@ def _parameter(parameter: Parameter) -> dict[str, Tree]:
     shown: dict[str, Tree] = {"type": parameter.type}
     if parameter.values:
         shown["values"] = list(parameter.values)
-    if parameter.minimum is not None:
-        shown["minimum"] = parameter.minimum
-    if parameter.maximum is not None:
-        shown["maximum"] = parameter.maximum
+    for name, bound in (("minimum", parameter.minimum), ("maximum", parameter.maximum)):
+        if bound is not None:
+            shown[name] = int(bound) if parameter.type == "integer" else bound
     if parameter.default is not None:
         shown["default"] = parameter.default
     return shown

@@ -54,7 +54,8 @@ class Recovery:
                 await self.take_over()
                 if self.tools.clock.monotonic_s() - swept_s >= self.tools.settings.sweep_every_s:
                     swept_s = self.tools.clock.monotonic_s()
-                    await self.tools.objects.sweep(self.tools.clock.now_ms())
+                    removed = await self.tools.objects.sweep(self.tools.clock.now_ms())
+                    logger().info(events.MEDIA_SWEPT, removed=removed)
             except Exception as error:  # noqa: BLE001  # this loop keeps the lease: it must outlive any one mishap
                 logger().exception(events.LEASE_LOST, exc_info=error)
 

@@ -50,10 +50,11 @@ def view_of(task: Task, signer: LinkSigner) -> TaskView:
             media_type=picture.media_type,
             width=picture.width,
             height=picture.height,
-            url=signer.sign(picture.name, kept.expires_ms) if picture.name else None,
+            url=signer.sign(picture.name, kept.expires_ms),
             revised_prompt=picture.revised_prompt,
         )
         for picture in kept.pictures
+        if picture.name
     )
     return TaskView(
         id=task.id,

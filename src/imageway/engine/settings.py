@@ -23,4 +23,3 @@ class EngineSettings:
     fetch_deadline_s: float = 30.0
     sweep_every_s: float = 300.0
     convert_bytes: int = 64 * 1024 * 1024
-    allow_fetch: bool = True

@@ -84,7 +84,8 @@ async def settle(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], 
     """Builds the end of a task. `store`: the images go to the media store first."""
     proved = [(result, image) for result in results for image in result.images]
     if not proved:
-        return failed(tools, facts, results, verdict([r.failure for r in results if r.failure]))
+        forwarded = results[-1].option.fitted.request.extras
+        return failed(tools, facts, results, verdict([r.failure for r in results if r.failure], forwarded))
     pictures, transcoded = await _ready_all(tools, facts, [image for _, image in proved])
     warnings = (*facts.warnings, *_told(facts, results), *transcoded)
     stored = store or facts.form == "url"

@@ -4,7 +4,7 @@ provider's own words."""
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from imageway.core.errors import GatewayError
@@ -47,9 +47,14 @@ _DEFAULT_RETRY_S: Final = 1.0
 _NEVER_RESEND: Final = frozenset({FailureKind.UNKNOWN, FailureKind.SPOILED, FailureKind.REFUSED, FailureKind.INVALID})
 
 
-def verdict(failures: Sequence[Failed]) -> GatewayError:
-    """The error for a task without a single image."""
+def verdict(failures: Sequence[Failed], forwarded: Collection[str] = ()) -> GatewayError:
+    """The error for a task without a single image. `forwarded` are fields of the caller's that nobody here knows and
+    that went to the provider as they were: when it finds the request invalid, the mistake is most likely there."""
     failed = min(failures, key=lambda failure: _ORDER.index(failure.kind))
+    if failed.kind is FailureKind.INVALID and forwarded:
+        names = ", ".join(f'"{name}"' for name in sorted(forwarded))
+        message = f"the provider rejected this request, which holds fields that are not known here: {names}"
+        return GatewayError("unknown_parameter", message, param=min(forwarded))
     code, message = _TOLD[failed.kind]
     if failed.kind is FailureKind.SPOILED and failed.empty:
         code = "empty_response"

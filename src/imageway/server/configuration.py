@@ -18,6 +18,7 @@ from imageway.server.limits import ConnectionLimits
 
 T = TypeVar("T")
 FILE_NAME = "imageway.toml"
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 class ConfigurationError(Exception):
@@ -88,19 +89,20 @@ def read_settings(flags: Flags, environment: Mapping[str, str] = os.environ) -> 
     file = _read_file(Path(str(chosen)) if chosen else None)
     named = {
         "host": environment.get("IMAGEWAY_HOST") or file.host,
-        "port": _number("IMAGEWAY_PORT", environment) or file.port,
+        "port": _first(_number("IMAGEWAY_PORT", environment), file.port),
         "public_url": environment.get("IMAGEWAY_PUBLIC_URL") or file.public_url,
         "database": environment.get("IMAGEWAY_DATABASE") or file.database,
         "drain_s": file.drain_s,
         "log_level": environment.get("IMAGEWAY_LOG_LEVEL") or file.log_level,
-        "request_bytes": _number("IMAGEWAY_REQUEST_BYTES", environment) or file.request_bytes,
-        "spool_bytes": _number("IMAGEWAY_SPOOL_BYTES", environment) or file.spool_bytes,
+        "request_bytes": _first(_number("IMAGEWAY_REQUEST_BYTES", environment), file.request_bytes),
+        "spool_bytes": _first(_number("IMAGEWAY_SPOOL_BYTES", environment), file.spool_bytes),
         **{name: value for name, value in flags.items() if name not in ("config", "data") and value is not None},
     }
     catalog = environment.get("IMAGEWAY_CATALOG") or file.catalog
     values: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if "public_url" in values:
         values["public_url"] = str(values["public_url"]).rstrip("/")
+    _check(values)
     return Settings(
         data=Path(str(flags.get("data") or environment.get("IMAGEWAY_DATA") or "imageway-data")).absolute(),
         catalog=Path(catalog) if catalog else None,
@@ -133,12 +135,34 @@ def _number(name: str, environment: Mapping[str, str]) -> int | None:
     return int(text)
 
 
+def _first(*values: int | None) -> int | None:
+    """The first that was given; zero is a value."""
+    return next((value for value in values if value is not None), None)
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    """What no type says."""
+    if not 0 <= values.get("port", 0) <= 65_535:
+        raise ConfigurationError(f'port is "{values["port"]}"; a number from 0 to 65535 is needed')
+    if values.get("log_level", "info").lower() not in LOG_LEVELS:
+        raise ConfigurationError(f'log_level is "{values["log_level"]}"; it is one of {", ".join(LOG_LEVELS)}')
+    if values.get("drain_s", 0) < 0:
+        raise ConfigurationError(f'drain is "{values["drain_s"]}"; seconds from 0 up are needed')
+    for name in ("request_bytes", "spool_bytes"):
+        if values.get(name, 1) < 1:
+            raise ConfigurationError(f'{name} is "{values[name]}"; a number from 1 up is needed')
+
+
 def _limits(table: str, kind: Callable[..., T], limits: Mapping[str, float]) -> T:
     """A table of the file as the dataclass that names its limits."""
     known = {field.name: field.type for field in fields(cast(Any, kind))}
     unknown = sorted(set(limits) - set(known))
     if unknown:
         raise ConfigurationError(f'[{table}] has no "{unknown[0]}"; there are {", ".join(sorted(known))}')
+    for name, value in limits.items():
+        if value <= 0 or (known[name] == "int" and value != int(value)):
+            wanted = "a whole number from 1 up" if known[name] == "int" else "a number above 0"
+            raise ConfigurationError(f'[{table}] {name} is "{value:g}"; {wanted} is needed')
     values: dict[str, Any] = {name: int(v) if known[name] == "int" else v for name, v in limits.items()}
     return kind(**values)
 
@@ -146,6 +170,10 @@ def _limits(table: str, kind: Callable[..., T], limits: Mapping[str, float]) -> 
 def upstreams_of(settings: Settings, catalog: Catalog, environment: Mapping[str, str]) -> tuple[Upstream, ...]:
     """Every credential there is; with `sandbox`, a pretend one for each provider that has no real one."""
     real = [*_from_rows(settings, catalog, environment), *_from_environment(catalog, environment)]
+    ids = [upstream.id for upstream in real]
+    for upstream_id in ids:
+        if ids.count(upstream_id) > 1:
+            raise ConfigurationError(f'two upstreams have the id "{upstream_id}"; give each one its own')
     have = {upstream.provider for upstream in real}
     pretend = [
         Upstream(

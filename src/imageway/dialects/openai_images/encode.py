@@ -24,6 +24,7 @@ from imageway.core.intents import (
 from imageway.core.money import format_usd
 from imageway.core.requests import RequestWarning
 from imageway.core.steps import Usage
+from imageway.dialects.openai_images.fields import SPELLING
 
 NESTED: Final = "nested"
 
@@ -124,13 +125,18 @@ def _price(line: PriceLine) -> dict[str, Tree]:
 
 
 def _card(card: ModelCard) -> dict[str, Tree]:
+    """`parameters` go by the names of this endpoint; what no field here can set is not shown."""
+    capabilities = dict(card.capabilities)
+    parameters = capabilities.get("parameters")
+    if isinstance(parameters, dict):
+        capabilities["parameters"] = {SPELLING[name]: row for name, row in parameters.items() if name in SPELLING}
     return {
         "id": card.id,
         "object": "model",
         "created": card.created_s,
         "owned_by": card.owned_by,
         "title": card.title,
-        "capabilities": dict(card.capabilities),
+        "capabilities": capabilities,
         "prices": [dict(price) for price in card.prices],
     }
 

@@ -102,3 +102,8 @@ FIELDS: Final[tuple[Field, ...]] = (
 )
 
 BY_PLACE: Final = {(place, field.name): field for field in FIELDS for place in field.where}
+
+SPELLING: Final = {
+    field.target: ".".join(part for part in (field.where[0], field.name) if part) for field in reversed(FIELDS)
+}
+"""How a target is written at this endpoint; of several ways the first in the table."""
