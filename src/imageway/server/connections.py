@@ -7,12 +7,14 @@ import asyncio
 import json
 from typing import Any, ClassVar, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from imageway.core.ids import new_id
 from imageway.server.limits import ConnectionLimits
 from imageway.server.machine import SystemRandom
 
+_FRAMING: Final = (b"content-length", b"transfer-encoding")
 _RANDOM: Final = SystemRandom()
 _REASONS: Final = {400: "Bad Request", 431: "Request Header Fields Too Large"}
 
@@ -25,6 +27,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._in_head = True
+        self._declining = False
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
@@ -39,7 +42,13 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            why = "the request is not HTTP/1.1 as RFC 9112 has it, or can be read in two ways"
+            self._refuse(400, "malformed_http", why)
+            return
         if self._in_head:
             self._watch_head(len(data))
         elif self._head_timer is not None:
@@ -47,12 +56,26 @@ class Connection(HttpToolsProtocol):
             self._head_timer = None
 
     def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes = True, 0
-        super().on_message_begin()
+        if not self._declining:
+            self._in_head, self._head_bytes = True, 0
+            super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._declining:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._declining:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
+        if not self._declining:
+            self._in_head = False
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():  # else its body is still to come
+            super().on_message_complete()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -62,10 +85,24 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
         self._stop(self._stall_timer)
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(
-            400, "malformed_http", "the request is not HTTP/1.1 as RFC 9112 has it, or can be read in two ways"
-        )
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            self._decline()
+            self._feed(data[offer.args[0] :])
+
+    def _decline(self) -> None:
+        """An offer of another protocol (Java's client makes one with its first request) is passed over, as RFC 9110
+        §7.8 allows. The parser stops at such a head and loses the body; a new one, told the length alone, reads it."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(
+            lenient_data_after_close=True
+        )  # as the library sets it: pipelined requests
+        framing = [b"%s: %s\r\n" % field for field in self.headers if field[0] in _FRAMING]
+        self._declining = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(framing))
+        self._declining = False
 
     def _watch_head(self, size_bytes: int) -> None:
         self._head_bytes += size_bytes
