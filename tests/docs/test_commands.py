@@ -46,9 +46,8 @@ def test_every_option_is_documented_and_no_other(command: str) -> None:
     assert {word for row in rows(section(PAGE, command)) for word in code_words(row[0])} == COMMANDS[command]
 
 
-def test_the_shared_options_are_shared_by_every_command_but_two() -> None:
-    without = {command for command, options in COMMANDS.items() if not options >= SHARED}
-    assert without == {"imageway sandbox", "imageway demo"}
+def test_the_shared_options_are_shared_by_every_command() -> None:
+    assert not {command for command, options in COMMANDS.items() if not options >= SHARED}
 
 
 def outputs() -> list[tuple[str, Fence]]:
