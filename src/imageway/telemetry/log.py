@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 import structlog
@@ -12,25 +13,43 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 _SECRET_NAMES: Final = re.compile(r"key$|secret|token|authorization|credential|password|signature", re.IGNORECASE)
 _SECRET_VALUES: Final = re.compile(
-    r"\b(?:sk|rk|AIza|ya29|AQ)[-._][A-Za-z0-9._-]{6,}|\bAIza[A-Za-z0-9_-]{8,}|Bearer\s+\S+|(?<=signature=)[0-9a-f]+"
+    r"\b(?:sk|rk|AIza|ya29|AQ)[-._][A-Za-z0-9._-]{6,}|\bAIza[A-Za-z0-9_-]{8,}|(?i:\bbearer\s+\S+)"
+    r"|(?<=signature=)[0-9a-f]+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
 )
 _CONTENT_NAMES: Final = frozenset({"prompt", "negative_prompt", "image", "body", "b64_json", "data"})
 _LONGEST_VALUE: Final = 2000
+_LONGEST_TRACEBACK: Final = 8000
+_REDACTED: Final = "[redacted]"
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Prompts and images never; anything named like a secret never; anything that looks like a key never."""
-    for name, value in list(event.items()):
-        if name in _CONTENT_NAMES or _SECRET_NAMES.search(name):
-            event[name] = "[redacted]"
-        elif isinstance(value, str):
-            event[name] = redact_text(value)
-    return event
+    """Prompts and images never; anything named like a secret never; anything that looks like a key never, however deep
+    it lies."""
+    return {name: _clean(name, value) for name, value in event.items()}
+
+
+def _clean(name: str, value: object) -> object:
+    if name in _CONTENT_NAMES or _SECRET_NAMES.search(name):
+        return _REDACTED
+    if isinstance(value, str):
+        # What a traceback tells stands at its end.
+        return _without_secrets(value[-_LONGEST_TRACEBACK:]) if name == "exception" else redact_text(value)
+    if value is None or isinstance(value, int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _clean(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean("", inner) for inner in value]
+    return redact_text(repr(value))
 
 
 def redact_text(text: str) -> str:
     """A text with everything that looks like a credential taken out, and cut to a readable length."""
-    return _SECRET_VALUES.sub("[redacted]", text[:_LONGEST_VALUE])
+    return _without_secrets(text[:_LONGEST_VALUE])
+
+
+def _without_secrets(text: str) -> str:
+    return _SECRET_VALUES.sub(_REDACTED, text)
 
 
 def configure(*, level: str = "info", as_json: bool = True) -> None:
@@ -38,6 +57,7 @@ def configure(*, level: str = "info", as_json: bool = True) -> None:
     processors: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,  # before redaction, and without anybody's local variables
         redact,
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
     ]
