@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from random import Random
 
 from imageway.sandbox.answers import Headers, json_answer
+from imageway.sandbox.cabinets import NotKept
 from imageway.sandbox.faults import UnknownFault, bend, check_rates, fault_by_chance, fault_in, twist_of, wait_out
 from imageway.sandbox.journal import Entry, Journal
 from imageway.sandbox.orders import Incoming, Order, Twist, Upstream
@@ -40,7 +41,7 @@ class Room:
             if request.path.startswith(FILES_PREFIX):
                 fault = fault_in(request.headers)
                 _reset_if(fault)
-                return await bend(self.studio.shelf.answer(request.method, request.path), fault)
+                return await bend(await self.studio.shelf.answer(request.method, request.path), fault)
             for upstream in self._upstreams:
                 if request.path.startswith(upstream.prefix + "/"):
                     return await self._serve(upstream, request)
@@ -63,9 +64,12 @@ class Room:
             headers=request.headers,
             body=body,
         )
-        read = await upstream.read(incoming)
-        if isinstance(read, Order):
-            return await self._fill(upstream, read, request)
+        try:
+            read = await upstream.read(incoming)
+            if isinstance(read, Order):
+                return await self._fill(upstream, read, request)
+        except NotKept:
+            return upstream.broken()
         _reset_if(fault)
         return await bend(_own_error(upstream, fault) or read, fault)
 
@@ -78,6 +82,9 @@ class Room:
             answer = await self._answer(upstream, order, fault)
         except (ConnectionResetError, asyncio.CancelledError):
             entry.outcome = fault or "gone"
+            raise
+        except NotKept:
+            entry.outcome = "500"
             raise
         _close(entry, answer, fault)
         return answer

@@ -7,11 +7,13 @@ import base64
 import binascii
 import hashlib
 import re
+from pathlib import Path
 from random import Random
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from imageway.sandbox.cabinets import Cabinet, FolderCabinet, MemoryCabinet
 from imageway.sandbox.drawing import Reference, Sketch, read_reference, render
-from imageway.sandbox.shelf import PREFIX, Shelf
+from imageway.sandbox.shelf import LIMIT_BYTES, PREFIX, Shelf
 
 FORBIDDEN = ("forbidden", "违禁")
 FORBIDDEN_OUTPUT = "forbidden-output"
@@ -69,11 +71,16 @@ def split_data_url(url: str) -> tuple[str, bytes] | None:
 
 
 class Studio:
-    """Shared by all upstreams of one sandbox."""
+    """Shared by all upstreams of one sandbox. `folder` is for what the next process is to find; None: nothing."""
 
-    def __init__(self, random_seed: int = 0) -> None:
+    def __init__(self, random_seed: int = 0, folder: Path | None = None) -> None:
         self.chance = Random(random_seed)  # noqa: S311 – reproducible runs, not keys
-        self.shelf = Shelf()
+        self._folder = folder
+        self.shelf = Shelf(self.cabinet("files", limit_bytes=LIMIT_BYTES) or MemoryCabinet(LIMIT_BYTES))
+
+    def cabinet(self, name: str, *, limit_bytes: int) -> Cabinet | None:
+        """A place for files that outlive this process; None when this sandbox has none."""
+        return FolderCabinet(self._folder / name, limit_bytes) if self._folder else None
 
     def pick_seed(self) -> int:
         return self.chance.getrandbits(31)
@@ -98,10 +105,10 @@ class Studio:
         `not-an-image` in them, fail the way their names say. Raises NotFetched."""
         parts = urlsplit(url)
         if parts.path.startswith(PREFIX):
-            kept = self.shelf.get(parts.path)
+            kept = await self.shelf.get(parts.path)
             if kept is None:
                 raise NotFetched
-            return kept.content
+            return kept
         if not parts.hostname or parts.hostname.endswith(".invalid") or "not-found" in parts.path:
             raise NotFetched
         if "not-an-image" in parts.path:

@@ -67,7 +67,7 @@ async def open_gateway(
     locks = ProcessLocks(settings.data / "processes")
     locks.hold(owner)
     store = await open_store(settings.database_url)
-    transport = Transport(sandbox=_sandbox(upstreams), allowed_hosts=settings.fetch_allow)
+    transport = Transport(sandbox=_sandbox(upstreams, settings.data / "sandbox"), allowed_hosts=settings.fetch_allow)
     for upstream in upstreams:
         transport.check(upstream)
     objects: ObjectStore = FileStore(settings.data / "images")
@@ -131,13 +131,13 @@ def _app(settings: Settings, tools: Tools, engine: Engine, faults: KillSwitch) -
     return App(gate, MediaLinks(tools.objects, tools.signer, tools.clock), faults, settings.connections)
 
 
-def _sandbox(upstreams: tuple[Upstream, ...]) -> Sandbox | None:
+def _sandbox(upstreams: tuple[Upstream, ...], folder: Path) -> Sandbox | None:
     """Pretend upstreams in this process, only where one is configured: drawing needs libraries nothing else does."""
     if not any(upstream.sandbox for upstream in upstreams):
         return None
     from imageway.sandbox import open_sandbox
 
-    return open_sandbox()
+    return open_sandbox(folder=folder)
 
 
 def _signer(settings: Settings, public_url: str) -> LinkSigner:

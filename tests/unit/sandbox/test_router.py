@@ -8,8 +8,8 @@ import time
 import pytest
 
 from imageway.sandbox import Room, open_sandbox
+from imageway.sandbox.cabinets import LIFETIME_S
 from imageway.sandbox.faults import FAULTS, fault_by_chance
-from imageway.sandbox.shelf import LIFETIME_S, Shelf
 from tests.unit.sandbox.asking import Answered, ask, handed, picture
 
 GENERATIONS = "/openai/v1/images/generations"
@@ -162,13 +162,3 @@ async def test_a_file_by_url_is_served_and_the_oldest_go_first(room: Room, monke
     later_s = time.time() + LIFETIME_S + 1
     monkeypatch.setattr(time, "time", lambda: later_s)
     assert (await ask(room, path)).status == 404
-
-
-def test_the_shelf_forgets_what_was_used_longest_ago() -> None:
-    shelf = Shelf(limit_bytes=10)
-    first, second = shelf.put(b"1234", "png"), shelf.put(b"1234", "png")
-    assert shelf.get(first) is not None
-    shelf.put(b"1234", "png")
-    assert shelf.get(second) is None
-    assert shelf.get(first) is not None
-    assert shelf.used_bytes == 8

@@ -115,7 +115,8 @@ class ArkUpstream:
         content = await self._studio.draw(self._sketch(ticket, size))
         item: dict[str, Json] = {}
         if draft.by_url:
-            item["url"] = ticket.origin + self._studio.shelf.put(content, draft.format) + "?" + self._signature()
+            path = await self._studio.shelf.put(content, draft.format)
+            item["url"] = f"{ticket.origin}{path}?{self._signature()}"
         else:
             item["b64_json"] = base64.b64encode(content)
         item["size"] = f"{size[0]}x{size[1]}"

@@ -3,60 +3,86 @@
 from __future__ import annotations
 
 import math
+import uuid
+from dataclasses import replace
 
 from imageway.sandbox.answers import Json
-from imageway.sandbox.orders import Incoming, Twist
+from imageway.sandbox.cabinets import Cabinet
+from imageway.sandbox.drawing import Reference
+from imageway.sandbox.orders import Incoming, Refusal
 from imageway.sandbox.studio import is_forbidden_output
+from imageway.sandbox.upstreams.dashscope.checks import Checker, Draft
 from imageway.sandbox.upstreams.dashscope.painting import Painter, Ticket
+from imageway.sandbox.upstreams.dashscope.records import Record
 from imageway.sandbox.upstreams.dashscope.results import output_of, usage_of
-from imageway.sandbox.upstreams.dashscope.tasks import PENDING_S, RUNNING_S, Task, TaskList
+from imageway.sandbox.upstreams.dashscope.tasks import PENDING_S, Finished, Task, TaskList, loop_time, moment, now_s
 from imageway.sandbox.upstreams.dashscope.words import OUTPUT_BLOCKED, Speaker
 from imageway.sandbox.wire import SandboxAnswer
 
 
 class TaskDesk:
-    def __init__(self, speaker: Speaker) -> None:
+    """`cabinet`: where tasks outlive this process; None: they end with it."""
+
+    def __init__(self, speaker: Speaker, painter: Painter, cabinet: Cabinet | None = None) -> None:
         self._speaker = speaker
-        self._tasks = TaskList()
+        self._painter = painter
+        self._lasting = cabinet is not None
+        self._tasks = TaskList(cabinet, self._restore)
 
-    def take(self, ticket: Ticket, key: str, twist: Twist, painter: Painter) -> SandboxAnswer:
-        """Files a task and gives its receipt."""
+    async def take(self, record: Record, draft: Draft, references: tuple[Reference, ...]) -> SandboxAnswer:
+        """Files a task and gives its receipt. Raises NotKept."""
+        # The ids of one seed are the same in every process; a lasting task needs one of its own.
+        task_id = str(uuid.uuid4()) if self._lasting else self._speaker.new_id()
+        await self._tasks.add(self._task(task_id, record, draft, references), record)
+        return self._speaker.success({"output": {"task_status": "PENDING", "task_id": task_id}})
 
-        async def draw() -> list[str]:
-            return [] if twist.empty else await painter.draw(ticket)
+    def _restore(self, task_id: str, record: Record) -> Task | None:
+        """A task that another process took; None when its body does not hold any more."""
+        try:
+            draft = Checker(record.body, self._speaker, record.way).check()
+        except Refusal:
+            return None
+        return self._task(task_id, record, draft, None)
 
-        now_s = self._tasks.now_s()
-        task = Task(
-            id=self._speaker.new_id(),
-            key=key,
-            ticket=ticket,
-            submitted=self._tasks.now(),
-            submitted_s=now_s,
-            due_s=now_s + PENDING_S + RUNNING_S + twist.late_s,
+    def _task(self, task_id: str, record: Record, draft: Draft, references: tuple[Reference, ...] | None) -> Task:
+        """`references` None: they are read when the picture is drawn."""
+        draft = replace(draft, seed=record.seed)
+
+        async def draw() -> Finished:
+            inputs = await self._painter.read(draft.image_urls) if references is None else references
+            ticket = Ticket(draft, inputs, record.origin)
+            return Finished(ticket, [] if record.twist.empty else await self._painter.draw(ticket))
+
+        return Task(
+            id=task_id,
+            owner=record.owner,
+            draft=draft,
+            submitted=moment(record.submitted_s),
+            submitted_s=loop_time(record.submitted_s),
+            late_s=record.twist.late_s,
             draw=draw,
-            failure=("DataInspectionFailed", OUTPUT_BLOCKED) if is_forbidden_output(ticket.draft.prompt) else None,
+            failure=("DataInspectionFailed", OUTPUT_BLOCKED) if is_forbidden_output(draft.prompt) else None,
+            cancelled=record.cancelled,
         )
-        self._tasks.add(task)
-        return self._speaker.success({"output": {"task_status": "PENDING", "task_id": task.id}})
 
-    async def answer(self, incoming: Incoming, key: str) -> SandboxAnswer:
-        """Everything below /tasks; 404 for the rest."""
+    async def answer(self, incoming: Incoming, owner: str) -> SandboxAnswer:
+        """Everything below /tasks; 404 for the rest. Raises Refusal, NotKept."""
         match incoming.method, incoming.path.strip("/").split("/"):
             case "GET", ["tasks"]:
-                return self._list(incoming, key)
+                return await self._list(incoming, owner)
             case "GET", ["tasks", task_id]:
-                return await self._show(task_id, key)
+                return await self._show(task_id, owner)
             case "POST", ["tasks", task_id, "cancel"]:
-                return self._cancel(task_id, key)
+                return await self._cancel(task_id, owner)
         return self._speaker.error(404, "InvalidURL", "The requested URL does not exist.")
 
-    async def _show(self, task_id: str, key: str) -> SandboxAnswer:
-        task = self._tasks.find(task_id, key)
+    async def _show(self, task_id: str, owner: str) -> SandboxAnswer:
+        task = await self._tasks.find(task_id, owner)
         if task is None:
             return self._speaker.success({"output": {"task_id": task_id, "task_status": "UNKNOWN"}})
-        status = task.status(self._tasks.now_s())
+        status = task.status(now_s())
         output: dict[str, Json] = {"task_id": task_id, "task_status": status, "submit_time": task.time_text(0)}
-        count = task.ticket.draft.count
+        count = task.draft.count
         if status != "PENDING":
             output["scheduled_time"] = task.time_text(PENDING_S)
         if status not in ("SUCCEEDED", "FAILED"):
@@ -73,12 +99,12 @@ class TaskDesk:
 
     async def _finished(self, task: Task, output: dict[str, Json]) -> SandboxAnswer:
         """The legacy way lists results, the newer one choices as the synchronous answer does."""
-        urls = await task.finish()
-        draft = task.ticket.draft
+        finished = await task.finish()
+        draft, urls = task.draft, finished.urls
         metrics: Json = {"TOTAL": draft.count, "SUCCEEDED": len(urls), "FAILED": 0}
         if "legacy" not in draft.model.family.ways:
-            merged: Json = {**output, **output_of(task.ticket, urls), "task_metrics": metrics}
-            return self._speaker.success({"output": merged, "usage": usage_of(task.ticket, len(urls))})
+            merged: Json = {**output, **output_of(finished.ticket, urls), "task_metrics": metrics}
+            return self._speaker.success({"output": merged, "usage": usage_of(finished.ticket, len(urls))})
         prompts: dict[str, Json] = {"orig_prompt": draft.prompt}
         if draft.extend:
             prompts["actual_prompt"] = draft.prompt
@@ -86,12 +112,12 @@ class TaskDesk:
         listed: Json = {**output, "results": results, "task_metrics": metrics}
         return self._speaker.success({"output": listed, "usage": {"image_count": len(urls)}})
 
-    def _list(self, incoming: Incoming, key: str) -> SandboxAnswer:
+    async def _list(self, incoming: Incoming, owner: str) -> SandboxAnswer:
         number, size = (
             _natural(incoming.query.get("page_no"), 1),
             min(_natural(incoming.query.get("page_size"), 10), 100),
         )
-        found = self._tasks.of(key, incoming.query.get("status"))
+        found = await self._tasks.of(owner, incoming.query.get("status"))
         rows: Json = [self._row(task) for task in found[(number - 1) * size : number * size]]
         pages = math.ceil(len(found) / size)
         return self._speaker.success(
@@ -99,23 +125,23 @@ class TaskDesk:
         )
 
     def _row(self, task: Task) -> Json:
-        status = task.status(self._tasks.now_s())
+        status = task.status(now_s())
         submitted_ms = int(task.submitted.timestamp() * 1000)
         return {
             "task_id": task.id,
             "status": status,
-            "model_name": task.ticket.draft.model.id,
+            "model_name": task.draft.model.id,
             "region": "cn-beijing",
             "gmt_create": submitted_ms,
             "start_time": submitted_ms + int(PENDING_S * 1000),
         }
 
-    def _cancel(self, task_id: str, key: str) -> SandboxAnswer:
-        task = self._tasks.find(task_id, key)
-        if task is None or task.status(self._tasks.now_s()) != "PENDING":
+    async def _cancel(self, task_id: str, owner: str) -> SandboxAnswer:
+        task = await self._tasks.find(task_id, owner)
+        if task is None or task.status(now_s()) != "PENDING":
             message = "Failed to cancel the task, please confirm if the task is in PENDING status."
             return self._speaker.error(400, "UnsupportedOperation", message)
-        task.cancelled = True
+        await self._tasks.cancel(task)
         return self._speaker.success({})
 
 

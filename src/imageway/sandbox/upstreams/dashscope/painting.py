@@ -81,6 +81,6 @@ class Painter:
             references=ticket.references,
             watermark=WATERMARK if draft.watermark else None,
         )
-        path = self._studio.shelf.put(await self._studio.draw(sketch), "png")
+        path = await self._studio.shelf.put(await self._studio.draw(sketch), "png")
         signature = {"Expires": int(time.time()) + 86_400, "OSSAccessKeyId": "sandbox"}
         return f"{ticket.origin}{path}?{urlencode(signature | {'Signature': self._studio.token(28)})}"

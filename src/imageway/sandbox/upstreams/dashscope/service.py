@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 
 from imageway.sandbox.orders import Incoming, Order, Refusal, Twist, refused
@@ -10,7 +11,9 @@ from imageway.sandbox.studio import Studio, is_forbidden, is_forbidden_output
 from imageway.sandbox.upstreams.dashscope.checks import Checker
 from imageway.sandbox.upstreams.dashscope.desk import TaskDesk
 from imageway.sandbox.upstreams.dashscope.painting import Painter, Ticket
+from imageway.sandbox.upstreams.dashscope.records import Record, owner_of
 from imageway.sandbox.upstreams.dashscope.results import sync_body
+from imageway.sandbox.upstreams.dashscope.tasks import KEPT_BYTES
 from imageway.sandbox.upstreams.dashscope.words import OUTPUT_BLOCKED, Speaker
 from imageway.sandbox.wire import SandboxAnswer
 
@@ -25,9 +28,10 @@ class DashscopeUpstream:
     prefix = "/dashscope/api/v1"
 
     def __init__(self, studio: Studio) -> None:
+        self._studio = studio
         self._speaker = Speaker(studio.chance)
         self._painter = Painter(studio, self._speaker)
-        self._desk = TaskDesk(self._speaker)
+        self._desk = TaskDesk(self._speaker, self._painter, studio.cabinet("tasks", limit_bytes=KEPT_BYTES))
 
     def rate_limited(self, *, hint: bool) -> SandboxAnswer:
         return self._speaker.rate_limited(hint=hint)
@@ -40,7 +44,7 @@ class DashscopeUpstream:
         if way and incoming.method == "POST":
             return await self._submit(incoming, way)
         try:
-            return await self._desk.answer(incoming, self._authenticate(incoming))
+            return await self._desk.answer(incoming, owner_of(self._authenticate(incoming)))
         except Refusal as refusal:
             return refusal.answer
 
@@ -63,12 +67,20 @@ class DashscopeUpstream:
                 raise self._speaker.blocked()
         except Refusal as refusal:
             return refused(refusal, model=body.get("model"), prompt=_prompt_of(body))
-        ticket = Ticket(draft, references, incoming.origin)
 
         async def produce(twist: Twist) -> SandboxAnswer:
             if way == "sync":
-                return await self._produce(ticket, twist)
-            return self._desk.take(ticket, key, twist, self._painter)
+                return await self._produce(Ticket(draft, references, incoming.origin), twist)
+            record = Record(
+                owner=owner_of(key),
+                way=way,
+                origin=incoming.origin,
+                body=body,
+                submitted_s=time.time(),
+                twist=twist,
+                seed=self._studio.pick_seed() if draft.seed is None else draft.seed,
+            )
+            return await self._desk.take(record, draft, references)
 
         return Order(model=draft.model.id, prompt=draft.prompt, produce=produce, is_task=way != "sync")
 

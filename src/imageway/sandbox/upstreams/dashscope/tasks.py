@@ -4,35 +4,48 @@ picture is drawn when somebody first asks for a finished task."""
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
 
+from imageway.sandbox.cabinets import Cabinet
+from imageway.sandbox.upstreams.dashscope.checks import Draft
 from imageway.sandbox.upstreams.dashscope.painting import Ticket
+from imageway.sandbox.upstreams.dashscope.records import Record, read_record
 
 KEPT = 5_000
 KEPT_S = 86_400
+KEPT_BYTES = 64 * 2**20
 PENDING_S = 0.1
 RUNNING_S = 0.4
 BEIJING = timezone(timedelta(hours=8))
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What came of a task: its pictures' URLs, and what they were drawn from."""
+
+    ticket: Ticket
+    urls: list[str]
+
+
 @dataclass(slots=True)
 class Task:
-    """`urls` is filled by the first look at a finished task; `failure` is (code, message) of one that fails. Seconds
-    are the loop's, so that a loop with its own time rules here too."""
+    """`finished` is filled by the first look at a finished task; `failure` is (code, message) of one that fails.
+    Seconds are the loop's, so that a loop with its own time rules here too; `submitted` alone is the wall clock's."""
 
     id: str
-    key: str
-    ticket: Ticket
+    owner: str
+    draft: Draft
     submitted: datetime
     submitted_s: float
-    due_s: float
-    draw: Callable[[], Awaitable[list[str]]]
+    late_s: float
+    draw: Callable[[], Awaitable[Finished]]
     failure: tuple[str, str] | None = None
     cancelled: bool = False
-    urls: list[str] | None = None
+    finished: Finished | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def status(self, now_s: float) -> str:
@@ -40,16 +53,17 @@ class Task:
             return "CANCELED"
         if now_s < self.submitted_s + PENDING_S:
             return "PENDING"
-        if now_s < self.due_s:
+        if now_s < self.submitted_s + self.took_s:
             return "RUNNING"
         return "FAILED" if self.failure else "SUCCEEDED"
 
-    async def finish(self) -> list[str]:
-        """The pictures' URLs, drawn once however many ask."""
+    async def finish(self) -> Finished:
+        """The pictures, drawn once however many ask. Raises Refusal when a task of another process cannot have its
+        inputs again."""
         async with self.lock:
-            if self.urls is None:
-                self.urls = await self.draw()
-            return self.urls
+            if self.finished is None:
+                self.finished = await self.draw()
+            return self.finished
 
     def time_text(self, offset_s: float) -> str:
         moment = self.submitted.astimezone(BEIJING) + timedelta(seconds=offset_s)
@@ -57,36 +71,67 @@ class Task:
 
     @property
     def took_s(self) -> float:
-        return self.due_s - self.submitted_s
+        return PENDING_S + RUNNING_S + self.late_s
+
+
+def now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class TaskList:
-    """The tasks of all keys; one key never sees another's."""
+    """The tasks of all owners; one never sees another's. What is not in memory is looked for in the cabinet, where
+    other processes' tasks are; `restore` makes a task of a record, None of one that it cannot use."""
 
-    def __init__(self) -> None:
+    def __init__(self, cabinet: Cabinet | None, restore: Callable[[str, Record], Task | None]) -> None:
+        self._cabinet = cabinet
+        self._restore = restore
         self._tasks: OrderedDict[str, Task] = OrderedDict()
 
-    @staticmethod
-    def now_s() -> float:
-        return asyncio.get_running_loop().time()
+    async def add(self, task: Task, record: Record) -> None:
+        """Durably, where there is a cabinet. Raises NotKept."""
+        if self._cabinet is not None:
+            await self._cabinet.put(task.id, record.as_bytes())
+        self._remember(task)
 
-    @staticmethod
-    def now() -> datetime:
-        return datetime.now(UTC)
+    async def find(self, task_id: str, owner: str) -> Task | None:
+        task = self._tasks.get(task_id) or await self._read(task_id)
+        if task is None or task.owner != owner or now_s() > task.submitted_s + KEPT_S:
+            return None
+        return self._remember(task)
 
-    def add(self, task: Task) -> None:
-        self._tasks[task.id] = task
+    async def of(self, owner: str, status: str | None) -> list[Task]:
+        """Newest first."""
+        names = await self._cabinet.names() if self._cabinet is not None else ()
+        others = [await self._read(name) for name in names if name not in self._tasks]
+        every = [*self._tasks.values(), *(task for task in others if task is not None)]
+        mine = [task for task in every if task.owner == owner and status in (None, task.status(now_s()))]
+        return sorted(mine, key=lambda task: task.submitted, reverse=True)
+
+    async def cancel(self, task: Task) -> None:
+        """Raises NotKept."""
+        content = await self._cabinet.get(task.id) if self._cabinet is not None else None
+        record = read_record(content) if content else None
+        if self._cabinet is not None and record is not None:
+            await self._cabinet.put(task.id, replace(record, cancelled=True).as_bytes())
+        task.cancelled = True
+
+    def _remember(self, task: Task) -> Task:
+        """The one object there is of a task, whoever read it first."""
+        known = self._tasks.setdefault(task.id, task)
         while len(self._tasks) > KEPT:
             self._tasks.popitem(last=False)
+        return known
 
-    def find(self, task_id: str, key: str) -> Task | None:
-        task = self._tasks.get(task_id)
-        if task is None or task.key != key or self.now_s() > task.submitted_s + KEPT_S:
-            return None
-        return task
+    async def _read(self, task_id: str) -> Task | None:
+        content = await self._cabinet.get(task_id) if self._cabinet is not None else None
+        record = read_record(content) if content else None
+        return self._restore(task_id, record) if record else None
 
-    def of(self, key: str, status: str | None) -> list[Task]:
-        """Newest first."""
-        now_s = self.now_s()
-        mine = (task for task in reversed(self._tasks.values()) if task.key == key)
-        return [task for task in mine if status in (None, task.status(now_s))]
+
+def loop_time(submitted_s: float) -> float:
+    """When, by the loop's clock, it was that time of day; never later than now."""
+    return now_s() - max(0.0, time.time() - submitted_s)
+
+
+def moment(submitted_s: float) -> datetime:
+    return datetime.fromtimestamp(submitted_s, UTC)
