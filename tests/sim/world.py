@@ -24,7 +24,7 @@ from imageway.engine.recovery import Recovery
 from imageway.engine.runs import TaskHandle
 from imageway.engine.service import Engine
 from imageway.engine.settings import EngineSettings
-from imageway.ledger.ops import CreateWorkspace, TopUp
+from imageway.ledger.ops import CreateKey, CreateWorkspace, TopUp
 from imageway.media.links import LinkSigner
 from imageway.routing import Health
 from imageway.storage.memory import MemoryStore
@@ -244,8 +244,9 @@ class World:
 
     async def run(self) -> None:
         for name, usd_micros in self.shape.wallets:
-            created = CreateWorkspace(name, name, EPOCH_MS), TopUp(f"top-{name}", name, usd_micros, EPOCH_MS)
-            if not isinstance(await self.store.commit(*created), Committed):
+            wallet = CreateWorkspace(name, name, EPOCH_MS), TopUp(f"top-{name}", name, usd_micros, EPOCH_MS)
+            key = CreateKey(f"key-{name}", name, name, name.encode(), "", (), EPOCH_MS)
+            if not isinstance(await self.store.commit(*wallet, key), Committed):
                 raise AssertionError(name)
         traps = {trouble.process: trouble.die_at for trouble in self.shape.troubles if trouble.die_at}
         for index in range(self.shape.processes):

@@ -14,6 +14,7 @@ from imageway.tasks import ops as tasks
 from tests.store.places import (
     COMMITTED,
     HOLD,
+    KEY,
     TOPUP,
     WORKSPACE,
     Place,
@@ -48,7 +49,7 @@ class Unasked(Query[int]):
 
 @pytest.mark.parametrize("place_of_failure", range(len(ACCEPT) + 1))
 async def test_an_accept_unit_whose_kth_op_is_refused_never_happened(store: Store, place_of_failure: int) -> None:
-    await commit(store, WORKSPACE, TOPUP)
+    await commit(store, WORKSPACE, TOPUP, KEY)
     rows = await everything(store)
     unit = (*ACCEPT[:place_of_failure], NO, *ACCEPT[place_of_failure:])
     assert await store.commit(*unit) == Refused(NO, "task_final")
@@ -58,7 +59,7 @@ async def test_an_accept_unit_whose_kth_op_is_refused_never_happened(store: Stor
 
 @pytest.mark.parametrize("place_of_failure", range(len(SETTLE) + 1))
 async def test_a_settle_unit_whose_kth_op_is_refused_never_happened(store: Store, place_of_failure: int) -> None:
-    await commit(store, WORKSPACE, TOPUP)
+    await commit(store, WORKSPACE, TOPUP, KEY)
     assert await store.commit(*ACCEPT) == COMMITTED
     rows = await everything(store)
     unit = (*SETTLE[:place_of_failure], NO, *SETTLE[place_of_failure:])

@@ -12,7 +12,7 @@ import pytest
 from imageway.core.ops import Committed, Refused, Store
 from imageway.ledger import ops, queries
 from imageway.tasks import ops as tasks
-from tests.store.places import COMMITTED, WORKSPACE, Place, attempt, commit, finish, task
+from tests.store.places import COMMITTED, KEY, WORKSPACE, Place, attempt, commit, finish, task
 
 PRICE = 30_000
 
@@ -28,7 +28,7 @@ async def hold_at_once(stores: list[Store], count: int) -> Counter[str]:
 
 
 async def test_of_200_holds_at_once_exactly_those_that_fit_go_through(store: Store) -> None:
-    await commit(store, WORKSPACE, ops.TopUp("top_1", "ws_1", 137 * PRICE + PRICE - 1, 2))
+    await commit(store, WORKSPACE, KEY, ops.TopUp("top_1", "ws_1", 137 * PRICE + PRICE - 1, 2))
     assert await hold_at_once([store], 200) == {"committed": 137, "insufficient_balance": 63}
     assert await store.read(queries.ShowWallet("ws_1")) == queries.Wallet("ws_1", "studio", PRICE - 1, 137 * PRICE, 0)
     assert len(await store.read(queries.ListHolds())) == 137
@@ -36,7 +36,7 @@ async def test_of_200_holds_at_once_exactly_those_that_fit_go_through(store: Sto
 
 async def test_two_stores_on_one_database_never_spend_the_same_money(durable_place: Place) -> None:
     first, second = await durable_place.open(), await durable_place.open()
-    await commit(first, WORKSPACE, ops.TopUp("top_1", "ws_1", 137 * PRICE, 2))
+    await commit(first, WORKSPACE, KEY, ops.TopUp("top_1", "ws_1", 137 * PRICE, 2))
     assert await hold_at_once([first, second], 200) == {"committed": 137, "insufficient_balance": 63}
     assert await second.read(queries.ShowWallet("ws_1")) == queries.Wallet("ws_1", "studio", 0, 137 * PRICE, 0)
     await first.close()
@@ -71,6 +71,7 @@ async def test_two_stores_that_cross_each_other_in_many_wallets_both_come_throug
 async def test_a_task_is_adopted_by_one_alone_and_ended_by_one_alone(durable_place: Place) -> None:
     """Two replicas race for each of 40 tasks: adoption against the old owner's next attempt, then end against end."""
     first, second = await durable_place.open(), await durable_place.open()
+    await commit(first, WORKSPACE, KEY)
     for number in range(40):
         await commit(first, task(f"req_{number}"))
     adopted = await asyncio.gather(
@@ -172,5 +173,5 @@ async def test_commits_go_on_while_the_loop_is_busy(sqlite_place: Place) -> None
 
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 100])
 async def test_groups_of_every_size_answer_everybody(store: Store, count: int) -> None:
-    await commit(store, WORKSPACE, ops.TopUp("top_1", "ws_1", 10**9, 2))
+    await commit(store, WORKSPACE, KEY, ops.TopUp("top_1", "ws_1", 10**9, 2))
     assert await hold_at_once([store], count) == {"committed": count}

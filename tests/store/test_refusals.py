@@ -27,7 +27,10 @@ from tests.store.places import (
 
 FUNDED = (WORKSPACE, TOPUP)
 HELD = (*FUNDED, HOLD)
-RUNNING = (task(), attempt())
+KEYED = (WORKSPACE, KEY)
+REVOKED = (*KEYED, ledger.RevokeKey("key_1", 4))
+TASK = (*KEYED, task())
+RUNNING = (*TASK, attempt())
 FINAL = (*RUNNING, finish())
 ENDED = (*RUNNING, tasks.EndAttempt("att_1", "failed", "", 7))
 MEMO = tasks.KeepMemo("att_1", b"{}", 8)
@@ -60,10 +63,10 @@ CASES: list[tuple[str, tuple[Op, ...], Op, str]] = [
     ("refund: a voided hold", (*HELD, ledger.Void("req_1", 5)), ledger.Refund("req_1", 6), "not_captured"),
     ("refund: twice", (*HELD, CAPTURE, ledger.Refund("req_1", 5)), ledger.Refund("req_1", 6), "not_captured"),
     ("key: no workspace", (), KEY, "no_workspace"),
-    ("key: same id", (WORKSPACE, KEY), replace(KEY, digest=bytes(32)), "duplicate"),
-    ("key: same digest", (WORKSPACE, KEY), replace(KEY, id="key_2"), "duplicate"),
+    ("key: same id", KEYED, replace(KEY, digest=bytes(32)), "duplicate"),
+    ("key: same digest", KEYED, replace(KEY, id="key_2"), "duplicate"),
     ("revoke: unknown", (), ledger.RevokeKey("key_1", 5), "no_key"),
-    ("revoke: twice", (WORKSPACE, KEY, ledger.RevokeKey("key_1", 5)), ledger.RevokeKey("key_1", 6), "no_key"),
+    ("revoke: twice", REVOKED, ledger.RevokeKey("key_1", 6), "no_key"),
     ("usage: twice", (usage(),), usage(model="other"), "duplicate"),
     ("delivery: unknown", (), ledger.MarkDelivery("req_1", "stored", 5), "not_undelivered"),
     (
@@ -72,12 +75,16 @@ CASES: list[tuple[str, tuple[Op, ...], Op, str]] = [
         ledger.MarkDelivery("req_1", "stored", 5),
         "not_undelivered",
     ),
-    ("task: twice", (task(),), task(model="other"), "duplicate"),
+    ("task: no such key", (WORKSPACE,), task(), "key_revoked"),
+    ("task: a revoked key", REVOKED, task(), "key_revoked"),
+    ("task: another key than the revoked one", REVOKED, task(key_id="key_2"), "key_revoked"),
+    ("task: twice", TASK, task(model="other"), "duplicate"),
+    ("task: twice, and the key revoked since", (*TASK, ledger.RevokeKey("key_1", 6)), task(), "key_revoked"),
     ("begin: no task", (), attempt(), "not_owner"),
-    ("begin: another's", (task(),), attempt(owner="process_b"), "not_owner"),
-    ("begin: fence too old", (task(), tasks.AdoptTask("req_1", "process_a", 1, "process_a")), attempt(), "not_owner"),
-    ("begin: fence too new", (task(),), attempt(fence=2), "not_owner"),
-    ("begin: final", (task(), finish()), attempt(), "not_owner"),
+    ("begin: another's", TASK, attempt(owner="process_b"), "not_owner"),
+    ("begin: fence too old", (*TASK, tasks.AdoptTask("req_1", "process_a", 1, "process_a")), attempt(), "not_owner"),
+    ("begin: fence too new", TASK, attempt(fence=2), "not_owner"),
+    ("begin: final", (*TASK, finish()), attempt(), "not_owner"),
     ("begin: twice", RUNNING, attempt(part=1), "duplicate"),
     ("begin: twice and another's", RUNNING, attempt(owner="process_b"), "not_owner"),
     ("memo: no attempt", (), MEMO, "task_final"),

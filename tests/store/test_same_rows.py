@@ -15,7 +15,7 @@ from imageway.ledger import ops as ledger
 from imageway.storage import open_store
 from imageway.tasks import ops as tasks
 from imageway.tasks.states import FINAL_PART, FINAL_TASK
-from tests.store.places import attempt, everything, task, usage
+from tests.store.places import KEY, attempt, everything, task, usage
 from tests.store.server import postgres_server
 
 NUMBERS = itertools.count()
@@ -23,6 +23,7 @@ TASK_IDS = ("req_1", "req_2", "req_3")
 WORKSPACES = st.sampled_from(["ws_1", "ws_1", "ws_2"])
 TASKS = st.sampled_from(TASK_IDS)
 ATTEMPTS = st.sampled_from(["att_1", "att_2", "att_3"])
+KEYS = st.sampled_from(["key_1", "key_1", "key_2"])
 OWNERS = st.sampled_from(["process_a", "process_a", "process_b"])
 FENCES = st.sampled_from([1, 1, 2])
 AMOUNTS = st.integers(0, 60)
@@ -41,7 +42,7 @@ OPS = st.one_of(
     st.builds(ledger.BookOverrun, TASKS, AMOUNTS, TIMES),
     st.builds(
         ledger.CreateKey,
-        WORDS,
+        KEYS,
         WORKSPACES,
         WORDS,
         st.binary(min_size=32, max_size=32),
@@ -49,10 +50,10 @@ OPS = st.one_of(
         st.lists(WORDS, max_size=2).map(tuple),
         TIMES,
     ),
-    st.builds(ledger.RevokeKey, WORDS, TIMES),
+    st.builds(ledger.RevokeKey, KEYS, TIMES),
     st.builds(usage, TASKS, lines=BYTES, owner=OWNERS, model=WORDS, delivery=st.sampled_from(["undelivered", "none"])),
     st.builds(ledger.MarkDelivery, TASKS, st.sampled_from(["stored", "refunded"]), TIMES),
-    st.builds(task, TASKS, owner=OWNERS, request=BYTES, created_ms=TIMES),
+    st.builds(task, TASKS, key_id=KEYS, owner=OWNERS, request=BYTES, created_ms=TIMES),
     st.builds(attempt, ATTEMPTS, TASKS, owner=OWNERS, fence=FENCES, part=TIMES),
     st.builds(tasks.KeepMemo, ATTEMPTS, BYTES, TIMES),
     st.builds(tasks.EndAttempt, ATTEMPTS, st.sampled_from(sorted(FINAL_PART)), st.text(max_size=8), TIMES),
@@ -65,7 +66,7 @@ OPS = st.one_of(
 )
 # What most units need to succeed; nothing is random about it.
 BEGIN = [
-    (ledger.CreateWorkspace("ws_1", "one", 1), ledger.TopUp("top_1", "ws_1", 200, 1)),
+    (ledger.CreateWorkspace("ws_1", "one", 1), ledger.TopUp("top_1", "ws_1", 200, 1), KEY),
     (task("req_1"), ledger.Hold("req_1", "ws_1", 50, 2), attempt("att_1", "req_1")),
 ]
 UNITS = st.lists(st.lists(OPS, min_size=1, max_size=3).map(tuple), min_size=15, max_size=40)

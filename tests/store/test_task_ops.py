@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import pytest
+
 from imageway.core.ops import Store
+from imageway.ledger.ops import RevokeKey
 from imageway.tasks import ops, queries
-from tests.store.places import attempt, commit, finish, task, usage
+from tests.store.places import KEY, WORKSPACE, attempt, commit, finish, task, usage
+
+
+@pytest.fixture
+async def store(store: Store) -> Store:
+    """With a key, without which nothing is accepted."""
+    await commit(store, WORKSPACE, KEY)
+    return store
 
 
 async def shown(store: Store, task_id: str = "req_1") -> queries.Task:
@@ -29,6 +39,10 @@ async def test_a_new_task_runs_with_fence_one(store: Store) -> None:
         deadline_ms=900_005,
         finished_ms=None,
     )
+
+
+async def test_what_was_accepted_goes_on_when_its_key_is_revoked(store: Store) -> None:
+    await commit(store, task(), attempt(), RevokeKey("key_1", 6), attempt("att_2"), finish())
 
 
 async def test_a_task_is_shown_to_its_own_workspace_alone(store: Store) -> None:

@@ -265,6 +265,6 @@ def _refusal(refused: Refused, prepared: Prepared) -> GatewayError:
             "this Idempotency-Key was used already; ask for that request's result by its id",
             param="Idempotency-Key",
         )
-    if refused.why == "no_workspace":
+    if refused.why in ("key_revoked", "no_workspace"):
         return GatewayError("invalid_api_key", "this API key is not valid any more")
     return GatewayError("overloaded", "the request could not be accepted just now", retry_after_s=1)

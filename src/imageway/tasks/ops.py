@@ -20,7 +20,7 @@ def _assert_final(state: str, accepted: frozenset[str]) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateTask(Op):
     """State `running`, fence 1. `request` is JSON: what a restart needs to go on decoding and settling.
-    Refused: "duplicate"."""
+    Refused: "key_revoked" (or no such key), "duplicate"."""
 
     id: str
     workspace_id: str

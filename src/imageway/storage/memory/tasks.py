@@ -11,6 +11,9 @@ from imageway.tasks.states import FINAL_PART, FINAL_TASK
 
 
 def create_task(tables: Tables, op: ops.CreateTask) -> str | None:
+    key = tables.keys.get(op.key_id)
+    if key is None or key.revoked_ms is not None:
+        return "key_revoked"
     if op.id in tables.tasks:
         return "duplicate"
     task = Task(

@@ -147,6 +147,11 @@ def drop_lease(cursor: Cursor, op: tasks.DropLease) -> None:
     cursor.execute("DELETE FROM leases WHERE owner = ?", (op.owner,))
 
 
+def why_not_created(cursor: Cursor, op: tasks.CreateTask) -> str:
+    known = cursor.execute("SELECT 1 FROM keys WHERE id = ? AND revoked_ms IS NULL", (op.key_id,)).fetchone()
+    return "duplicate" if known else "key_revoked"
+
+
 def why_not_begun(cursor: Cursor, op: tasks.BeginAttempt) -> str:
     known = cursor.execute(
         "SELECT 1 FROM tasks WHERE id = ? AND state = 'running' AND owner = ? AND fence = ?",
@@ -192,9 +197,10 @@ WRITES: Final[dict[type[Op], Apply]] = {
     ),
     tasks.CreateTask: guarded(
         "INSERT INTO tasks (id, workspace_id, key_id, model, state, owner, fence, request, result, created_ms,"
-        " deadline_ms) VALUES (?, ?, ?, ?, 'running', ?, 1, ?, x'', ?, ?) ON CONFLICT DO NOTHING",
-        "id workspace_id key_id model owner request created_ms deadline_ms",
-        "duplicate",
+        " deadline_ms) SELECT ?, ?, id, ?, 'running', ?, 1, ?, x'', ?, ? FROM keys"
+        " WHERE id = ? AND revoked_ms IS NULL ON CONFLICT DO NOTHING",
+        "id workspace_id model owner request created_ms deadline_ms key_id",
+        why_not_created,
     ),
     tasks.BeginAttempt: guarded(
         "INSERT INTO attempts (id, task_id, part, upstream_id, offering, state, memo, detail, at_ms, deadline_ms,"

@@ -142,10 +142,12 @@ END $$;
 CREATE FUNCTION imageway_create_task(op jsonb) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO tasks (id, workspace_id, key_id, model, state, owner, fence, request, result, created_ms, deadline_ms)
-    VALUES (op->>'id', op->>'workspace_id', op->>'key_id', op->>'model', 'running', op->>'owner', 1,
-      decode(op->>'request', 'base64'), '', (op->>'created_ms')::bigint, (op->>'deadline_ms')::bigint)
-    ON CONFLICT DO NOTHING;
-  RETURN CASE WHEN NOT FOUND THEN 'duplicate' END;
+    SELECT op->>'id', op->>'workspace_id', keys.id, op->>'model', 'running', op->>'owner', 1,
+      decode(op->>'request', 'base64'), '', (op->>'created_ms')::bigint, (op->>'deadline_ms')::bigint
+    FROM keys WHERE keys.id = op->>'key_id' AND revoked_ms IS NULL ON CONFLICT DO NOTHING;
+  IF FOUND THEN RETURN NULL; END IF;
+  PERFORM 1 FROM keys WHERE keys.id = op->>'key_id' AND revoked_ms IS NULL;
+  RETURN CASE WHEN FOUND THEN 'duplicate' ELSE 'key_revoked' END;
 END $$;
 
 -- The task is locked before an attempt is judged by it: another replica may be ending or adopting it just now.
