@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from tests.wire.providers.conversation import NamedBlob, show
 
 from imageway.catalog import Catalog, Fitted, check, fit, load, parse_size
 from imageway.catalog.parameters import CONVERTED
@@ -19,6 +18,7 @@ from imageway.catalog.schema import Model, Offering, Parameter
 from imageway.core.requests import Group, ImageData, ImageRequest, Operation, RequestWarning, Size, Turn
 from imageway.core.steps import Adapter, Call
 from imageway.providers import ADAPTERS
+from tests.wire.providers.conversation import NamedBlob, show
 
 NOT_PARAMETERS = {"model", "spelled"}  # the name of the model itself; what the caller called each field
 BY_THE_GATEWAY = set(CONVERTED)  # honoured by converting the image that came, where they are not sent

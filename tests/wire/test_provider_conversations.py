@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.wire.providers.conversation import Conversation, Section, conversations, play, replies
 
 from imageway.core.blobs import Tree
 from imageway.core.steps import Done, FailureKind, JsonReply
 from imageway.providers import ADAPTERS
+from tests.wire.providers.conversation import Conversation, Section, conversations, play, replies
 
 GOLDENS = Path(__file__).parent / "providers"
 FILES = sorted(GOLDENS.glob("*/*.txt"))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
-from tests.unit.catalog.pictures import links, picture
 
 from imageway.catalog.geometry import legal
 from imageway.catalog.parameters import NAMES
 from imageway.catalog.schema import Geometry as Rules
 from imageway.core.requests import Geometry, Group, ImageRequest, Operation, Size, Turn
+from tests.unit.catalog.pictures import links, picture
 
 TEXTS = st.sampled_from(["", "auto", "high", "fast", "transparent", "dont_allow", "png", "None", "\x00", "猫" * 700])
 ANYTHING: dict[str, st.SearchStrategy[Any]] = {

@@ -8,8 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.catalog.pictures import links, picture
-from tests.unit.catalog.strategies import requests
 
 from imageway.catalog import Catalog, Checked, check, load
 from imageway.catalog.parameters import NAMES
@@ -22,6 +20,8 @@ from imageway.core.requests import (
     RequestWarning,
     Turn,
 )
+from tests.unit.catalog.pictures import links, picture
+from tests.unit.catalog.strategies import requests
 
 CATALOG = load()
 MODELS = list(CATALOG.models.values())

@@ -9,14 +9,14 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.catalog.pictures import links
-from tests.unit.catalog.strategies import ASKED, allowed, requests
 
 from imageway.catalog import Fitted, check, fit, load, parse_size
 from imageway.catalog.parameters import CONVERTED, NAMES
 from imageway.catalog.schema import Offering
 from imageway.core.errors import Problem
 from imageway.core.requests import Geometry, ImageRequest, RequestWarning, Size
+from tests.unit.catalog.pictures import links
+from tests.unit.catalog.strategies import ASKED, allowed, requests
 
 CATALOG = load()
 MODELS = list(CATALOG.models.values())

@@ -7,12 +7,12 @@ import math
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.unit.catalog.strategies import ASKED, allowed
 
 from imageway.catalog import Catalog, load, parse_size
 from imageway.catalog.geometry import Impossible, Resolved, pixels_of, resolve
 from imageway.catalog.schema import Geometry as Rules
 from imageway.core.requests import Geometry, Size
+from tests.unit.catalog.strategies import ASKED, allowed
 
 CATALOG = load()
 MODELS = list(CATALOG.models.values())
