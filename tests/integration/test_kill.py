@@ -4,11 +4,14 @@ resumed is delivered, what was charged and not delivered is given back."""
 from __future__ import annotations
 
 import http.client
+import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
 from tests.integration.processes import House, Process, call, clean_environment, start, wait_for
 
 SYNC = {"model": "gpt-image-1", "prompt": "a boat", "size": "1024x1024", "quality": "low"}
@@ -36,6 +39,15 @@ def house(tmp_path: Path, sandbox: Process) -> Iterator[House]:
     made.close()
 
 
+@pytest.fixture
+def pretend_house(tmp_path: Path) -> Iterator[House]:
+    """The pretend providers live, and die, within the gateway's own process."""
+    made = House(tmp_path / "data", clean_environment(), ("--sandbox",))
+    made.fund()
+    yield made
+    made.close()
+
+
 def submits(sandbox: Process) -> int:
     """Generation submits that reached the providers."""
     return len(call(f"{sandbox.url}/sandbox/log").json)
@@ -46,6 +58,14 @@ def ask_and_die(house: House, fault: str, body: object) -> None:
     with pytest.raises((OSError, http.client.HTTPException)):
         call(f"{gateway.url}/v1/images/generations", body, key=house.key)
     assert gateway.wait_killed() == -9
+
+
+def start_and_die(house: House, fault: str) -> None:
+    """A process that dies of what it took over, maybe before it could say that it was ready."""
+    command = [sys.executable, "-m", "imageway.cli.main", "serve", "--port", "0", "--data", str(house.data)]
+    environment = {**house.environment, "IMAGEWAY_FAULT": f"{fault}:1"}
+    died = subprocess.run([*command, *house.arguments], env=environment, capture_output=True, timeout=30, check=False)
+    assert died.returncode == -9, died.stderr[-2000:]
 
 
 def balanced(house: House) -> bool:
@@ -80,6 +100,23 @@ def test_a_polled_task_is_resumed_and_delivered(house: House, sandbox: Process) 
     picture = call(task["data"][0]["url"])
     assert picture.status == 200
     assert picture.content.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("deaths", [1, 2, 3])
+def test_a_pretend_task_survives_the_process_it_lived_in(pretend_house: House, deaths: int) -> None:
+    """With `--sandbox` too the provider remembers what it accepted, as often as the process that holds it is killed."""
+    house = pretend_house
+    ask_and_die(house, "after_memo", POLLED)
+    for _ in range(deaths - 1):
+        start_and_die(house, "after_memo")
+    gateway = house.serve()
+    wait_for(lambda: balanced(house) and house.usage())
+    (row,) = house.usage()
+    assert (row["outcome"], row["delivered"], row["price_usd"]) == ("succeeded", 1, "0.030000")
+    assert house.wallet()["spent_usd"] == "0.030000"
+    task = call(f"{gateway.url}/v1/tasks/{row['request_id']}", key=house.key).json
+    assert call(task["data"][0]["url"]).content.startswith(b"\x89PNG")
+    assert len(list((house.data / "sandbox" / "tasks").iterdir())) == 1
 
 
 @pytest.mark.parametrize("fault", ["after_capture", "before_last_byte"])
