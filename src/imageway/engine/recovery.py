@@ -21,8 +21,8 @@ from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option
 from imageway.engine.runs import TaskRun
 from imageway.engine.service import Engine
-from imageway.engine.settlement import TaskFacts
-from imageway.ledger.ops import MarkDelivery, RecordUsage, Refund, Void
+from imageway.engine.settlement import TaskFacts, refunded
+from imageway.ledger.ops import RecordUsage, Void
 from imageway.ledger.queries import Undelivered
 from imageway.routing import Candidate
 from imageway.tasks.ops import AdoptTask, DropLease, EndAttempt, FinishTask, RenewLease
@@ -94,8 +94,7 @@ class Recovery:
     async def _refund(self, owner: str) -> None:
         now_ms = self.tools.clock.now_ms()
         for row in await self.tools.store.read(Undelivered((owner,))):
-            refund, mark = Refund(row.request_id, now_ms), MarkDelivery(row.request_id, "refunded", now_ms)
-            done = await self.tools.store.commit(mark, refund)
+            done = await self.tools.store.commit(*refunded(row.request_id, now_ms))
             if not isinstance(done, Refused):
                 logger().warning(events.REFUNDED, task=row.request_id, usd_micros=row.price_usd_micros)
 

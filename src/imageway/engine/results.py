@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from imageway.core.intents import Picture, TaskView
@@ -30,6 +32,9 @@ class KeptResult(msgspec.Struct, frozen=True, omit_defaults=True):
     expires_ms: int = 0
 
 
+REFUNDED: Final = KeptResult(
+    error=("request_timeout", "the answer never reached its caller and is not kept; its price was refunded")
+)
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(KeptResult)
 

@@ -20,8 +20,8 @@ from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import all_images, with_images
 from imageway.engine.results import KeptPicture, KeptResult, pack_result
-from imageway.engine.settlement import Settlement, TaskFacts, cancelled, failed, settle, store_all
-from imageway.ledger.ops import MarkDelivery, Refund
+from imageway.engine.settlement import Settlement, TaskFacts, cancelled, failed, refunded, settle, store_all
+from imageway.ledger.ops import MarkDelivery
 from imageway.tasks.ops import ReplaceResult
 from imageway.tasks.queries import ShowTask
 from imageway.telemetry import events, logger
@@ -159,8 +159,7 @@ class TaskRun:
             names = await store_all(tools, self.facts.task_id, settlement.pictures, expires_ms)
         except OSError as error:
             logger().error(events.REFUNDED, task=self.facts.task_id, detail=f"not kept: {error}")
-            refund = MarkDelivery(self.facts.task_id, "refunded", now_ms), Refund(self.facts.task_id, now_ms)
-            await surely(tools, lambda: tools.store.commit(*refund))
+            await surely(tools, lambda: tools.store.commit(*refunded(self.facts.task_id, now_ms)))
             return
         kept = settlement.result.pictures
         pictures = tuple(_named(picture, name) for picture, name in zip(kept, names, strict=True))

@@ -22,12 +22,12 @@ from imageway.core.requests import ImageRequest, RequestWarning
 from imageway.core.steps import FailureKind, Usage
 from imageway.engine.attempts import PartResult, Proved
 from imageway.engine.ports import Tools
-from imageway.engine.results import KeptPicture, KeptResult, pack_result
+from imageway.engine.results import REFUNDED, KeptPicture, KeptResult, pack_result
 from imageway.engine.verdicts import task_state, verdict
-from imageway.ledger.ops import BookCost, BookOverrun, Capture, RecordUsage, Void
+from imageway.ledger.ops import BookCost, BookOverrun, Capture, MarkDelivery, RecordUsage, Refund, Void
 from imageway.media.conversion import CannotConvert, convert
 from imageway.media.proofs import MEDIA_TYPES
-from imageway.tasks.ops import EndAttempt, FinishTask
+from imageway.tasks.ops import EndAttempt, FinishTask, ReplaceResult
 from imageway.telemetry import events, logger
 
 NOTHING_KEPT: Final = KeptResult()
@@ -132,6 +132,12 @@ def cancelled(tools: Tools, facts: TaskFacts, attempt_ids: Sequence[str]) -> Set
     finish = FinishTask(facts.task_id, "cancelled", pack_result(result), now_ms)
     ended = (EndAttempt(attempt_id, "cancelled", "", now_ms) for attempt_id in attempt_ids)
     return Settlement((*ended, Void(facts.task_id, now_ms), usage, finish), error, result=result)
+
+
+def refunded(task_id: str, at_ms: int) -> tuple[Op, ...]:
+    """A price that is given back because nobody received what it was paid for; refused when somebody did after all."""
+    replaced = ReplaceResult(task_id, pack_result(REFUNDED))
+    return MarkDelivery(task_id, "refunded", at_ms), Refund(task_id, at_ms), replaced
 
 
 def _ops(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], price: Charge, delivery: str) -> tuple[Op, ...]:
