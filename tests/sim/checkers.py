@@ -159,8 +159,8 @@ def only_pictures_are_charged(world: World) -> Iterator[str]:
             yield from _where_pictures_are(world, task, usage, kept)
         elif hold.state == "voided" and (usage.price_usd_micros or usage.delivered or kept.pictures):
             yield f"{task.id}: voided, and yet {usage.delivered} delivered for {usage.price_usd_micros}"
-        elif hold.state == "refunded" and usage.delivery != "refunded":
-            yield f"{task.id}: refunded, and its usage row says {usage.delivery}"
+        elif hold.state == "refunded" and (usage.delivery != "refunded" or kept.price_usd_micros or kept.pictures):
+            yield f"{task.id}: refunded, and its usage row says {usage.delivery}, its owner sees {kept}"
 
 
 def _where_pictures_are(world: World, task: Task, usage: RecordUsage, kept: KeptResult) -> Iterator[str]:

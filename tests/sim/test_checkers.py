@@ -262,8 +262,8 @@ def a_code_of_no_table(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_provider_is_quoted(patch: pytest.MonkeyPatch) -> None:
-    def quoting(failures: list[Failed]) -> Exception:
-        error = verdicts.verdict(failures)
+    def quoting(failures: list[Failed], *more: Any) -> Exception:
+        error = verdicts.verdict(failures, *more)
         error.message = f"{error.message}: {failures[0].detail}"
         return error
 

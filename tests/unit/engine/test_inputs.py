@@ -1,0 +1,119 @@
+"""Linked input images: fetched once each, opened from our own store where the link is ours, and every problem told at
+once, by the caller's own name and never in a host's words."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, cast
+
+import pytest
+from PIL import Image
+
+from imageway.bodies import blob_of
+from imageway.catalog.schema import Inputs
+from imageway.core.errors import InvalidRequest, Problem
+from imageway.core.failures import FetchRefused, TransportFailed
+from imageway.core.requests import ImageData, ImageInput, ImageLink
+from imageway.core.steps import BlobReply, FailureKind
+from imageway.engine.inputs import hold_all, problem_with
+from imageway.engine.ports import Tools
+
+LIMITS = Inputs(maximum=4, formats=("png", "jpeg"), max_bytes=5_000, max_pixels=10_000)
+NOW_MS = 1_760_000_000_000
+
+
+def made(file_format: str = "PNG", size: tuple[int, int] = (50, 50)) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", size).save(out, file_format)
+    return out.getvalue()
+
+
+def reply(content: bytes) -> BlobReply:
+    return BlobReply(blob_of(content), "image/png")
+
+
+def web(tools: Tools) -> Any:
+    return cast("Any", tools.transport)
+
+
+async def held(tools: Tools, *images: ImageInput) -> dict[int, ImageData]:
+    scope = tools.spool.scope()
+    return await hold_all(tools, images, LIMITS, scope)
+
+
+async def problems(tools: Tools, *images: ImageInput) -> tuple[Problem, ...]:
+    with pytest.raises(InvalidRequest) as told:
+        await held(tools, *images)
+    return told.value.details
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"<html></html>", "invalid_image"),
+        (made("WEBP"), "unsupported_image_format"),
+        (made(size=(101, 100)), "image_too_large"),
+        (made()[:-1], "invalid_image"),
+        (made() + b"\0" * 6_000, "image_too_large"),
+    ],
+)
+def test_what_is_wrong_with_an_image(content: bytes, code: str) -> None:
+    problem = problem_with(ImageData(blob_of(content), "image[3]"), LIMITS)
+    assert problem is not None
+    assert (problem.param, problem.code) == ("image[3]", code)
+    assert problem.message.startswith("image[3] ")
+
+
+@pytest.mark.parametrize("content", [made(), made("JPEG"), made(size=(100, 100))])
+def test_nothing_is_wrong_with_a_good_one(content: bytes) -> None:
+    assert problem_with(ImageData(blob_of(content), "image"), LIMITS) is None
+
+
+async def test_a_link_is_fetched_once_however_often_it_stands_there(tools: Tools) -> None:
+    link = ImageLink("https://x.test/a.png", "image")
+    web(tools).replies[link.url] = reply(made())
+    got = await held(tools, link, link, ImageData(blob_of(made()), "sent"))
+    assert list(got) == [id(link)]
+    assert web(tools).asked == [link.url]
+    assert got[id(link)].param == "image"
+
+
+async def test_every_problem_is_told_at_once(tools: Tools) -> None:
+    links = [ImageLink(f"https://x.test/{name}", f"image[{name}]") for name in ("0", "1", "2", "3")]
+    web(tools).replies |= {
+        links[0].url: FetchRefused("image_url_status", "its host answered 404"),
+        links[1].url: TransportFailed(FailureKind.SPOILED, "SpoolFull of /var/spool/secret"),
+        links[2].url: reply(made("WEBP")),
+        links[3].url: reply(made()),
+    }
+    told = await problems(tools, *links)
+    assert [(problem.param, problem.code) for problem in told] == [
+        ("image[0]", "invalid_image_url"),
+        ("image[1]", "invalid_image_url"),
+        ("image[2]", "unsupported_image_format"),
+    ]
+    assert "its host answered 404" in told[0].message
+    assert "secret" not in told[1].message
+
+
+async def test_a_link_of_ours_is_opened_from_the_store(tools: Tools) -> None:
+    """Without going out and coming in again by our own door."""
+    cast("Any", tools.objects).contents["req_1-0.png"] = made()
+    link = ImageLink(tools.signer.sign("req_1-0.png", NOW_MS + 60_000), "image")
+    got = await held(tools, link)
+    assert got[id(link)].blob.decoded_bytes == len(made())
+    assert web(tools).asked == []
+
+
+async def test_a_link_of_ours_to_what_is_gone_is_the_callers_problem(tools: Tools) -> None:
+    link = ImageLink(tools.signer.sign("req_1-0.png", NOW_MS + 60_000), "image")
+    (told,) = await problems(tools, link)
+    assert (told.param, told.code) == ("image", "invalid_image_url")
+    assert "no longer stored" in told.message
+
+
+async def test_an_expired_link_of_ours_is_a_strangers(tools: Tools) -> None:
+    link = ImageLink(tools.signer.sign("req_1-0.png", NOW_MS - 60_000), "image")
+    web(tools).replies[link.url] = FetchRefused("image_url_status", "its host answered 410")
+    (told,) = await problems(tools, link)
+    assert "410" in told.message

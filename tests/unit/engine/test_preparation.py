@@ -1,0 +1,225 @@
+"""Before any money: the model is there and allowed, everything wrong is told at once, the order of trying is made, and
+the hold covers whatever may come."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from imageway.bodies import blob_of
+from imageway.catalog import quote
+from imageway.core.errors import GatewayError, InvalidRequest
+from imageway.core.intents import Generate
+from imageway.core.requests import (
+    Caller,
+    Geometry,
+    Group,
+    ImageData,
+    ImageInput,
+    ImageLink,
+    ImageRequest,
+    Operation,
+    RequestWarning,
+    Turn,
+)
+from imageway.core.steps import FailureKind
+from imageway.core.upstreams import Upstream
+from imageway.engine.ports import Tools
+from imageway.engine.preparation import Prepared, all_images, part_counts, prepare, with_images
+
+CALLER = Caller("key_1", "ws_1")
+
+
+def picture(param: str = "image", size: tuple[int, int] = (64, 64)) -> ImageData:
+    out = io.BytesIO()
+    Image.new("RGB", size).save(out, "PNG")
+    return ImageData(blob_of(out.getvalue()), param)
+
+
+def request(model: str = "gpt-image-2", **fields: Any) -> ImageRequest:
+    return ImageRequest(**{"model": model, "prompt": "a cat", **fields})
+
+
+def prepared(tools: Tools, asked: ImageRequest, *, caller: Caller = CALLER, **intent: Any) -> Prepared:
+    return prepare(tools, Generate(request=asked, **intent), caller)
+
+
+def refused(tools: Tools, asked: ImageRequest, *, caller: Caller = CALLER, **intent: Any) -> GatewayError:
+    with pytest.raises(GatewayError) as told:
+        prepared(tools, asked, caller=caller, **intent)
+    return told.value
+
+
+def at(provider: str, number: int = 1, **values: Any) -> Upstream:
+    address = f"https://{provider}-{number}.test"
+    return Upstream(
+        **{"id": f"{provider}-{number}", "provider": provider, "base_url": address, "auth": "bearer", **values}
+    )
+
+
+# Which model
+
+
+def test_an_unknown_model_is_a_404_with_the_names_that_come_closest(tools: Tools) -> None:
+    error = refused(tools, request("gpt-imag-1"))
+    assert (error.code, error.kind.status, error.param) == ("model_not_found", 404, "model")
+    assert '"gpt-imag-1"' in error.message
+    assert error.details[0].accepted[0] == "gpt-image-1"
+    assert "gpt-image-1" in error.message
+
+
+def test_a_name_like_nothing_is_told_without_a_guess(tools: Tools) -> None:
+    assert refused(tools, request("zzzzzz")).message == 'there is no model "zzzzzz"'
+
+
+@pytest.mark.parametrize("models", [("gpt-image-2",), ("gpt-*",), ("other", "gpt-image-2-2026-*"), ()])
+def test_a_key_may_use_what_its_patterns_match(tools: Tools, models: tuple[str, ...]) -> None:
+    """By id, by alias, or by the name that was called."""
+    assert prepared(tools, request(), caller=replace(CALLER, models=models)).model.id == "gpt-image-2"
+
+
+def test_a_model_out_of_scope_is_a_403_before_anything_is_looked_at(tools: Tools) -> None:
+    """Even where the request is wrong in every other way too."""
+    error = refused(tools, request(prompt=None, n=99), caller=replace(CALLER, models=("gemini-*",)))
+    assert (error.code, error.kind.status) == ("model_not_allowed", 403)
+
+
+def test_a_former_name_is_served_with_a_word_about_it(tools: Tools) -> None:
+    found = prepared(tools, request("gemini-3-pro-image-preview"))
+    assert found.model.id == "gemini-3-pro-image"
+    assert [warning.code for warning in found.warnings] == ["model_renamed"]
+
+
+def test_a_retired_model_is_gone_from_its_vendors_own_address(tools: Tools) -> None:
+    own = tools.catalog.providers["openai"].base_url
+    error = refused(replace(tools, upstreams=(at("openai", base_url=own),)), request("gpt-image-1"))
+    assert (error.code, error.kind.status) == ("model_retired", 404)
+    assert "gpt-image-2" in error.message
+
+
+def test_a_retired_model_may_live_on_at_a_relay_or_in_the_sandbox(tools: Tools) -> None:
+    own = tools.catalog.providers["openai"].base_url
+    relay, pretend = at("openai", 2), at("openai", 3, base_url=own, sandbox=True)
+    found = prepared(replace(tools, upstreams=(at("openai", base_url=own), relay, pretend)), request("gpt-image-1"))
+    assert {option.candidate.upstream.id for option in found.options} == {"openai-2", "openai-3"}
+
+
+def test_a_model_that_nobody_here_sells_is_a_503(tools: Tools) -> None:
+    error = refused(replace(tools, upstreams=(at("google"),)), request())
+    assert (error.code, error.kind.status) == ("no_healthy_route", 503)
+
+
+# What is wrong
+
+
+def test_everything_wrong_is_told_at_once(tools: Tools) -> None:
+    wrong = request(n=11, quality="superb", background="plaid", images=(ImageData(blob_of(b"no image"), "image[0]"),))
+    error = refused(tools, wrong)
+    assert isinstance(error, InvalidRequest)
+    assert {problem.param for problem in error.details} >= {"n", "quality", "background", "image[0]"}
+    assert error.message == error.details[0].message
+
+
+def test_a_size_that_no_candidate_can_make_is_refused(tools: Tools) -> None:
+    error = refused(tools, request(geometry=Geometry(width=16, height=4000)))
+    assert (error.code, error.kind.status) == ("invalid_size", 400)
+
+
+def test_a_broken_input_image_is_told_by_the_callers_own_name(tools: Tools) -> None:
+    whole = picture("images[1]")
+    content = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(content, "PNG")
+    cut = ImageData(blob_of(content.getvalue()[:-5]), "images[2]")
+    error = refused(tools, request(operation=Operation.EDIT, images=(whole, cut)))
+    assert [problem.param for problem in error.details] == ["images[2]"]
+
+
+# Strict mode
+
+
+def test_strict_takes_what_is_honoured_to_the_letter(tools: Tools) -> None:
+    assert prepared(tools, request(geometry=Geometry(1024, 1024)), strict=True).warnings == ()
+
+
+def test_strict_refuses_what_would_only_be_warned_about(tools: Tools) -> None:
+    odd = request("gemini-3.1-flash-image", geometry=Geometry(1000, 1000))
+    assert prepared(tools, odd).options[0].fitted.warnings
+    error = refused(tools, odd, strict=True)
+    assert isinstance(error, InvalidRequest)
+    assert all("Imageway-Strict" in problem.message for problem in error.details)
+
+
+def test_strict_counts_what_the_dialect_could_not_honour(tools: Tools) -> None:
+    lost = RequestWarning("parameter_ignored", "style", "style means nothing here")
+    assert prepared(tools, request(), warnings=(lost,)).warnings == (lost,)
+    assert refused(tools, request(), strict=True, warnings=(lost,)).param == "style"
+
+
+# Shares, order, price
+
+
+@pytest.mark.parametrize(
+    ("n", "max_n", "counts"),
+    [(None, 1, (1,)), (1, 10, (1,)), (4, 1, (1, 1, 1, 1)), (10, 6, (6, 4)), (6, 6, (6,)), (7, 3, (3, 3, 1))],
+)
+def test_n_is_shared_out_in_as_few_calls_as_there_can_be(n: int | None, max_n: int, counts: tuple[int, ...]) -> None:
+    assert part_counts(request(n=n), max_n) == counts
+
+
+def test_a_group_is_one_call() -> None:
+    assert part_counts(request(n=2, group=Group(7)), 1) == (7,)
+    assert part_counts(request(group=Group()), 1) == (1,)
+
+
+def test_the_cooling_upstream_is_tried_last(tools: Tools) -> None:
+    tools = replace(tools, upstreams=tuple(at("openai", number) for number in (1, 2, 3)))
+    tools.health.failed(("openai-2", "gpt-image-2"), FailureKind.BUSY, now_s=1000, retry_after_s=30)
+    for _ in range(20):
+        order = [option.candidate.upstream.id for option in prepared(tools, request()).options]
+        assert sorted(order) == ["openai-1", "openai-2", "openai-3"]
+        assert order[-1] == "openai-2"
+
+
+@pytest.mark.parametrize(("model", "n"), [("gpt-image-2", 4), ("gemini-3.1-flash-image", 3), ("qwen-image-2.0", 10)])
+def test_the_hold_covers_n_times_the_worst(tools: Tools, model: str, n: int) -> None:
+    found = prepared(tools, request(model, n=n))
+    fitted = found.options[0].fitted
+    single = quote(tools.catalog, found.model, fitted.request, fitted.size, images=1)
+    assert found.images == n
+    assert found.quote.hold_usd_micros >= found.quote.worst_usd_micros
+    assert abs(found.quote.worst_usd_micros - n * single.worst_usd_micros) <= n
+
+
+def test_the_form_is_the_models_own_unless_the_caller_said(tools: Tools) -> None:
+    assert prepared(tools, request()).form == "b64_json"
+    assert prepared(tools, request("qwen-image")).form == "url"
+    assert prepared(tools, request(), form="url").form == "url"
+
+
+def test_room_is_asked_for_the_largest_answer(tools: Tools) -> None:
+    assert prepared(tools, request("gemini-3.1-flash-image")).max_answer_bytes == 67_108_864
+
+
+# Input images
+
+
+def test_images_of_a_conversation_come_before_the_flat_ones() -> None:
+    first, second, mask, flat = (ImageLink(f"https://x.test/{name}", name) for name in "abmf")
+    turns = (Turn("user", ("look", first)), Turn("model", (second,)))
+    assert all_images(request(turns=turns, images=(flat,), mask=mask)) == (first, second, mask)
+    assert all_images(request(images=(flat,), mask=mask)) == (flat, mask)
+
+
+def test_fetched_images_take_the_places_of_their_links() -> None:
+    """Wherever one stood: in a turn, in the list, as the mask; what was sent stays."""
+    linked, mask, sent = ImageLink("https://x.test/a", "a"), ImageLink("https://x.test/m", "m"), picture("sent")
+    got: dict[int, ImageData] = {id(linked): picture("a"), id(mask): picture("m")}
+    turns = (Turn("user", ("look", linked)),)
+    asked = with_images(request(turns=turns, images=(linked, sent), mask=mask), got)
+    images: tuple[ImageInput, ...] = (got[id(linked)], sent)
+    assert asked.turns == (Turn("user", ("look", got[id(linked)])),)
+    assert (asked.images, asked.mask) == (images, got[id(mask)])
