@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,9 @@ from tests.integration.processes import (
     call,
     clean_environment,
     command,
+    connect,
     exchange,
+    read_to_end,
     unharmed_by,
 )
 
@@ -322,6 +325,24 @@ def test_a_revoked_key_is_worth_nothing_from_the_next_request_on(house: House, g
     command("keys", "revoke", made["id"], data=house.data)
     assert_told(post(gateway, body, made["key"]), 401, "invalid_api_key")
     assert_told(call(f"{gateway.url}/v1/models", key=made["key"]), 401, "invalid_api_key")
+
+
+def test_a_key_revoked_while_its_request_still_arrives_buys_nothing(house: House, gateway: Process) -> None:
+    """It was valid when the head came; the commit that would hold money looks again."""
+    made = command("keys", "create", "--workspace", "w", data=house.data)
+    body = json.dumps({"model": GEMINI, "prompt": "a boat"}).encode()
+    lines = f"POST {GENERATIONS} HTTP/1.1", "host: x", f"authorization: Bearer {made['key']}", "connection: close"
+    head = "\r\n".join((*lines, "content-type: application/json", f"content-length: {len(body)}")) + "\r\n\r\n"
+    requests = len(house.usage())
+    with connect(gateway.url) as connection:
+        connection.sendall(head.encode() + body[:10])
+        time.sleep(0.3)  # until the key was found
+        command("keys", "revoke", made["id"], data=house.data)
+        connection.sendall(body[10:])
+        error = assert_told(answer_of(read_to_end(connection)), 401, "invalid_api_key")
+    assert "not valid any more" in error["message"]
+    assert house.money().held == 0
+    assert len(house.usage()) == requests
 
 
 def test_a_model_outside_the_keys_scope_is_403_before_any_hold(house: House, gateway: Process) -> None:
