@@ -434,8 +434,8 @@ def test_a_converted_picture_is_the_same_picture(house: House, gateway: Process)
 
 def distance(one: Image.Image, other: Image.Image) -> float:
     """The largest mean difference of a colour in any of 64 regions, of 255."""
-    small = [list(image.convert("RGB").resize((8, 8)).getdata()) for image in (one, other)]
-    return max(abs(a - b) for left, right in zip(*small, strict=True) for a, b in zip(left, right, strict=True))
+    small = [image.convert("RGB").resize((8, 8)).tobytes() for image in (one, other)]
+    return max(abs(a - b) for a, b in zip(*small, strict=True))
 
 
 # Links to stored pictures.
@@ -450,8 +450,6 @@ def link(house: House, gateway: Process) -> str:
 
 def get(url: str, method: str = "GET", **headers: str) -> Answer:
     """One raw GET or HEAD, with exactly these headers."""
-    from tests.integration.processes import answer_of
-
     parts = urlsplit(url)
     fields = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
     path = f"{parts.path}?{parts.query}"
