@@ -62,7 +62,6 @@ def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
         options = _strictly(warnings, options)
     ordered = _in_order(tools, options)
     counts = part_counts(checked.request, min(option.candidate.offering.max_n for option in ordered))
-    price = quote(tools.catalog, model, ordered[0].fitted.request, ordered[0].fitted.size, images=sum(counts))
     return Prepared(
         intent=intent,
         caller=caller,
@@ -70,7 +69,7 @@ def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
         request=checked.request,
         options=ordered,
         counts=counts,
-        quote=price,
+        quote=_dearest(tools, model, ordered, sum(counts)),
         form=intent.form or model.form,
         warnings=warnings,
     )
@@ -145,13 +144,22 @@ def _fit_all(
 ) -> tuple[tuple[Option, ...], tuple[Problem, ...]]:
     options = []
     problems: tuple[Problem, ...] = ()
+    fits: dict[int, Fitted] = {}  # upstreams share offerings
     for seller in sellers:
-        fitted = fit(model, seller.offering, checked.request)
+        fitted = fits.get(id(seller.offering)) or fit(model, seller.offering, checked.request)
+        fits[id(seller.offering)] = fitted
         if fitted.problems:
             problems = problems or fitted.problems
         else:
             options.append(Option(seller, fitted))
     return tuple(options), problems
+
+
+def _dearest(tools: Tools, model: Model, options: tuple[Option, ...], images: int) -> Quote:
+    """Whoever serves it in the end: a seller that does not take a field may make what costs more."""
+    distinct = {id(option.fitted): option.fitted for option in options}.values()
+    quotes = (quote(tools.catalog, model, fitted.request, fitted.size, images=images) for fitted in distinct)
+    return max(quotes, key=lambda quoted: quoted.hold_usd_micros)
 
 
 def _strictly(warnings: tuple[RequestWarning, ...], options: tuple[Option, ...]) -> tuple[Option, ...]:
