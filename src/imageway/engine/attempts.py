@@ -82,6 +82,7 @@ class PartRun:
     request: ImageRequest | None = None  # with its remote inputs fetched; None: as fitted
     submitted: bool = False
     polling: bool = False  # a memo is durable: another process could go on
+    result: PartResult | None = None  # how it ended
 
     def __post_init__(self) -> None:
         self.until_s = self.deadline_s
@@ -98,6 +99,7 @@ class PartRun:
                 result = self._ended(option, outcome)
                 if outcome.kind in NEXT and len(self.options) > 1 and await self._fail_over(result):
                     continue
+            self.result = result
             return result
 
     async def resume(self, send: Send) -> PartResult:

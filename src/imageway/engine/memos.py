@@ -39,6 +39,7 @@ class KeptTask(msgspec.Struct, frozen=True, omit_defaults=True):
     inputs: int = 0
     geometry: Geometry | None = None
     group: Group | None = None
+    spelled: dict[str, str] = {}
     warnings: tuple[RequestWarning, ...] = ()
 
 
@@ -92,5 +93,6 @@ def request_of(kept: KeptTask) -> ImageRequest:
         images=images,
         geometry=kept.geometry,
         group=kept.group,
+        spelled=kept.spelled,
         **values,  # type: ignore[arg-type]  # the names and types are those that plain_fields took out
     )

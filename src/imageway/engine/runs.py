@@ -59,14 +59,22 @@ class TaskRun:
         except asyncio.CancelledError:
             if not self.submitted:
                 await self.withdraw()
-            elif self.stopping and not any(part.polling for part in self.parts):
-                await self.abandon("the gateway was stopped before the provider answered; nothing was charged")
+            elif self.stopping and not any(part.polling and part.result is None for part in self.parts):
+                await self._stop_here()
             else:
                 raise
 
     async def withdraw(self) -> None:
         """Ends a task of which nothing was submitted."""
         await self._commit(cancelled(self.tools, self.facts, [part.attempt_id for part in self.parts]))
+
+    async def _stop_here(self) -> None:
+        """What has come is delivered; of what was sent without a memo nobody will ever know more."""
+        if not any(part.result and part.result.images for part in self.parts):
+            await self.abandon("the gateway was stopped before the provider answered; nothing was charged")
+            return
+        stopped = Failed(FailureKind.UNKNOWN, "stopped", "the gateway was stopped before the provider answered")
+        await self.end([part.result or part.given_up(stopped) for part in self.parts])
 
     async def abandon(self, told: str) -> None:
         """Ends a task whose parts will never be known: what was submitted is `unknown`, nothing is charged."""

@@ -232,6 +232,7 @@ def _accept_ops(tools: Tools, prepared: Prepared, run: TaskRun) -> tuple[Op, ...
         inputs=len(all_images(prepared.request)),
         geometry=prepared.request.geometry,
         group=prepared.request.group,
+        spelled=dict(prepared.request.spelled),
         warnings=prepared.warnings,
     )
     create = CreateTask(
