@@ -202,6 +202,14 @@ def test_what_was_sent_without_a_memo_is_unknown_after_the_drain() -> None:
     assert task.finished_ms - EPOCH_MS < 15_000
 
 
+def test_what_came_before_the_stop_is_delivered() -> None:
+    """Of three parts, two were there when the drain was over."""
+    close = Trouble(process=0, at_s=8, what="close", drain_s=3, successor_after_s=1)
+    task, hold, visit = only(play(shape_of(Script(delays_s=(1.0, 60.0, 4.0)), PARTS, troubles=(close,))))
+    assert (task.state, hold.captured, visit.delivered) == ("succeeded", 78_000, True)
+    assert [attempt.state for attempt in task.attempts] == ["proved", "unknown", "proved"]
+
+
 def test_a_drain_lets_finish_what_can() -> None:
     close = Trouble(process=0, at_s=2, what="close", drain_s=30, successor_after_s=1)
     task, _, visit = only(play(shape_of(Script(delays_s=(10.0,)), troubles=(close,))))

@@ -77,7 +77,7 @@ def test_what_comes_back_is_a_read_whatever_was_written() -> None:
 
 
 def test_no_secret_and_no_body_is_written() -> None:
-    headers = {"authorization": Secret("api_key"), "x-async": "1"}
+    headers: dict[str, str | Secret] = {"authorization": Secret("api_key"), "x-async": "1"}
     request = HttpRequest("POST", "/p", JsonBody({"prompt": "a cat"}), headers, {"key": Secret("api_key")})
     written = pack_memo(Send(request, memo={"id": "1"}))
     assert b"api_key" not in written
@@ -125,6 +125,13 @@ def test_input_images_are_counted() -> None:
     asked = ImageRequest(model="m", prompt="a cat", turns=(Turn("user", ("look", ImageLink("https://x.test", "a"))),))
     again = request_of(unpack_task(pack_task(kept(asked, inputs=3))))
     assert len(again.images) == 3
+
+
+def test_the_callers_own_names_survive() -> None:
+    """A warning about a resumed task still speaks of what its caller wrote."""
+    asked = ImageRequest(model="m", spelled={"geometry": "size"})
+    again = request_of(unpack_task(pack_task(kept(asked, spelled=dict(asked.spelled)))))
+    assert again.param("geometry") == "size"
 
 
 def test_the_rest_of_a_task_survives() -> None:

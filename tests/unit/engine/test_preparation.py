@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_row
 from PIL import Image
 
 from imageway.bodies import blob_of
@@ -192,6 +193,20 @@ def test_the_hold_covers_n_times_the_worst(tools: Tools, model: str, n: int) -> 
     assert found.images == n
     assert found.quote.hold_usd_micros >= found.quote.worst_usd_micros
     assert abs(found.quote.worst_usd_micros - n * single.worst_usd_micros) <= n
+
+
+def test_the_hold_covers_the_dearest_seller(tools: Tools) -> None:
+    """A seller that does not take the quality makes what it likes; it is asked last, and paid for all the same."""
+    model = tools.catalog.models["gpt-image-2"]
+    careless = replace_row(model.offerings[0], provider="google", parameters=("size",))
+    both = replace_row(model, offerings=(model.offerings[0], careless))
+    catalog = replace(tools.catalog, models={**tools.catalog.models, model.id: both})
+    tools = replace(tools, catalog=catalog)
+    asked = request(quality="low", geometry=Geometry(1024, 1024))
+    careful_alone = prepared(replace(tools, upstreams=(at("openai"),)), asked).quote.hold_usd_micros
+    careless_alone = prepared(replace(tools, upstreams=(at("google"),)), asked).quote.hold_usd_micros
+    assert careless_alone > careful_alone
+    assert prepared(tools, asked).quote.hold_usd_micros == careless_alone
 
 
 def test_the_form_is_the_models_own_unless_the_caller_said(tools: Tools) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,7 +13,6 @@ import pytest
 import structlog
 
 from imageway.telemetry import configure, logger, redact_text
-from imageway.telemetry import log as telemetry_log
 
 KEYS = (
     "sk-iw-mzqwe3tlnf2c4ylomfuw4zzr",
@@ -28,7 +28,7 @@ KEYS = (
 @pytest.fixture(params=[True, False], ids=["json", "console"])
 def written(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
     out = io.StringIO()
-    monkeypatch.setattr(telemetry_log.sys, "stderr", out)
+    monkeypatch.setattr(sys, "stderr", out)
     configure(as_json=request.param)
     yield out.getvalue
     structlog.reset_defaults()
@@ -126,7 +126,7 @@ def test_long_values_are_cut(written: Callable[[], str]) -> None:
 
 def test_numbers_stay_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
-    monkeypatch.setattr(telemetry_log.sys, "stderr", out)
+    monkeypatch.setattr(sys, "stderr", out)
     configure()
     logger().info("something.happened", usd_micros=12, sandbox=True, nothing=None, share=0.5)
     structlog.reset_defaults()
