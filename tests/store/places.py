@@ -101,6 +101,7 @@ async def everything(store: Store, task_ids: tuple[str, ...] = ("req_1", "req_2"
         "holds": await store.read(asked.ListHolds()),
         "usage": sorted(map(repr, await store.read(asked.ListUsage()))),
         "undelivered": sorted(map(repr, await store.read(asked.Undelivered(("process_a", "process_b"))))),
+        "claims": [await store.read(tasks_asked.FindClaim("ws_1", key)) for key in ("once", "twice")],
         "tasks": [await store.read(tasks_asked.ShowTask(task_id)) for task_id in task_ids],
         "running": await store.read(tasks_asked.RunningTasks()),
         "unknown": await store.read(tasks_asked.UnknownTasks()),

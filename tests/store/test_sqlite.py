@@ -136,6 +136,7 @@ def test_no_op_ever_walks_through_a_whole_table(connection: sqlite3.Connection) 
         asked.ListTransfers("ws_1"),
         asked.Undelivered(("process_a", "process_b")),
         tasks_asked.ShowTask("req_1"),
+        tasks_asked.FindClaim("ws_1", "once"),
         tasks_asked.RunningTasks(("process_a",)),
     ],
     ids=lambda query: type(query).__name__,

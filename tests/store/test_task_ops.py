@@ -154,3 +154,11 @@ async def test_a_lease_is_renewed_and_dropped(store: Store) -> None:
 async def test_a_claim_is_per_workspace(store: Store) -> None:
     await commit(store, ops.ClaimKey("ws_1", "once", "req_1", 1), ops.ClaimKey("ws_2", "once", "req_2", 1))
     await commit(store, ops.ClaimKey("ws_1", "twice", "req_3", 1))
+
+
+async def test_a_claim_is_found_in_its_own_workspace(store: Store) -> None:
+    await commit(store, ops.ClaimKey("ws_1", "once", "req_1", 1), ops.ClaimKey("ws_2", "once", "req_2", 1))
+    assert await store.read(queries.FindClaim("ws_1", "once")) == "req_1"
+    assert await store.read(queries.FindClaim("ws_2", "once")) == "req_2"
+    assert await store.read(queries.FindClaim("ws_3", "once")) is None
+    assert await store.read(queries.FindClaim("ws_1", "ONCE")) is None

@@ -98,6 +98,11 @@ def show_task(query: tasks.ShowTask) -> Select:
     return _tasks("WHERE id = ? AND workspace_id = ?", (query.id, query.workspace_id), shape=_one_task)
 
 
+def find_claim(query: tasks.FindClaim) -> Select:
+    sql = "SELECT task_id FROM claims WHERE workspace_id = ? AND key = ?"
+    return Select(sql, (query.workspace_id, query.key), _first(lambda row: row[0]))
+
+
 def running_tasks(query: tasks.RunningTasks) -> Select:
     if query.owners is None:
         return _tasks(f"WHERE {_NOT_FINAL}", (), order="created_ms")
@@ -188,6 +193,7 @@ _SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
     ledger.ListTransfers: list_transfers,
     ledger.ListHolds: list_holds,
     tasks.ShowTask: show_task,
+    tasks.FindClaim: find_claim,
     tasks.RunningTasks: running_tasks,
     tasks.UnknownTasks: unknown_tasks,
     tasks.Owners: owners,

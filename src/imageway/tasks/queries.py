@@ -52,6 +52,14 @@ class ShowTask(Query[Task | None]):
 
 
 @dataclass(frozen=True, slots=True)
+class FindClaim(Query[str | None]):
+    """The id of the task that used this Idempotency-Key of this workspace."""
+
+    workspace_id: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunningTasks(Query[tuple[Task, ...]]):
     """Tasks not final, of these owners (None: of anybody), with their attempts; oldest first."""
 

@@ -60,6 +60,10 @@ def show_task(tables: Tables, query: tasks.ShowTask) -> tasks.Task | None:
     return task if task is not None and query.workspace_id in (None, task.workspace_id) else None
 
 
+def find_claim(tables: Tables, query: tasks.FindClaim) -> str | None:
+    return tables.claims.get((query.workspace_id, query.key))
+
+
 def running_tasks(tables: Tables, query: tasks.RunningTasks) -> tuple[tasks.Task, ...]:
     running = (row for row in tables.tasks.values() if row.state not in FINAL_TASK)
     chosen = (row for row in running if query.owners is None or row.owner in query.owners)
@@ -114,6 +118,7 @@ READS: Final[dict[type[Query[Any]], Callable[[Tables, Any], Any]]] = {
     ledger.ListTransfers: list_transfers,
     ledger.ListHolds: list_holds,
     tasks.ShowTask: show_task,
+    tasks.FindClaim: find_claim,
     tasks.RunningTasks: running_tasks,
     tasks.UnknownTasks: unknown_tasks,
     tasks.Owners: owners,

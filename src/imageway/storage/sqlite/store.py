@@ -17,11 +17,11 @@ from imageway.storage.selects import Select, select
 from imageway.storage.sqlite.connection import connect, prepare
 from imageway.storage.sqlite.groups import GroupWriter
 from imageway.storage.sqlite.writes import WRITES
-from imageway.tasks.queries import ShowTask
+from imageway.tasks.queries import FindClaim, ShowTask
 
 T = TypeVar("T")
 GAP_S: Final = 0.001  # without it a second process waits for the lock for seconds
-SHORT: Final[frozenset[type[Query[Any]]]] = frozenset({FindKey, FindWorkspace, ShowWallet, ShowTask})
+SHORT: Final[frozenset[type[Query[Any]]]] = frozenset({FindKey, FindWorkspace, ShowWallet, ShowTask, FindClaim})
 """A few rows by key: up to 20 µs on the loop, less than the way to a thread. In WAL mode a reader waits for nobody."""
 
 
