@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 import struct
 import time
 import zlib
@@ -373,7 +374,11 @@ def test_a_second_use_of_an_idempotency_key_is_409(house: House, gateway: Proces
     spent = house.money("spender").spent
     for again in (body, {**body, "prompt": "another"}):
         answer = post(gateway, again, spending_key, idempotency_key="once")
-        assert_told(answer, 409, "idempotency_key_in_use", "Idempotency-Key")
+        error = assert_told(answer, 409, "idempotency_key_in_use", "Idempotency-Key")
+        shown = re.search(r"was used by request (req_\w+); GET (/v1/tasks/req_\w+) shows", error["message"])
+        assert shown is not None
+        assert shown[1] == first.headers["x-request-id"]
+        assert call(gateway.url + shown[2], key=spending_key).json["status"] == "succeeded"
         assert answer.headers["x-should-retry"] == "false"
     assert house.money("spender").spent == spent
     assert_told(post(gateway, body, spending_key, idempotency_key="k" * 256), 400, "invalid_value", "Idempotency-Key")

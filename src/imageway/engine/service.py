@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -26,7 +27,7 @@ from imageway.engine.runs import TaskHandle, TaskRun
 from imageway.engine.settlement import TaskFacts
 from imageway.ledger.ops import Hold, MarkDelivery
 from imageway.tasks.ops import ClaimKey, CreateTask
-from imageway.tasks.queries import ShowTask
+from imageway.tasks.queries import FindClaim, ShowTask
 from imageway.telemetry import events, logger
 
 
@@ -176,7 +177,17 @@ class Engine:
             message = "the request could not be accepted just now"
             raise GatewayError("overloaded", message, retry_after_s=1) from error
         if isinstance(committed, Refused):
+            if isinstance(committed.op, ClaimKey):
+                raise await self._in_use(committed.op)
             raise _refusal(committed, prepared)
+
+    async def _in_use(self, claim: ClaimKey) -> GatewayError:
+        """Names the request that came first, where the store still answers."""
+        first = None
+        with suppress(StoreFailed):
+            first = await self.tools.store.read(FindClaim(claim.workspace_id, claim.key))
+        used = f"by request {first}; GET /v1/tasks/{first} shows its result" if first else "already"
+        return GatewayError("idempotency_key_in_use", f"this Idempotency-Key was used {used}", param="Idempotency-Key")
 
     async def _run(self, run: TaskRun, prepared: Prepared) -> None:
         try:
@@ -259,12 +270,6 @@ def _refusal(refused: Refused, prepared: Prepared) -> GatewayError:
         return GatewayError(
             "insufficient_balance",
             f"the wallet does not cover this request: ${needed} must be held for {prepared.images} image(s)",
-        )
-    if refused.why == "in_use":
-        return GatewayError(
-            "idempotency_key_in_use",
-            "this Idempotency-Key was used already; ask for that request's result by its id",
-            param="Idempotency-Key",
         )
     if refused.why in ("key_revoked", "no_workspace"):
         return GatewayError("invalid_api_key", "this API key is not valid any more")
