@@ -9,7 +9,7 @@ import pytest
 from tests.sim.logs import quiet
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _quiet_logs() -> Iterator[None]:
     with quiet():
         yield
