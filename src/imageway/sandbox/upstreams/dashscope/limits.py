@@ -23,6 +23,7 @@ class Family:
     size_kind: str
     sizes: list[str]
     bounds: list[int]
+    ratio: int
     default: str
     count: int
     text_chars: int
@@ -63,8 +64,8 @@ def size_fault(family: Family, width: int, height: int) -> str | None:
             return f"Total pixels of size must be between {math.isqrt(least)}*{math.isqrt(least)} and " + (
                 f"{math.isqrt(most)}*{math.isqrt(most)}"
             )
-        if max(width, height) > 8 * min(width, height):
-            return "The aspect ratio of size must be between 1:8 and 8:1"
+        if family.ratio and max(width, height) > family.ratio * min(width, height):
+            return f"The aspect ratio of size must be between 1:{family.ratio} and {family.ratio}:1"
     if family.size_kind == "sides" and not all(
         family.bounds[0] <= side <= family.bounds[1] for side in (width, height)
     ):
