@@ -21,7 +21,8 @@ from imageway.transport.addresses import is_public
 from imageway.transport.names import Resolve
 from imageway.transport.wire import UNREACHABLE, Incoming, Outgoing
 
-_READ_BYTES: Final = 256 * 1024
+# The library stops reading at twice as much. One answer may not fill a turn of the loop, and what waits here is memory.
+_READ_BYTES: Final = 64 * 1024
 _HEAD_LINE_BYTES: Final = 64 * 1024  # policies and cookies exceed the library's 8 KiB
 _JOINED_BYTES: Final = 64 * 1024  # a smaller request leaves in one write, head and all
 
