@@ -137,6 +137,28 @@ async def test_unknown_tasks_are_told_newest_first_with_their_attempts(store: St
     assert len(await store.read(queries.UnknownTasks())) == 3
 
 
+async def test_a_task_with_an_unknown_part_is_told_however_it_ended_and_only_once(store: Store) -> None:
+    """k of n delivered, and nobody knows what became of the others: the provider may bill them. Not while it runs."""
+
+    async def told() -> list[str]:
+        return [row.id for row in await store.read(queries.UnknownTasks())]
+
+    states = {"req_1": "succeeded", "req_2": "cancelled", "req_3": "unknown"}
+    for number, task_id in enumerate(states):
+        good, lost = f"att_{number}", f"att_{number}x"
+        await commit(store, task(task_id), attempt(good, task_id), attempt(lost, task_id, part=1))
+        await commit(store, ops.EndAttempt(good, "proved", "", 7), ops.EndAttempt(lost, "unknown", "", 8))
+    await commit(store, task("req_4"), attempt("att_4", "req_4"), ops.EndAttempt("att_4", "failed", "", 7))
+    assert await told() == []
+    for at_ms, (task_id, state) in enumerate(states.items()):
+        await commit(store, finish(task_id, state, at_ms=at_ms))
+    await commit(store, finish("req_4", "failed"))
+    assert await told() == ["req_3", "req_2", "req_1"]
+    (partly,) = [row for row in await store.read(queries.UnknownTasks()) if row.id == "req_1"]
+    assert [row.state for row in partly.attempts] == ["proved", "unknown"]
+    assert len(await store.read(queries.UnknownTasks(limit=2))) == 2
+
+
 async def test_owners_are_whoever_has_a_lease_a_running_task_or_something_to_deliver(store: Store) -> None:
     await commit(store, ops.RenewLease("process_l", 100), ops.RenewLease("process_t", 200))
     await commit(store, task("req_1", owner="process_t"), task("req_2", owner="process_x"), finish("req_2"))

@@ -87,7 +87,7 @@ async def _storage(settings: Settings) -> AsyncIterator[Finding]:
     elif not any(wallet and wallet.available > 0 for wallet in wallets):
         yield Finding("wallets", "warning", "every wallet is empty", "imageway wallet topup WORKSPACE USD")
     if unknown:
-        says = f"{len(unknown)} task(s) ended unknown: compare them with the providers' own bills"
+        says = f"{len(unknown)} task(s) ended unknown, whole or in part: compare them with the providers' own bills"
         yield Finding("reconciliation", "warning", says, "imageway usage --json")
 
 

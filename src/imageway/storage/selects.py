@@ -111,7 +111,10 @@ def running_tasks(query: tasks.RunningTasks) -> Select:
 
 
 def unknown_tasks(query: tasks.UnknownTasks) -> Select:
-    where = "WHERE state = 'unknown' ORDER BY finished_ms DESC, id LIMIT ?"
+    where = (
+        "WHERE finished_ms IS NOT NULL AND id IN (SELECT id FROM tasks WHERE state = 'unknown'"
+        " UNION SELECT task_id FROM attempts WHERE state = 'unknown') ORDER BY finished_ms DESC, id LIMIT ?"
+    )
     return _tasks(where, (query.limit,), order="finished_ms DESC")
 
 

@@ -134,6 +134,7 @@ ATTEMPTS: Final = _table(
 )
 Index("attempts_by_id", ATTEMPTS.c.id, unique=True)
 Index("attempts_by_task", ATTEMPTS.c.task_id, ATTEMPTS.c.seq)
+Index("attempts_unknown", ATTEMPTS.c.task_id, **partial("state = 'unknown'"))
 
 CLAIMS: Final = _table(
     "claims",

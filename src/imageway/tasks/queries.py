@@ -74,6 +74,7 @@ class Owners(Query[tuple[tuple[str, int], ...]]):
 
 @dataclass(frozen=True, slots=True)
 class UnknownTasks(Query[tuple[Task, ...]]):
-    """The reconciliation report: tasks that ended `unknown`, newest first."""
+    """The reconciliation report: final tasks that ended `unknown` or hold an attempt that did (a part of one that
+    succeeded otherwise), newest first. Compare them with the providers' own bills."""
 
     limit: int = 1000

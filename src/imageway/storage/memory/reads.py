@@ -71,7 +71,11 @@ def running_tasks(tables: Tables, query: tasks.RunningTasks) -> tuple[tasks.Task
 
 
 def unknown_tasks(tables: Tables, query: tasks.UnknownTasks) -> tuple[tasks.Task, ...]:
-    rows = (row for row in tables.tasks.values() if row.state == "unknown")
+    rows = (
+        row
+        for row in tables.tasks.values()
+        if row.state in FINAL_TASK and "unknown" in (row.state, *(attempt.state for attempt in row.attempts))
+    )
     return tuple(sorted(rows, key=lambda row: (-(row.finished_ms or 0), row.id))[: query.limit])
 
 

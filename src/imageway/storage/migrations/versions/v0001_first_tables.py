@@ -153,6 +153,7 @@ def _tasks() -> None:
     )
     _index("attempts_by_id", "attempts", "id", unique=True)
     _index("attempts_by_task", "attempts", "task_id seq")
+    _index("attempts_unknown", "attempts", "task_id", where="state = 'unknown'")
 
     _table(
         "claims",
