@@ -40,7 +40,8 @@ async def test_the_dearer_models_name_format_and_inputs(room: Room) -> None:
 @pytest.mark.parametrize(
     ("model", "size", "prompt", "pixels"),
     [
-        (V4, "1K", "a wide landscape", "1424x800"),
+        (V4, "1K", "a wide landscape", "1280x720"),
+        (PRO, "1K", "a wide landscape", "1424x800"),
         (V45, "4K", "a poster, tall", "3040x5504"),
         (LITE, "3K", "x", "3072x3072"),
         (PRO, "2K", "竖版海报", "1584x2816"),
@@ -55,7 +56,7 @@ async def test_sizes_become_pixels(room: Room, model: str, size: str | None, pro
 
 async def test_a_keyword_follows_the_first_reference(room: Room) -> None:
     wide = data_url(file_of(size=(210, 90)))
-    assert (await generate(room, size="1K", image=wide)).json["data"][0]["size"] == "1568x672"
+    assert (await generate(room, size="1K", image=wide)).json["data"][0]["size"] == "1512x648"
     assert (await generate(room, EDIT, image=wide)).json["data"][0]["size"] == "1512x648"
 
 
