@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ from tests.integration.processes import (
     call,
     clean_environment,
     command,
+    connect,
     exchange,
     wait_for,
 )
@@ -58,10 +60,13 @@ class Files(BaseHTTPRequestHandler):
             "/boat.jpeg": (200, {"content-type": "image/jpeg"}, picture(file_format="JPEG")),
             "/mislabelled": (200, {"content-type": "text/plain"}, picture()),
             "/page": (200, {"content-type": "image/png"}, b"<html>not a picture</html>"),
+            "/tiny.png": (200, {"content-type": "image/png"}, picture(8, 8)),
             "/cut.png": (200, {"content-type": "image/png"}, picture()[:-20]),
             "/inward": (302, {"location": "http://127.0.0.1:1/x.png"}, b""),
             "/moved": (302, {"location": "/boat.png"}, b""),
         }.get(self.path, (404, {}, b"no such thing"))
+        if self.path == "/never":
+            time.sleep(1.5)
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -596,6 +601,15 @@ def test_a_group_is_one_call(house: House, gateway: Process) -> None:
     assert_told(ask(gateway, house, two_ways), 400, "invalid_value", "n")
 
 
+def test_nulls_and_query_strings_say_nothing(house: House, gateway: Process) -> None:
+    """Clients write explicit nulls for what they leave out, and versions into the query."""
+    body = {"model": GEMINI, "prompt": "a boat", "n": None, "size": None, "image": None, "seed": None, "stream": False}
+    url = f"{gateway.url}/v1/images/generations?api-version=2025-04-01&key=x"
+    answer = call(url, body, key=house.key)
+    pictures_of(answer)
+    assert warned(answer) == set()
+
+
 # To the letter.
 
 
@@ -652,6 +666,30 @@ def test_an_address_without_an_image_is_400_and_free(house: House, gateway: Proc
     )
     assert answer.status == 400
     assert answer.json["error"]["param"] == "image[1]"
+    assert house.money().spent == spent
+
+
+@pytest.mark.parametrize("by_address", [True, False], ids=["fetched", "sent"])
+def test_a_fetched_image_obeys_the_same_limits(house: House, gateway: Process, files: str, by_address: bool) -> None:
+    """Seedream takes no side below 15 pixels, however the image came."""
+    image = f"{files}/tiny.png" if by_address else data_url(picture(8, 8))
+    spent = house.money().spent
+    answer = ask(gateway, house, {"model": SEEDREAM, "prompt": "bluer", "image": image})
+    assert_told(answer, 400, "image_too_small", "image")
+    assert house.money().spent == spent
+
+
+def test_who_leaves_before_anything_was_submitted_owes_nothing(house: House, gateway: Process, files: str) -> None:
+    """While an input image is still being fetched: the hold goes back at once, and no provider was ever asked."""
+    body = json.dumps({"model": GEMINI, "prompt": "bluer", "image": f"{files}/never"}).encode()
+    fields = f"authorization: Bearer {house.key}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    spent = house.money().spent
+    with connect(gateway.url) as connection:
+        connection.sendall(f"POST /v1/images/generations HTTP/1.1\r\nhost: x\r\n{fields}\r\n\r\n".encode() + body)
+        wait_for(lambda: house.money().held > 0)
+    wait_for(lambda: house.money().held == 0, seconds=1.2)
+    row = house.usage()[0]
+    assert (row["outcome"], row["price_usd"], row["cost_usd"]) == ("cancelled", "0.000000", "0.000000")
     assert house.money().spent == spent
 
 

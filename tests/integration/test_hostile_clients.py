@@ -163,6 +163,22 @@ def test_just_under_the_limit_is_read(house: House, gateway: Process) -> None:
     assert_told(answer, 400, "invalid_image", "image")
 
 
+def test_no_room_for_a_body_is_503_and_passes(tmp_path: Path) -> None:
+    """A spool of 1 MiB: a larger body is told to come back, a smaller one is served from memory."""
+    (tmp_path / "imageway.toml").write_text("spool_bytes = 1048576\n")
+    own = House(tmp_path / "data", clean_environment(), ("--sandbox", "--config", str(tmp_path / "imageway.toml")))
+    try:
+        own.fund()
+        gateway = own.serve()
+        answer = call(gateway.url + GENERATIONS, OPEN + b"A" * 3_000_000 + b'"}', key=own.key)
+        assert_told(answer, 503, "overloaded")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert "crashed" not in gateway.log.read_text()
+        assert call(f"{gateway.url}/v1/models", key=own.key).status == 200
+    finally:
+        own.close()
+
+
 def test_an_endless_head_is_refused(gateway: Process) -> None:
     for line in (b"X-Filler: " + b"a" * 1000 + b"\r\n", b"a" * 1000):
         with connect(gateway.url) as connection:
