@@ -83,8 +83,8 @@ def text_tokens(prompt: str) -> int:
 
 def input_image_tokens(model: Model, reference: Reference, fidelity: str | None) -> int:
     row = TABLE["tokens"]["input"]
-    edge = int(row["tile_edge"])
-    tiles = math.ceil(min(reference.width, 2 * edge) / edge) * math.ceil(min(reference.height, 2 * edge) / edge)
+    short, long = sorted((reference.width, reference.height))
+    tiles = math.ceil(min(long / short * row["tile_edge"], long) / row["tile_edge"])
     if model.generation.sizes == "free":
         return tiles * int(row["later_tile"])
     extra = 0
