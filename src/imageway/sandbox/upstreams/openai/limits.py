@@ -83,8 +83,9 @@ def text_tokens(prompt: str) -> int:
 
 def input_image_tokens(model: Model, reference: Reference, fidelity: str | None) -> int:
     row = TABLE["tokens"]["input"]
+    edge = int(row["tile_edge"])
     short, long = sorted((reference.width, reference.height))
-    tiles = math.ceil(min(long / short * row["tile_edge"], long) / row["tile_edge"])
+    tiles = math.ceil(min(long / short, long / edge))
     if model.generation.sizes == "free":
         return tiles * int(row["later_tile"])
     extra = 0
