@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from imageway.core.ops import Op, Store
 from imageway.ledger import ops, queries
+from tests.store.places import all_holds, all_transfers
 
 
 @dataclass
@@ -80,7 +81,7 @@ class Books:
 
 async def audit(store: Store, books: Books) -> None:
     """The store tells what the books tell, and its own rows agree with each other. Raises AssertionError."""
-    holds = await store.read(queries.ListHolds())
+    holds = await all_holds(store)
     found = {row.task_id: [row.workspace_id, row.usd_micros, row.captured, row.state] for row in holds}
     assert found == books.holds
     for row in holds:
@@ -94,7 +95,7 @@ async def audit(store: Store, books: Books) -> None:
         toppedup = sum(amount for owner, amount in books.topups.values() if owner == workspace_id)
         assert sum(balances) == toppedup
         assert balances == (books.available(workspace_id), books.held(workspace_id), books.spent(workspace_id))
-        assert balances == replayed(await store.read(queries.ListTransfers(workspace_id)))
+        assert balances == replayed(await all_transfers(store, workspace_id))
 
 
 # From where to where each kind of transfer moves its amount.

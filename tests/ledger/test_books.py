@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from imageway.core.ops import Committed, Op, Query, Refused, Store
-from imageway.ledger import ops, queries
+from imageway.ledger import ops
 from imageway.storage import open_store
 from imageway.storage.memory import MemoryStore
 from tests.ledger.books import Books, audit
+from tests.store.places import all_holds, all_transfers
 from tests.store.server import postgres_server
 
 T = TypeVar("T")
@@ -304,12 +305,11 @@ async def test_the_books_balance_after_kill_9_in_the_middle_of_commits(tmp_path:
 
 async def recorded(store: Store) -> Books:
     """Books made of the holds and topups that are there: do the balances follow from them?"""
-    transfers = await store.read(queries.ListTransfers())
+    transfers = await all_transfers(store)
     return Books(
         workspaces={"ws_1"},
         topups={str(row.seq): (row.workspace_id, row.usd_micros) for row in transfers if row.kind == "topup"},
         holds={
-            row.task_id: [row.workspace_id, row.usd_micros, row.captured, row.state]
-            for row in await store.read(queries.ListHolds())
+            row.task_id: [row.workspace_id, row.usd_micros, row.captured, row.state] for row in await all_holds(store)
         },
     )

@@ -90,15 +90,31 @@ async def commit(store: Store, *ops: Op) -> None:
         assert await store.commit(op) == COMMITTED, op
 
 
+async def all_transfers(store: Store, workspace_id: str | None = None) -> tuple[asked.Transfer, ...]:
+    """Page by page, however many there are."""
+    found: tuple[asked.Transfer, ...] = ()
+    while page := await store.read(asked.ListTransfers(workspace_id, found[-1].seq if found else 0)):
+        found += page
+    return found
+
+
+async def all_holds(store: Store) -> tuple[asked.HoldRow, ...]:
+    """Page by page, however many there are."""
+    found: tuple[asked.HoldRow, ...] = ()
+    while page := await store.read(asked.ListHolds(after_task=found[-1].task_id if found else "")):
+        found += page
+    return found
+
+
 async def everything(store: Store, task_ids: tuple[str, ...] = ("req_1", "req_2")) -> dict[str, object]:
     """Every row as the queries tell it, without the numbers that only order them."""
-    transfers = await store.read(asked.ListTransfers())
+    transfers = await all_transfers(store)
     return {
         "workspaces": await store.read(asked.ListWorkspaces()),
         "wallets": [await store.read(asked.ShowWallet(row.id)) for row in await store.read(asked.ListWorkspaces())],
         "keys": await store.read(asked.ListKeys()),
         "transfers": sorted(repr(replace(row, seq=0)) for row in transfers),
-        "holds": await store.read(asked.ListHolds()),
+        "holds": await all_holds(store),
         "usage": sorted(map(repr, await store.read(asked.ListUsage()))),
         "undelivered": sorted(map(repr, await store.read(asked.Undelivered(("process_a", "process_b"))))),
         "claims": [await store.read(tasks_asked.FindClaim("ws_1", key)) for key in ("once", "twice")],

@@ -7,7 +7,20 @@ import signal
 import sys
 
 from imageway.ledger import queries
-from tests.store.places import CAPTURE, HOLD, KEY, TOPUP, WORKSPACE, Place, attempt, commit, everything, task, usage
+from tests.store.places import (
+    CAPTURE,
+    HOLD,
+    KEY,
+    TOPUP,
+    WORKSPACE,
+    Place,
+    all_holds,
+    attempt,
+    commit,
+    everything,
+    task,
+    usage,
+)
 
 KILLED = """
 import asyncio, sys
@@ -52,7 +65,7 @@ async def test_what_was_acknowledged_survives_kill_9(durable_place: Place) -> No
     acknowledged |= set(rest.decode().rpartition("\n")[0].split())  # a last line without its end was cut
 
     store = await durable_place.open(create=False)
-    holds = await store.read(queries.ListHolds())
+    holds = await all_holds(store)
     wallet = await store.read(queries.ShowWallet("ws_1"))
     await store.close()
     assert acknowledged <= {row.task_id for row in holds}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from imageway.core.ops import Store
 from imageway.ledger import ops, queries
 from tests.store.places import CAPTURE, HOLD, KEY, TOPUP, WORKSPACE, commit, usage
@@ -168,6 +170,26 @@ async def test_holds_and_transfers_are_told_by_workspace(store: Store) -> None:
     assert [row.task_id for row in await store.read(queries.ListHolds("ws_2"))] == ["req_2"]
     assert [row.usd_micros for row in await store.read(queries.ListTransfers("ws_2"))] == [9, 9]
     assert len(await store.read(queries.ListTransfers())) == 4
+
+
+async def test_no_list_is_longer_than_asked_for_and_the_next_page_begins_where_it_ended(store: Store) -> None:
+    for number in range(5):
+        name = f"ws_{number}"
+        await commit(store, ops.CreateWorkspace(name, name, number), ops.TopUp(name, name, 9, number))
+        await commit(
+            store,
+            ops.Hold(f"req_{number}", name, 9, number),
+            replace(KEY, id=name, workspace_id=name, digest=name.encode()),
+        )
+    assert [row.id for row in await store.read(queries.ListWorkspaces(limit=2))] == ["ws_0", "ws_1"]
+    assert [row.id for row in await store.read(queries.ListKeys(limit=2))] == ["ws_0", "ws_1"]
+    first = await store.read(queries.ListTransfers(limit=4))
+    rest = await store.read(queries.ListTransfers(after_seq=first[-1].seq))
+    assert len(first) == 4
+    assert (*first, *rest) == await store.read(queries.ListTransfers())
+    holds = await store.read(queries.ListHolds(after_task="req_1", limit=2))
+    assert [row.task_id for row in holds] == ["req_2", "req_3"]
+    assert [row.kind for row in await store.read(queries.ListTransfers("ws_3", limit=1))] == ["topup"]
 
 
 async def test_a_wallet_that_is_not_there_is_none(store: Store) -> None:

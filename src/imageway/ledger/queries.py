@@ -90,6 +90,8 @@ class FindWorkspace(Query[Workspace | None]):
 class ListWorkspaces(Query[tuple[Workspace, ...]]):
     """In the order they were created."""
 
+    limit: int = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class ShowWallet(Query[Wallet | None]):
@@ -108,6 +110,7 @@ class ListKeys(Query[tuple[Key, ...]]):
     """In the order they were created, revoked ones too."""
 
     workspace_id: str | None = None
+    limit: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +123,25 @@ class ListUsage(Query[tuple[UsageRow, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class ListTransfers(Query[tuple[Transfer, ...]]):
-    """In the order they were written; None: all, operator accounts included."""
+    """In the order they were written, from the one after `after_seq` on; workspace None: all, operator accounts
+    included."""
 
     workspace_id: str | None = None
+    after_seq: int = 0
+    limit: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class ListHolds(Query[tuple[HoldRow, ...]]):
-    """By task id."""
+    """By task id, from the one after `after_task` on."""
 
     workspace_id: str | None = None
+    after_task: str = ""
+    limit: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Undelivered(Query[tuple[UsageRow, ...]]):
-    """Usage rows still `undelivered` whose owner is one of these processes."""
+    """Usage rows still `undelivered` whose owner is one of these processes: never more than those may run at once."""
 
     owners: tuple[str, ...]

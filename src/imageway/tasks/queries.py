@@ -61,7 +61,8 @@ class FindClaim(Query[str | None]):
 
 @dataclass(frozen=True, slots=True)
 class RunningTasks(Query[tuple[Task, ...]]):
-    """Tasks not final, of these owners (None: of anybody), with their attempts; oldest first."""
+    """Tasks not final, of these owners (None: of anybody), with their attempts; oldest first. Never more than those
+    owners may run at once."""
 
     owners: tuple[str, ...] | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, Final
 
 from imageway.core.ops import Query
@@ -18,8 +19,8 @@ def find_workspace(tables: Tables, query: ledger.FindWorkspace) -> ledger.Worksp
     return tables.workspaces.get(query.name_or_id) or next(named, None)
 
 
-def list_workspaces(tables: Tables, _: ledger.ListWorkspaces) -> tuple[ledger.Workspace, ...]:
-    return tuple(sorted(tables.workspaces.values(), key=lambda row: (row.created_ms, row.id)))
+def list_workspaces(tables: Tables, query: ledger.ListWorkspaces) -> tuple[ledger.Workspace, ...]:
+    return tuple(sorted(tables.workspaces.values(), key=lambda row: (row.created_ms, row.id))[: query.limit])
 
 
 def show_wallet(tables: Tables, query: ledger.ShowWallet) -> ledger.Wallet | None:
@@ -33,7 +34,7 @@ def find_key(tables: Tables, query: ledger.FindKey) -> ledger.Key | None:
 
 def list_keys(tables: Tables, query: ledger.ListKeys) -> tuple[ledger.Key, ...]:
     rows = (row for row in tables.keys.values() if query.workspace_id in (None, row.workspace_id))
-    return tuple(sorted(rows, key=lambda row: (row.created_ms, row.id)))
+    return tuple(sorted(rows, key=lambda row: (row.created_ms, row.id))[: query.limit])
 
 
 def list_usage(tables: Tables, query: ledger.ListUsage) -> tuple[ledger.UsageRow, ...]:
@@ -47,12 +48,14 @@ def undelivered(tables: Tables, query: ledger.Undelivered) -> tuple[ledger.Usage
 
 
 def list_transfers(tables: Tables, query: ledger.ListTransfers) -> tuple[ledger.Transfer, ...]:
-    return tuple(row for row in tables.transfers.values() if query.workspace_id in (None, row.workspace_id))
+    later = (row for row in tables.transfers.values() if row.seq > query.after_seq)
+    return tuple(islice((row for row in later if query.workspace_id in (None, row.workspace_id)), query.limit))
 
 
 def list_holds(tables: Tables, query: ledger.ListHolds) -> tuple[ledger.HoldRow, ...]:
-    rows = (row for row in tables.holds.values() if query.workspace_id in (None, row.workspace_id))
-    return tuple(sorted(rows, key=lambda row: row.task_id))
+    later = (row for row in tables.holds.values() if row.task_id > query.after_task)
+    mine = (row for row in later if query.workspace_id in (None, row.workspace_id))
+    return tuple(sorted(mine, key=lambda row: row.task_id)[: query.limit])
 
 
 def show_task(tables: Tables, query: tasks.ShowTask) -> tasks.Task | None:
