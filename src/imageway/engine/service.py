@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -29,6 +30,8 @@ from imageway.ledger.ops import Hold, MarkDelivery
 from imageway.tasks.ops import ClaimKey, CreateTask
 from imageway.tasks.queries import FindClaim, ShowTask
 from imageway.telemetry import events, logger
+
+MARK_AFTER_S = 0.005
 
 
 @dataclass(slots=True)
@@ -210,7 +213,10 @@ class Engine:
                 run.scope.release()
 
     async def _mark_deliveries(self) -> None:
-        """What was delivered in one turn of the loop is marked in one commit, less what meanwhile has another mark."""
+        """What was delivered within a moment is marked in one commit, less what meanwhile has another mark. The moment
+        also keeps marks, which nobody waits for, out of the way of what comes next."""
+        with contextlib.suppress(asyncio.CancelledError):  # the end of the process: mark at once
+            await self.tools.clock.sleep(MARK_AFTER_S)
         marks, self._marks = self._marks, []
         while marks:
             committed = await surely(self.tools, partial(self.tools.store.commit, *marks))
