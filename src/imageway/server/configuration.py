@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -36,6 +37,9 @@ class UpstreamRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     weight: int = 1
     values: dict[str, str] = {}
 
+    def __repr__(self) -> str:
+        return f"UpstreamRow(provider={self.provider!r}, id={self.id!r}, base_url={self.base_url!r})"
+
 
 class FileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole of imageway.toml."""
@@ -63,7 +67,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8400
     public_url: str | None = None
-    database: str = ""
+    database: str = field(default="", repr=False)  # may hold a password
     catalog: Path | None = None
     sandbox: bool = False
     drain_s: float = 30.0
@@ -130,7 +134,7 @@ def _number(name: str, environment: Mapping[str, str]) -> int | None:
     text = environment.get(name)
     if not text:
         return None
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise ConfigurationError(f'{name} is "{text}"; a whole number is needed')
     return int(text)
 
@@ -146,7 +150,7 @@ def _check(values: Mapping[str, Any]) -> None:
         raise ConfigurationError(f'port is "{values["port"]}"; a number from 0 to 65535 is needed')
     if values.get("log_level", "info").lower() not in LOG_LEVELS:
         raise ConfigurationError(f'log_level is "{values["log_level"]}"; it is one of {", ".join(LOG_LEVELS)}')
-    if values.get("drain_s", 0) < 0:
+    if not 0 <= values.get("drain_s", 0) < math.inf:
         raise ConfigurationError(f'drain is "{values["drain_s"]}"; seconds from 0 up are needed')
     for name in ("request_bytes", "spool_bytes"):
         if values.get(name, 1) < 1:
@@ -160,7 +164,7 @@ def _limits(table: str, kind: Callable[..., T], limits: Mapping[str, float]) -> 
     if unknown:
         raise ConfigurationError(f'[{table}] has no "{unknown[0]}"; there are {", ".join(sorted(known))}')
     for name, value in limits.items():
-        if value <= 0 or (known[name] == "int" and value != int(value)):
+        if not 0 < value < math.inf or (known[name] == "int" and value != int(value)):
             wanted = "a whole number from 1 up" if known[name] == "int" else "a number above 0"
             raise ConfigurationError(f'[{table}] {name} is "{value:g}"; {wanted} is needed')
     values: dict[str, Any] = {name: int(v) if known[name] == "int" else v for name, v in limits.items()}
@@ -212,6 +216,8 @@ def _from_rows(settings: Settings, catalog: Catalog, environment: Mapping[str, s
         if provider is None:
             accepted = ", ".join(catalog.providers)
             raise ConfigurationError(f'[[upstreams]] {number}: provider "{row.provider}" is none of {accepted}')
+        if row.weight < 1:
+            raise ConfigurationError(f'[[upstreams]] {number}: weight is "{row.weight}"; a number from 1 up is needed')
         key = row.key or environment.get(row.key_env, "")
         if not key:
             raise ConfigurationError(f"[[upstreams]] {number}: give a key, or key_env and that variable")

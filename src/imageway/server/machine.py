@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import random
+import re
 import secrets
 import signal
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+_COUNT = re.compile(r"[1-9][0-9]{0,8}")
 
 
 class SystemClock:
@@ -63,7 +65,7 @@ class KillSwitch:
         if not text:
             return cls()
         name, _, count = text.partition(":")
-        if name not in FAULT_POINTS or not (count or "1").isdigit():
+        if name not in FAULT_POINTS or not _COUNT.fullmatch(count or "1"):
             raise ValueError(f'IMAGEWAY_FAULT is "{text}"; write one of {", ".join(FAULT_POINTS)} and :N')
         return cls(name, int(count or "1"))
 
@@ -87,9 +89,12 @@ class ProcessLocks:
     _held: dict[str, int] = field(default_factory=dict)
 
     def hold(self, owner: str) -> None:
+        """The file gets its name once it is locked: for a moment it would look like a dead process's."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.directory / f"{owner}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        draft = self.directory / f"{owner}.new"
+        handle = os.open(draft, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(handle, fcntl.LOCK_EX)
+        draft.rename(self.directory / f"{owner}.lock")
         self._held[owner] = handle
 
     def is_dead(self, owner: str) -> bool:
