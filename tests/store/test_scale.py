@@ -1,0 +1,169 @@
+"""What is asked and done all the time costs the same beside 100,000 finished requests as beside none. Counted in steps
+of SQLite's machine and in pages that PostgreSQL touches, never in seconds."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from imageway.core.ops import Op, Query
+from imageway.ledger import ops as ledger
+from imageway.ledger import queries as asked
+from imageway.storage.postgres.store import _numbered, _parcel
+from imageway.storage.selects import select
+from imageway.storage.sqlite.connection import connect, prepare
+from imageway.storage.sqlite.groups import _apply
+from imageway.tasks import ops as tasks
+from imageway.tasks import queries as tasks_asked
+from tests.store.places import COMMITTED, HOLD, KEY, TOPUP, WORKSPACE, Place, attempt, finish, task, usage
+
+MANY = 100_000
+FINISHED = (
+    "INSERT INTO tasks (id, workspace_id, key_id, model, state, owner, fence, request, result, created_ms, deadline_ms)"
+    " SELECT 'old_' || n, 'ws_1', 'key_1', 'm', 'running', 'process_a', 1, {empty}, {empty}, n, n FROM {numbers}",
+    "INSERT INTO attempts (id, task_id, part, upstream_id, offering, state, memo, detail, at_ms, deadline_ms,"
+    " changed_ms) SELECT 'past_' || n, 'old_' || n, 0, 'up', 'm', 'proved', {empty}, '', n, n, n FROM {numbers}",
+    "INSERT INTO usage (request_id, workspace_id, key_id, model, outcome, n, delivered, price_usd_micros,"
+    " cost_usd_micros, lines, delivery, owner, upstream_id, at_ms, delivery_ms) SELECT 'old_' || n, 'ws_1', 'key_1',"
+    " 'm', 'succeeded', 1, 1, 1, 1, {empty}, 'undelivered', 'process_a', 'up', n, n FROM {numbers}",
+    "INSERT INTO holds (task_id, workspace_id, usd_micros, captured, state)"
+    " SELECT 'old_' || n, 'ws_1', 1, 1, 'captured' FROM {numbers}",
+    "INSERT INTO transfers (kind, workspace_id, task_id, account, usd_micros, at_ms)"
+    " SELECT 'hold', 'ws_1', 'old_' || n, 'wallet', 1, n FROM {numbers}",
+    "INSERT INTO claims (workspace_id, key, task_id, at_ms) SELECT 'ws_1', 'k' || n, 'old_' || n, n FROM {numbers}",
+    "UPDATE tasks SET state = 'succeeded', finished_ms = created_ms",
+    "UPDATE usage SET delivery = 'delivered'",
+)
+BUSY = "UPDATE tasks SET state = 'running', finished_ms = NULL WHERE id LIKE 'old_9999_'"
+QUESTIONS: tuple[Query[Any], ...] = (
+    asked.FindKey(KEY.digest),
+    asked.ShowWallet("ws_1"),
+    asked.ListUsage("ws_1", limit=5),
+    asked.ListUsage("ws_2"),
+    asked.ListTransfers("ws_2"),
+    asked.ListTransfers(after_seq=MANY - 3, limit=5),
+    asked.ListHolds(after_task="old_5", limit=5),
+    asked.Undelivered(("process_a", "process_b")),
+    tasks_asked.ShowTask("old_77", "ws_1"),
+    tasks_asked.FindClaim("ws_1", "k77"),
+    tasks_asked.RunningTasks(("process_b",)),
+    tasks_asked.UnknownTasks(),
+    tasks_asked.Owners(),
+)
+LIFE: tuple[Op, ...] = (
+    task(),
+    tasks.ClaimKey("ws_1", "once", "req_1", 5),
+    HOLD,
+    attempt(),
+    tasks.KeepMemo("att_1", b"{}", 7),
+    tasks.AdoptTask("req_1", "process_a", 1, "process_b"),
+    tasks.EndAttempt("att_1", "proved", "", 9),
+    ledger.Capture("req_1", 20_000, 9),
+    ledger.BookCost("req_1", "up_1", 15_000, 9),
+    finish(),
+    usage(),
+    tasks.ReplaceResult("req_1", b"{}"),
+    ledger.MarkDelivery("req_1", "refunded", 10),
+    ledger.Refund("req_1", 10),
+    tasks.RenewLease("process_b", 10),
+    tasks.DropLease("process_b"),
+)
+
+
+@pytest.fixture
+def lite(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    prepare(tmp_path / "a.db", create=True)
+    numbers = f"(WITH RECURSIVE c (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM c WHERE n < {MANY}) SELECT n FROM c)"  # noqa: S608
+    with closing(connect(tmp_path / "a.db")) as opened:
+        opened.execute("PRAGMA synchronous = OFF")
+        assert _apply(opened, (WORKSPACE, TOPUP, KEY)) == COMMITTED
+        for statement in FINISHED:
+            opened.execute(statement.format(empty="x''", numbers=numbers))
+        yield opened
+
+
+def test_sqlite_takes_few_steps(lite: sqlite3.Connection) -> None:
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 10
+
+    def taken(statement: str, values: tuple[object, ...] = ()) -> int:
+        nonlocal steps
+        steps = 0
+        lite.execute(statement, values).fetchall()
+        return steps
+
+    lite.set_progress_handler(count, 10)
+    assert taken("SELECT 1 FROM tasks WHERE model = 'none'") > MANY  # what walking through a table looks like
+    wanted = [select(query) for query in QUESTIONS]
+    assert {one.sql: found for one in wanted if (found := taken(one.sql, one.values)) > 300} == {}
+    lite.execute("BEGIN")
+    steps = 0
+    assert _apply(lite, LIFE) == COMMITTED
+    assert steps < 2000
+    lite.execute(BUSY.replace("9999_", "9%"))  # 11,111 at once, of one owner
+    assert taken(select(tasks_asked.Owners()).sql) < 300
+
+
+@pytest.fixture
+async def big(postgres_place: Place) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """Nobody has vacuumed yet: the indexes of what runs and of what is undelivered still hold every dead entry."""
+    await (await postgres_place.open()).close()
+    connection = await asyncpg.connect(postgres_place.url)
+    for table in ("tasks", "attempts", "usage", "holds", "transfers", "claims"):
+        await connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
+    await connection.execute("SELECT imageway_commit($1)", _units((WORKSPACE, TOPUP, KEY)))
+    for statement in FINISHED:
+        await connection.execute(statement.format(empty="''", numbers=f"generate_series(1, {MANY}) AS numbers (n)"))
+    yield connection
+    await connection.close()
+
+
+def _units(*units: tuple[Op, ...]) -> str:
+    return f"[{','.join(_parcel(unit).text.decode() for unit in units)}]"
+
+
+async def test_postgresql_touches_few_pages(big: asyncpg.Connection[asyncpg.Record]) -> None:
+    assert await pages_of(big, "SELECT 1 FROM tasks WHERE model = 'none'") > 1000
+    assert await pages_of_a_life(big) < 250
+    assert await pages_of(big, select(tasks_asked.Owners()).sql) > 1000  # meets the dead, and notes them
+    for plans in ("force_custom_plan", "force_generic_plan"):
+        await big.execute(f"SET plan_cache_mode = {plans}")
+        # Without statistics, which come within a minute, the report of unknown tasks is made the long way.
+        assert await costly(big, tuple(query for query in QUESTIONS if query != tasks_asked.UnknownTasks())) == {}
+        assert await pages_of_a_life(big) < 250
+    await big.execute("ANALYZE")
+    for plans in ("force_custom_plan", "force_generic_plan"):
+        await big.execute(f"SET plan_cache_mode = {plans}")
+        assert await costly(big, QUESTIONS) == {}
+        assert await pages_of_a_life(big) < 250
+
+
+async def pages_of(big: asyncpg.Connection[asyncpg.Record], statement: str, *values: object) -> int:
+    (plan,) = json.loads(await big.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", *values))
+    return int(plan["Plan"]["Shared Hit Blocks"]) + int(plan["Plan"]["Shared Read Blocks"])
+
+
+async def costly(big: asyncpg.Connection[asyncpg.Record], queries: tuple[Query[Any], ...]) -> dict[str, int]:
+    wanted = [select(query) for query in queries]
+    pages = {one.sql: await pages_of(big, _numbered(one.sql), *one.values) for one in wanted}
+    return {sql: found for sql, found in pages.items() if found > 250}
+
+
+async def pages_of_a_life(big: asyncpg.Connection[asyncpg.Record]) -> int:
+    """The second time: the first call of a session reads the database's own catalog as well."""
+    for _ in range(2):
+        await big.execute("BEGIN")
+        pages = await pages_of(big, "SELECT imageway_commit($1)", _units(LIFE))
+        assert await big.fetchval("SELECT state FROM holds WHERE task_id = 'req_1'") == "refunded"
+        await big.execute("ROLLBACK")
+    return pages
