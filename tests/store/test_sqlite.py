@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -59,6 +61,32 @@ async def test_a_lock_that_stays_is_an_error_and_not_for_ever(
         assert [str(outcome) for outcome in outcomes] == ["nothing was committed: database is locked"] * 2
     await commit(store, WORKSPACE)
     await store.close()
+
+
+async def test_a_process_that_hardly_ever_lets_go_of_the_lock_keeps_nobody_out(sqlite_place: Place) -> None:
+    """Free for a millisecond in twenty: as long as a slow disk takes for the commits of a gateway under load."""
+    store = await sqlite_place.open()
+    await commit(store, WORKSPACE)
+    enough = threading.Event()
+
+    def hog() -> None:
+        with closing(sqlite3.connect(file_of(sqlite_place), isolation_level=None, timeout=10)) as other:
+            while not enough.is_set():
+                other.execute("BEGIN IMMEDIATE")
+                time.sleep(0.02)
+                other.execute("COMMIT")
+                time.sleep(0.001)
+
+    rival = threading.Thread(target=hog)
+    rival.start()
+    try:
+        async with asyncio.timeout(5):
+            for number in range(20):
+                await commit(store, ledger.TopUp(f"top_{number}", "ws_1", 1, 2))
+    finally:
+        enough.set()
+        rival.join()
+        await store.close()
 
 
 async def test_a_full_disk_is_an_error_and_what_was_committed_before_stays(sqlite_place: Place) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from imageway.core.ops import Refused
 from imageway.storage.errors import StorageError
@@ -19,6 +20,7 @@ from imageway.storage.sqlite.connection import BUSY_TIMEOUT_MS
 from imageway.storage.sqlite.writes import WRITES
 
 R = TypeVar("R")
+LOOK_EVERY_S: Final = 0.0005
 
 
 class GroupWriter:
@@ -44,19 +46,24 @@ class GroupWriter:
 
     async def _begin(self) -> None:
         """Takes the lock at once when it is free; else the thread waits for it."""
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                raise
+        if not self._took_lock():
             await self._in_thread(self._begin_later)
 
     def _begin_later(self) -> None:
-        self._connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        """Looks often: a process under load leaves the lock alone for a millisecond between two groups, which SQLite's
+        own way of waiting, a look every 100 ms, misses for seconds."""
+        until_s = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+        while not self._took_lock(is_last_try=time.monotonic() > until_s):
+            time.sleep(LOOK_EVERY_S)
+
+    def _took_lock(self, *, is_last_try: bool = False) -> bool:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-        finally:
-            self._connection.execute("PRAGMA busy_timeout = 0")
+        except sqlite3.OperationalError as error:
+            if is_last_try or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        return True
 
     async def _in_thread(self, work: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
