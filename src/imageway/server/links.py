@@ -39,7 +39,7 @@ class MediaLinks:
         if stored is None or stored.expires_ms <= self.clock.now_ms():
             raise GatewayError("not_found", "this image is not stored any more")
         known = head.headers.get("if-none-match", "")
-        if stored.etag in known or known.strip() == "*":
+        if f'"{stored.etag}"' in known or known.strip() == "*":
             return _outgoing(304, _headers(stored), _nothing)
         return self._content(head, stored)
 

@@ -1,0 +1,102 @@
+"""Keys: 256 bits of chance, kept as a digest, looked up anew for every request."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from imageway.core.errors import GatewayError
+from imageway.core.ops import Query, Store
+from imageway.core.requests import Caller
+from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey
+from imageway.ledger.queries import FindKey
+from imageway.server.auth import PREFIX, KeyRing, digest_of, new_key
+from imageway.storage import open_store
+
+
+class Counting:
+    """A random source that counts up."""
+
+    def token_bytes(self, count: int) -> bytes:
+        return bytes(range(count))
+
+    def uniform(self) -> float:
+        return 0.5
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[Store]:
+    opened = await open_store("memory://")
+    await opened.commit(CreateWorkspace("ws_1", "w", 1))
+    yield opened
+    await opened.close()
+
+
+async def made(store: Store, key: str, *models: str) -> str:
+    await store.commit(CreateKey(f"key_{key[-4:]}", "ws_1", "", digest_of(key), key[-4:], models, 1))
+    return f"key_{key[-4:]}"
+
+
+async def refused(ring: KeyRing, key: str | None) -> GatewayError:
+    with pytest.raises(GatewayError) as raised:
+        await ring.caller(key)
+    assert raised.value.code == "invalid_api_key"
+    assert raised.value.kind.status == 401
+    return raised.value
+
+
+def test_a_key_is_256_bits_in_letters_that_survive_copying() -> None:
+    assert re.fullmatch(r"sk-iw-[a-z2-7]{52}", new_key(Counting()))
+    assert new_key(Counting()).startswith(PREFIX)
+
+
+def test_what_is_stored_is_the_sha256_of_the_whole_key() -> None:
+    assert digest_of("sk-iw-abc") == hashlib.sha256(b"sk-iw-abc").digest()
+    assert digest_of("sk-iw-é") == hashlib.sha256("sk-iw-é".encode()).digest()
+
+
+async def test_a_key_says_who_calls_and_for_which_models(store: Store) -> None:
+    key_id = await made(store, "sk-iw-0001", "gemini-*", "qwen-image")
+    assert await KeyRing(store).caller("sk-iw-0001") == Caller(key_id, "ws_1", ("gemini-*", "qwen-image"))
+
+
+async def test_no_key_is_told_how_to_send_one(store: Store) -> None:
+    for missing in (None, ""):
+        assert "Authorization: Bearer sk-iw-" in (await refused(KeyRing(store), missing)).message
+
+
+async def test_a_key_that_is_not_ours_is_never_repeated(store: Store) -> None:
+    await made(store, "sk-iw-0001")
+    for wrong in ("sk-iw-0002", "sk-iw-0001 ", "SK-IW-0001", "sk-test-secret", "\x00", "ключ"):
+        told = await refused(KeyRing(store), wrong)
+        assert told.message == "this API key is not valid"
+
+
+async def test_a_revoked_key_is_refused_from_the_next_request_on(store: Store) -> None:
+    """Nothing is remembered in between, whichever process revoked it."""
+    ring = KeyRing(store)
+    key_id = await made(store, "sk-iw-0001")
+    assert (await ring.caller("sk-iw-0001")).key_id == key_id
+    await store.commit(RevokeKey(key_id, 2))
+    assert (await refused(ring, "sk-iw-0001")).message == "this API key is not valid"
+
+
+async def test_an_oversized_key_costs_no_look_at_the_store() -> None:
+    class Watched:
+        asked: int = 0
+
+        async def read(self, query: Query[Any]) -> None:
+            assert isinstance(query, FindKey)
+            self.asked += 1
+
+    store = Watched()
+    ring = KeyRing(store)  # type: ignore[arg-type]
+    await refused(ring, "sk-iw-" + "x" * 250)
+    assert store.asked == 1
+    await refused(ring, "sk-iw-" + "x" * 251)
+    await refused(ring, "x" * 10_000_000)
+    assert store.asked == 1
