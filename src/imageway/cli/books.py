@@ -15,7 +15,7 @@ from imageway.cli.printing import Stop, print_json, print_table
 from imageway.core.ids import new_id
 from imageway.core.money import format_usd, parse_usd
 from imageway.core.ops import Op, Refused, Store
-from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey, TopUp
+from imageway.ledger.ops import MAX_USD_MICROS, CreateKey, CreateWorkspace, RevokeKey, TopUp
 from imageway.ledger.queries import (
     FindWorkspace,
     ListKeys,
@@ -30,6 +30,7 @@ from imageway.server.machine import SystemClock, SystemRandom
 
 T = TypeVar("T")
 CLOCK, RANDOM = SystemClock(), SystemRandom()
+MOST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,17 @@ async def _workspace(store: Store, name: str) -> Workspace:
     return found
 
 
+def _named(name: str) -> str:
+    """A name that can be typed again and stays in its column."""
+    if not name.strip() or len(name) > MOST_NAME or not name.isprintable():
+        raise Stop(f"{name!r} cannot name a workspace: write 1 to {MOST_NAME} visible characters")
+    return name
+
+
 async def _made_workspace(store: Store, name: str) -> Workspace:
     found = await store.read(FindWorkspace(name))
     if found is None:
+        _named(name)
         await store.commit(CreateWorkspace(new_id("ws", RANDOM), name, CLOCK.now_ms()))
         found = await _workspace(store, name)
     return found
@@ -165,6 +174,7 @@ def revoke_key(books: Books, key_id: str, *, as_json: bool) -> None:
 
 def create_workspace(books: Books, name: str, *, as_json: bool) -> None:
     workspace_id = new_id("ws", RANDOM)
+    _named(name)
 
     async def create(store: Store) -> None:
         if isinstance(await store.commit(CreateWorkspace(workspace_id, name, CLOCK.now_ms())), Refused):
@@ -192,6 +202,8 @@ def top_up(books: Books, workspace: str, usd: str, *, as_json: bool) -> None:
         raise Stop(str(error)) from None
     if usd_micros == 0:
         raise Stop("nothing to add: the amount is zero")
+    if usd_micros > MAX_USD_MICROS:
+        raise Stop(f"${usd} is more than can be added at once: at most ${format_usd(MAX_USD_MICROS)}")
 
     async def add(store: Store) -> None:
         owner = await _workspace(store, workspace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import mimetypes
 import sys
@@ -59,7 +60,10 @@ def generate_pictures(order: Order, *, url: str, key: str | None) -> None:
     for index, item in enumerate(answer.items):
         content = picture_of(item)
         path = _path(order, index, len(answer.items), content)
-        path.write_bytes(content)
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            raise Stop(f"{path}: {error.strerror}") from None
         print(f"{path}  {answer.size}  {len(content):,} bytes  {seconds:.1f} s")
 
 
@@ -77,20 +81,28 @@ def body_of(order: Order) -> dict[str, object]:
 def post(url: str, body: object, key: str) -> Pictures:
     """One call for pictures, flat or nested. Raises Stop with the gateway's own message."""
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-    request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310  # the person's own address
+    content = json.dumps(body).encode()
     try:
+        request = urllib.request.Request(url, content, headers)  # noqa: S310  # the person's own address
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:  # noqa: S310
             return _pictures(json.load(reply))
     except urllib.error.HTTPError as error:
         raise Stop(_message(error)) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise Stop(f"no answer from {url}: {error}; is the gateway running? (imageway serve)") from None
+    except (KeyError, TypeError, AttributeError):
+        raise Stop(f"{url} is no Imageway gateway: it answered with something else") from None
 
 
 def _pictures(answer: dict[str, Any]) -> Pictures:
     inner = answer["data"] if isinstance(answer["data"], dict) else answer
     warnings = tuple(str(warning["message"]) for warning in answer.get("warnings", ()))
-    return Pictures(tuple(inner["data"]), str(answer.get("request_id", "")), str(answer.get("size", "")), warnings)
+    return Pictures(
+        tuple(dict(item) for item in inner["data"]),
+        str(answer.get("request_id", "")),
+        str(answer.get("size", "")),
+        warnings,
+    )
 
 
 def _message(error: urllib.error.HTTPError) -> str:
@@ -98,16 +110,20 @@ def _message(error: urllib.error.HTTPError) -> str:
         problem = json.load(error)["error"]
         others = [detail["message"] for detail in problem.get("details", [])[1:]]
         return "; ".join([f"{error.code} {problem['code']}: {problem['message']}", *others])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return f"the gateway answered {error.code}"
 
 
 def picture_of(item: Item) -> bytes:
+    """Raises Stop when a link cannot be followed."""
     if item.get("b64_json"):
         return base64.b64decode(item["b64_json"])
-    with urllib.request.urlopen(item["url"], timeout=60) as reply:  # noqa: S310  # a link of the gateway itself
-        content: bytes = reply.read()
-        return content
+    try:
+        with urllib.request.urlopen(item["url"], timeout=60) as reply:  # noqa: S310  # a link of the gateway itself
+            content: bytes = reply.read()
+            return content
+    except (OSError, http.client.HTTPException) as error:
+        raise Stop(f"the picture at {item['url']} cannot be fetched: {error}") from None
 
 
 def _data_url(path: Path) -> str:
