@@ -81,22 +81,22 @@ def nobody_is_told(patch: pytest.MonkeyPatch) -> None:
 
 
 def proving_crashes(patch: pytest.MonkeyPatch) -> None:
-    async def prove(self: PartRun, option: object, done: object) -> PartResult:
+    async def prove(self: PartRun, done: object) -> PartResult:
         raise KeyError("a hole of ours")
 
     patch.setattr(PartRun, "_prove", prove)
 
 
 def deadlines_are_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(PartRun, "_deadline_of", lambda self, option: self.tools.clock.monotonic_s() + 5000)
+    patch.setattr(PartRun, "_until", lambda self, now_s: now_s + 5000)
 
 
 def downloads_restart_the_clock(patch: pytest.MonkeyPatch) -> None:
     prove = PartRun._prove
 
-    async def late(self: PartRun, option: Any, done: Any) -> PartResult:
-        self.until_s = self._deadline_of(option)
-        return await prove(self, option, done)
+    async def late(self: PartRun, done: Any) -> PartResult:
+        self.until_s = self._until(self.tools.clock.monotonic_s())
+        return await prove(self, done)
 
     patch.setattr(PartRun, "_prove", late)
 
@@ -202,9 +202,9 @@ def spoiled_fails_over(patch: pytest.MonkeyPatch) -> None:
 def every_busy_one_is_waited_for(patch: pytest.MonkeyPatch) -> None:
     attempt = PartRun._attempt
 
-    async def stubborn(self: PartRun, option: preparation.Option) -> Any:
-        outcome = await attempt(self, option)
-        return await attempt(self, option) if isinstance(outcome, Failed) else outcome
+    async def stubborn(self: PartRun) -> Any:
+        outcome = await attempt(self)
+        return await attempt(self) if isinstance(outcome, Failed) else outcome
 
     patch.setattr(PartRun, "_attempt", stubborn)
 
@@ -238,8 +238,8 @@ def anything_is_proved(patch: pytest.MonkeyPatch) -> None:
 def the_last_image_is_lost(patch: pytest.MonkeyPatch) -> None:
     prove = PartRun._prove
 
-    async def forgetful(self: PartRun, option: Any, done: Any) -> PartResult:
-        result = await prove(self, option, done)
+    async def forgetful(self: PartRun, done: Any) -> PartResult:
+        result = await prove(self, done)
         return replace(result, images=result.images[:1])
 
     patch.setattr(PartRun, "_prove", forgetful)

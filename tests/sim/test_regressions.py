@@ -292,10 +292,10 @@ def test_nobody_else_is_asked_after_the_deadline_of_the_task() -> None:
 def test_a_part_that_crashes_does_not_lose_what_the_others_bought(monkeypatch: pytest.MonkeyPatch) -> None:
     prove = PartRun._prove
 
-    async def stumbling(self: PartRun, option: Any, done: Any) -> PartResult:
+    async def stumbling(self: PartRun, done: Any) -> PartResult:
         if self.part == 1:
             raise KeyError("a hole of ours")
-        return await prove(self, option, done)
+        return await prove(self, done)
 
     monkeypatch.setattr(PartRun, "_prove", stumbling)
     task, hold, visit = only(play(shape_of(Script(), PARTS), crashes=True))
@@ -305,7 +305,7 @@ def test_a_part_that_crashes_does_not_lose_what_the_others_bought(monkeypatch: p
 
 
 def test_a_task_that_crashes_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def stumbling(self: PartRun, option: Any, done: Any) -> PartResult:
+    async def stumbling(self: PartRun, done: Any) -> PartResult:
         raise KeyError("a hole of ours")
 
     monkeypatch.setattr(PartRun, "_prove", stumbling)

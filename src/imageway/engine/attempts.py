@@ -5,7 +5,7 @@ Missing images are never bought again: only a failure that certainly produced no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -15,7 +15,7 @@ from imageway.core.failures import FetchRefused, TransportFailed
 from imageway.core.ids import new_id
 from imageway.core.ops import Refused
 from imageway.core.requests import ImageRequest
-from imageway.core.steps import Adapter, BlobReply, Call, Done, Failed, FailureKind, More, Produced, Reply, Send, Usage
+from imageway.core.steps import Adapter, Call, Done, Failed, FailureKind, More, Produced, Reply, Send, Usage
 from imageway.engine.memos import pack_memo
 from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
@@ -55,6 +55,7 @@ class PartResult:
 
     @property
     def state(self) -> str:
+        """How its attempt ended, in the words of `tasks.states`."""
         if self.images:
             return "proved"
         kind = self.failure.kind if self.failure else FailureKind.FAILED
@@ -67,7 +68,7 @@ class PartResult:
 
 @dataclass(slots=True)
 class PartRun:
-    """The changing state of one part. `options` are what is left to try, the current one first."""
+    """The changing state of one part. `options` are what is left to try, the present one first."""
 
     tools: Tools
     scope: Scope
@@ -87,65 +88,109 @@ class PartRun:
     def __post_init__(self) -> None:
         self.until_s = self.deadline_s
 
+    @property
+    def option(self) -> Option:
+        return self.options[0]
+
+    def begin(self) -> BeginAttempt:
+        """The start of an attempt at the present candidate, to be durable before anything is sent; sets its clock."""
+        clock, candidate = self.tools.clock, self.option.candidate
+        now_s, now_ms = clock.monotonic_s(), clock.now_ms()
+        self.until_s = self._until(now_s)
+        return BeginAttempt(
+            id=self.attempt_id,
+            task_id=self.task_id,
+            part=self.part,
+            upstream_id=candidate.upstream.id,
+            offering=candidate.offering.upstream_name,
+            owner=self.tools.owner,
+            fence=self.fence,
+            at_ms=now_ms,
+            deadline_ms=now_ms + int((self.until_s - now_s) * 1000),
+        )
+
+    def _until(self, now_s: float) -> float:
+        """When an attempt at the present candidate that begins now must be over."""
+        own_s = self.option.candidate.offering.attempt_deadline_s or self.tools.settings.attempt_deadline_s
+        return min(self.deadline_s, now_s + own_s)
+
     async def run(self) -> PartResult:
         """Tries candidates until one is final. Never raises for what an upstream did."""
         while True:
-            option = self.options[0]
-            outcome = await self._attempt(option)
-            self._learn(option, outcome)
-            if isinstance(outcome, Done):
-                result = await self._prove(option, outcome)
-            else:
-                result = self._ended(option, outcome)
-                if outcome.kind in NEXT and len(self.options) > 1 and await self._fail_over(result):
-                    continue
+            result = await self._concluded(await self._attempt())
+            failure = result.failure
+            nothing_made = failure is not None and failure.kind in NEXT and not result.produced
+            if nothing_made and len(self.options) > 1 and await self._fail_over(result):
+                continue
             self.result = result
             return result
 
     async def resume(self, send: Send) -> PartResult:
         """Goes on where another process stopped: with the read it would have sent next."""
-        option = self.options[0]
         self.submitted = True
-        outcome = await self._converse(option, send)
-        return await self._prove(option, outcome) if isinstance(outcome, Done) else self._ended(option, outcome)
+        self.result = await self._concluded(await self._converse(send))
+        return self.result
+
+    async def beside_others(self, work: Callable[[], Awaitable[PartResult]]) -> PartResult:
+        """`work` of this part, whatever hole of ours it falls into: what the other parts bought must not be lost."""
+        try:
+            return await work()
+        except Exception as error:  # noqa: BLE001  # see above; it is logged whole
+            logger().exception(events.TASK_CRASHED, task=self.task_id, part=self.part, exc_info=error)
+            kind = FailureKind.UNKNOWN if self.submitted else FailureKind.FAILED
+            return self.given_up(Failed(kind, "crashed", type(error).__name__))
+
+    def given_up(self, failed: Failed) -> PartResult:
+        return PartResult(
+            part=self.part, attempt_id=self.attempt_id, option=self.option, failure=failed, asked=self.count
+        )
 
     async def _fail_over(self, result: PartResult) -> bool:
-        """Makes the end of one attempt and the start of the next durable together, before anything is sent."""
-        tools = self.tools
+        """Makes the end of one attempt and the start of the next durable together, before anything is sent. False: the
+        present one was the last."""
+        tools, present = self.tools, (self.options, self.attempt_id, self.until_s)
         if tools.clock.monotonic_s() >= self.deadline_s:
             return False
-        now_ms = tools.clock.now_ms()
-        following = self.options[1]
-        next_id = new_id("att", tools.random)
-        begin = begin_attempt(self, following, attempt_id=next_id)
-        committed = await surely(tools, lambda: tools.store.commit(result.ended(now_ms), begin))
+        ended = result.ended(tools.clock.now_ms())
+        self.options, self.attempt_id = self.options[1:], new_id("att", tools.random)
+        begun = self.begin()
+        committed = await surely(tools, lambda: tools.store.commit(ended, begun))
         # Only this process ends an attempt of a task that goes on: by a first try that nobody confirmed.
         if isinstance(committed, Refused) and committed.why != "attempt_final":
+            self.options, self.attempt_id, self.until_s = present
             return False
-        self.attempt_id = next_id
-        self.options = self.options[1:]
         self.polling = False
         return True
 
-    async def _attempt(self, option: Option) -> Done | Failed:
-        adapter, call = self._call(option)
-        outcome = await self._converse(option, adapter.encode(call))
+    async def _attempt(self) -> Done | Failed:
+        adapter, call = self._call()
+        outcome = await self._converse(adapter.encode(call))
         if isinstance(outcome, Failed) and outcome.kind is FailureKind.BUSY:
             pause_s = outcome.retry_after_s
             if pause_s is not None and pause_s <= self.tools.settings.wait_on_busy_s:
                 await self.tools.clock.sleep(pause_s)
-                outcome = await self._converse(option, adapter.encode(call))
+                outcome = await self._converse(adapter.encode(call))
         return outcome
 
-    async def _converse(self, option: Option, send: Send) -> Done | Failed:
+    async def _concluded(self, outcome: Done | Failed) -> PartResult:
+        """What an attempt brought, once its images were looked at; and what that says about its route."""
+        if isinstance(outcome, Done):
+            result = await self._prove(outcome)
+        else:
+            self._tell_of(outcome)
+            result = self.given_up(outcome)
+        self._learn(result)
+        return result
+
+    async def _converse(self, send: Send) -> Done | Failed:
         """Exchange after exchange until the adapter says what it all means."""
-        adapter, call = self._call(option)
+        adapter, call = self._call()
         memo: Mapping[str, str] = {}
         while True:
             if send.memo != memo and not await self._keep_memo(send):
                 return Failed(FailureKind.UNKNOWN, "taken_over", "another process finished this task")
             memo = send.memo
-            reply = await self._exchange(option, send)
+            reply = await self._exchange(send)
             if isinstance(reply, Failed):
                 return reply
             step = adapter.decode(call, memo, reply)
@@ -156,9 +201,9 @@ class PartRun:
             else:
                 return step
 
-    async def _exchange(self, option: Option, send: Send) -> Reply | Failed:
+    async def _exchange(self, send: Send) -> Reply | Failed:
         """One submit, or one read repeated until it is answered or the deadline has passed."""
-        clock, offering = self.tools.clock, option.candidate.offering
+        clock = self.tools.clock
         pause_s = send.after_s
         backoff_s = self.tools.settings.read_retry_s
         while True:
@@ -168,22 +213,28 @@ class PartRun:
             if left_s <= 0:
                 return _too_late(send)
             try:
-                reply = await self._send(option, send, left_s, offering.max_answer_bytes)
+                reply = await self._send(send, left_s)
             except FetchRefused as refused:
                 return Failed(FailureKind.SPOILED, refused.code, f"the address to ask next: {refused.message}")
             except TransportFailed as failed:
-                if send.effect == "submit":
+                # An answer that broke a limit would break it again.
+                if send.effect == "submit" or failed.kind is FailureKind.SPOILED:
                     return Failed(failed.kind, "transport", failed.detail, failed.retry_after_s)
             else:
                 if send.effect == "submit" or reply.status < 400:
                     return reply
             pause_s, backoff_s = backoff_s, min(backoff_s * 2, self.tools.settings.read_retry_longest_s)
 
-    async def _send(self, option: Option, send: Send, left_s: float, max_bytes: int) -> Reply:
+    async def _send(self, send: Send, left_s: float) -> Reply:
+        candidate = self.option.candidate
         if send.effect == "submit":
             self.submitted = True
         reply = await self.tools.transport.send(
-            option.candidate.upstream, send.request, self.scope, deadline_s=left_s, max_bytes=max_bytes
+            candidate.upstream,
+            send.request,
+            self.scope,
+            deadline_s=left_s,
+            max_bytes=candidate.offering.max_answer_bytes,
         )
         if send.effect == "submit":
             self.tools.faults.reach("after_submit")
@@ -197,37 +248,30 @@ class PartRun:
         tools.faults.reach("after_memo")
         return not isinstance(kept, Refused)
 
-    async def _prove(self, option: Option, done: Done) -> PartResult:
+    async def _prove(self, done: Done) -> PartResult:
         """Fetches what came as a link and looks at every image; what cannot be proved is left out."""
-        looked_at = await asyncio.gather(*(self._prove_one(option, produced) for produced in done.images[: self.count]))
+        looked_at = await asyncio.gather(*map(self._prove_one, done.images[: self.count]))
         proved = tuple(image for image in looked_at if isinstance(image, Proved))
         spoiled = [image for image in looked_at if isinstance(image, Failed)]
-        failure = (
-            None
-            if proved
-            else (*spoiled, *done.missing, Failed(FailureKind.SPOILED, "empty", "no image", empty=True))[0]
-        )
         if spoiled:
-            logger().warning(events.ATTEMPT_FAILED, task=self.task_id, code=spoiled[0].code, detail=spoiled[0].detail)
+            self._tell_of(spoiled[0])
+        empty = Failed(FailureKind.SPOILED, "empty", "no image", empty=True)
         return PartResult(
             part=self.part,
             attempt_id=self.attempt_id,
-            option=option,
+            option=self.option,
             images=proved,
             usage=done.usage,
             text=done.text,
-            seed=self._seed(option),
-            failure=failure,
+            seed=self._seed(),
+            failure=None if proved else (*spoiled, *done.missing, empty)[0],
             produced=len(done.images),
             asked=self.count,
         )
 
-    async def _prove_one(self, option: Option, produced: Produced) -> Proved | Failed:
-        blob: Blob | Failed
-        if isinstance(produced.image, str):
-            blob = await self._download(option, produced.image)
-        else:
-            blob = produced.image
+    async def _prove_one(self, produced: Produced) -> Proved | Failed:
+        image = produced.image
+        blob = await self._download(image) if isinstance(image, str) else image
         if isinstance(blob, Failed):
             return blob
         facts = prove(blob)
@@ -235,18 +279,18 @@ class PartRun:
             return Failed(FailureKind.SPOILED, "unprovable", facts)
         return Proved(blob, facts, produced.revised_prompt)
 
-    async def _download(self, option: Option, url: str) -> Blob | Failed:
+    async def _download(self, url: str) -> Blob | Failed:
         """A result link is a read: repeated until the deadline, unless the answer itself is final."""
-        clock, settings = self.tools.clock, self.tools.settings
+        clock, settings, candidate = self.tools.clock, self.tools.settings, self.option.candidate
         backoff_s = settings.read_retry_s
         while (left_s := self.until_s - clock.monotonic_s()) > 0:
             try:
-                reply: BlobReply = await self.tools.transport.download(
-                    option.candidate.upstream,
+                reply = await self.tools.transport.download(
+                    candidate.upstream,
                     url,
                     self.scope,
                     deadline_s=left_s,
-                    max_bytes=option.candidate.offering.max_answer_bytes,
+                    max_bytes=candidate.offering.max_answer_bytes,
                 )
             except FetchRefused as refused:
                 return Failed(FailureKind.SPOILED, refused.code, f"the result link: {refused.message}")
@@ -259,52 +303,44 @@ class PartRun:
             backoff_s = min(backoff_s * 2, settings.read_retry_longest_s)
         return Failed(FailureKind.UNKNOWN, "deadline", "the result link did not answer before the deadline")
 
-    def given_up(self, failed: Failed) -> PartResult:
-        option = self.options[0]
-        return PartResult(part=self.part, attempt_id=self.attempt_id, option=option, failure=failed, asked=self.count)
-
-    def _ended(self, option: Option, failed: Failed) -> PartResult:
-        log = logger()
-        about = {"task": self.task_id, "upstream": option.candidate.upstream.id, "kind": failed.kind.value}
+    def _tell_of(self, failed: Failed) -> None:
+        log, upstream_id = logger(), self.option.candidate.upstream.id
+        about = {"task": self.task_id, "upstream": upstream_id, "kind": failed.kind.value}
         if failed.kind is FailureKind.INVALID:
             log.error(events.VALIDATION_HOLE, code=failed.code, detail=failed.detail, **about)
         else:
             log.warning(events.ATTEMPT_FAILED, code=failed.code, detail=failed.detail, **about)
-        return PartResult(part=self.part, attempt_id=self.attempt_id, option=option, failure=failed, asked=self.count)
 
-    def _learn(self, option: Option, outcome: Done | Failed) -> None:
-        health, route = self.tools.health, option.candidate.route
-        if isinstance(outcome, Done):
+    def _learn(self, result: PartResult) -> None:
+        """Proved images speak for a route, whatever was answered; where nothing was sent, nothing can be learned."""
+        health, route = self.tools.health, self.option.candidate.route
+        if result.images:
             health.succeeded(route)
-        else:
-            now_s = self.tools.clock.monotonic_s()
-            health.failed(route, outcome.kind, now_s=now_s, retry_after_s=outcome.retry_after_s)
+        elif result.failure and self.submitted:
+            now_s, failed = self.tools.clock.monotonic_s(), result.failure
+            health.failed(route, failed.kind, now_s=now_s, retry_after_s=failed.retry_after_s)
 
-    def _deadline_of(self, option: Option) -> float:
-        own_s = option.candidate.offering.attempt_deadline_s or self.tools.settings.attempt_deadline_s
-        return min(self.deadline_s, self.tools.clock.monotonic_s() + own_s)
-
-    def _call(self, option: Option) -> tuple[Adapter, Call]:
-        offering = option.candidate.offering
-        fitted = option.fitted.request
+    def _call(self) -> tuple[Adapter, Call]:
+        candidate, fitted = self.option.candidate, self.option.fitted
+        request = fitted.request
         if self.request is not None:
             held = self.request
-            fitted = replace(fitted, turns=held.turns, images=held.images, mask=held.mask)
-        seed = self._seed(option)
+            request = replace(request, turns=held.turns, images=held.images, mask=held.mask)
+        seed = self._seed()
         call = Call(
-            model=offering.upstream_name,
-            request=fitted if fitted.seed == seed else replace(fitted, seed=seed),
-            size=option.fitted.size,
+            model=candidate.offering.upstream_name,
+            request=request if request.seed == seed else replace(request, seed=seed),
+            size=fitted.size,
             count=self.count,
-            options=offering.options,
-            upstream=option.candidate.upstream.values,
+            options=candidate.offering.options,
+            upstream=candidate.upstream.values,
             idempotency_key=f"{self.task_id}-{self.part}",
         )
-        return self.tools.adapters[offering.adapter], call
+        return self.tools.adapters[candidate.offering.adapter], call
 
-    def _seed(self, option: Option) -> int | None:
+    def _seed(self) -> int | None:
         """Part i sends seed + i, wrapping at 2^31 − 1, the smallest maximum of any model; −1 (random) stays."""
-        seed = option.fitted.request.seed
+        seed = self.option.fitted.request.seed
         if seed is None or seed < 0:
             return seed
         return (seed + self.part) % 2_147_483_648
@@ -314,22 +350,3 @@ def _too_late(send: Send) -> Failed:
     if send.effect == "submit":
         return Failed(FailureKind.NEVER_SENT, "deadline", "the deadline had passed before anything could be sent")
     return Failed(FailureKind.UNKNOWN, "deadline", "no final answer before the deadline")
-
-
-def begin_attempt(run: PartRun, option: Option, *, attempt_id: str) -> BeginAttempt:
-    """Sets the part's clock for this candidate."""
-    tools = run.tools
-    now_ms = tools.clock.now_ms()
-    run.until_s = run._deadline_of(option)
-    deadline_s = run.until_s - tools.clock.monotonic_s()
-    return BeginAttempt(
-        id=attempt_id,
-        task_id=run.task_id,
-        part=run.part,
-        upstream_id=option.candidate.upstream.id,
-        offering=option.candidate.offering.upstream_name,
-        owner=tools.owner,
-        fence=run.fence,
-        at_ms=now_ms,
-        deadline_ms=now_ms + int(deadline_s * 1000),
-    )

@@ -191,7 +191,7 @@ class Recovery:
         if attempt.state in _OVER:
             return part.given_up(Failed(FailureKind.FAILED, "failed", attempt.detail))
         if attempt.memo and self._upstream(attempt):
-            return await part.resume(unpack_memo(attempt.memo))
+            return await part.beside_others(lambda: part.resume(unpack_memo(attempt.memo)))
         if not proven:
             # Its process may still bring evidence until then.
             await self.tools.clock.sleep(max(0.0, part.deadline_s - self.tools.clock.monotonic_s()))

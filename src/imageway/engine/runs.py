@@ -95,15 +95,7 @@ class TaskRun:
     async def _run_parts(self) -> Sequence[PartResult]:
         if len(self.parts) == 1:
             return (await self.parts[0].run(),)
-        return await asyncio.gather(*map(self._run_beside_others, self.parts))
-
-    async def _run_beside_others(self, part: PartRun) -> PartResult:
-        try:
-            return await part.run()
-        except Exception as error:  # noqa: BLE001  # what the other parts bought must not be lost with this one
-            logger().exception(events.TASK_CRASHED, task=self.facts.task_id, part=part.part, exc_info=error)
-            kind = FailureKind.UNKNOWN if part.submitted else FailureKind.FAILED
-            return part.given_up(Failed(kind, "crashed", type(error).__name__))
+        return await asyncio.gather(*(part.beside_others(part.run) for part in self.parts))
 
     async def end(self, results: Sequence[PartResult]) -> None:
         """Settles with what the parts brought."""

@@ -18,7 +18,7 @@ from imageway.core.intents import Estimate, Estimated, Generate, TaskView
 from imageway.core.money import format_usd
 from imageway.core.ops import Op, Refused
 from imageway.core.requests import Caller
-from imageway.engine.attempts import PartRun, begin_attempt
+from imageway.engine.attempts import PartRun
 from imageway.engine.memos import KeptTask, pack_task, plain_fields
 from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
@@ -263,7 +263,7 @@ def _accept_ops(tools: Tools, prepared: Prepared, run: TaskRun) -> tuple[Op, ...
         deadline_ms=now_ms + int(_task_deadline_s(tools, prepared) * 1000),
     )
     hold = Hold(facts.task_id, facts.workspace_id, facts.hold_usd_micros, now_ms)
-    attempts = [begin_attempt(part, part.options[0], attempt_id=part.attempt_id) for part in run.parts]
+    attempts = [part.begin() for part in run.parts]
     key = prepared.intent.idempotency_key
     claim = (ClaimKey(facts.workspace_id, key, facts.task_id, now_ms),) if key else ()
     return (create, *claim, hold, *attempts)

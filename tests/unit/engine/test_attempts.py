@@ -1,0 +1,179 @@
+"""One part against scripted answers: what is asked again, what is learned about a route, and what the next candidate
+may still try."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+
+from imageway.bodies import Scope, blob_of
+from imageway.core.failures import TransportFailed
+from imageway.core.intents import Generate
+from imageway.core.ops import Committed, Op
+from imageway.core.requests import Caller, ImageRequest
+from imageway.core.steps import Adapter, Done, Failed, FailureKind, HttpRequest, Page, Produced, Reply, Send, Step
+from imageway.engine.attempts import PartResult, PartRun
+from imageway.engine.ports import Tools
+from imageway.engine.preparation import prepare
+from imageway.routing import Health
+from imageway.routing.health import FAILURES_TO_OPEN
+from imageway.tasks.ops import BeginAttempt
+from tests.sim.pictures import broken, picture
+from tests.unit.engine.conftest import upstream
+
+ANSWERED = Reply(200, {}, Page(b""))
+POLL = Send(HttpRequest("GET", "/task/1"), memo={"task": "1"}, effect="read")
+WHOLE = Done((Produced(blob_of(picture("png", 1))),))
+CUT = Done((Produced(blob_of(broken("png"))),))
+OVERSIZE = TransportFailed(FailureKind.SPOILED, "the answer is larger than the 5 bytes allowed")
+
+
+@dataclass
+class Line:
+    """A transport that gives these replies, or raises them."""
+
+    replies: list[Reply | TransportFailed]
+    sent: list[str] = field(default_factory=list)
+
+    async def send(self, upstream: Any, request: HttpRequest, scope: Scope, **limits: Any) -> Reply:
+        self.sent.append(f"{upstream.id} {request.method}")
+        reply = self.replies.pop(0) if self.replies else ANSWERED
+        if isinstance(reply, TransportFailed):
+            raise reply
+        return reply
+
+
+@dataclass
+class Book:
+    """A store that takes everything."""
+
+    ops: list[Op] = field(default_factory=list)
+
+    async def commit(self, *ops: Op) -> Committed:
+        self.ops += ops
+        return Committed()
+
+
+class Points:
+    def reach(self, name: str) -> None: ...
+
+
+@dataclass
+class Bench:
+    """Everything one part needs. `steps` are what the adapter makes of one reply after the other."""
+
+    tools: Tools
+    line: Line
+    book: Book
+    steps: list[Step]
+
+    def part(self, *, deadline_s: float = 2000.0) -> PartRun:
+        intent = Generate(request=ImageRequest(model="gemini-2.5-flash-image", prompt="a cat"))
+        prepared = prepare(self.tools, intent, Caller("key", "ws"))
+        return PartRun(
+            tools=self.tools,
+            scope=self.tools.spool.scope(),
+            task_id="req_1",
+            part=0,
+            count=1,
+            options=prepared.options,
+            attempt_id="att_1",
+            deadline_s=deadline_s,
+        )
+
+    def play(self, *steps: Step, replies: tuple[Reply | TransportFailed, ...] = ()) -> PartResult:
+        self.steps[:] = steps
+        self.line.replies[:] = replies
+        part = self.part()
+        try:
+            return asyncio.run(part.run())
+        finally:
+            part.scope.release()
+
+
+@pytest.fixture
+def bench(tools: Tools) -> Bench:
+    steps: list[Step] = []
+    adapter = Adapter(
+        "scripted",
+        lambda call: Send(HttpRequest("POST", "/images")),
+        lambda call, memo, reply: steps.pop(0),
+    )
+    line, book = Line([]), Book()
+    return Bench(
+        replace(
+            tools,
+            upstreams=(upstream("google"),),
+            adapters=dict.fromkeys(tools.adapters, adapter),
+            health=Health(),
+            store=cast("Any", book),
+            transport=cast("Any", line),
+            faults=Points(),
+        ),
+        line,
+        book,
+        steps,
+    )
+
+
+def due_s(bench: Bench) -> float:
+    return bench.tools.health.due_s(bench.part().option.candidate.route)
+
+
+def test_proved_images_speak_for_a_route(bench: Bench) -> None:
+    for _ in range(FAILURES_TO_OPEN - 1):
+        bench.play(Failed(FailureKind.FAILED))
+    assert bench.play(WHOLE).state == "proved"
+    bench.play(Failed(FailureKind.FAILED))
+    assert due_s(bench) == 0
+
+
+def test_an_answer_whose_images_cannot_be_proved_is_a_failure_of_its_route(bench: Bench) -> None:
+    for _ in range(FAILURES_TO_OPEN):
+        result = bench.play(CUT)
+        assert result.failure is not None
+        assert result.failure.kind is FailureKind.SPOILED
+    assert due_s(bench) > bench.tools.clock.monotonic_s()
+
+
+def test_where_nothing_was_sent_nothing_is_learned(bench: Bench) -> None:
+    """A deadline that passed while inputs were fetched is not the upstream's fault."""
+    for _ in range(FAILURES_TO_OPEN):
+        part = bench.part(deadline_s=bench.tools.clock.monotonic_s())
+        part.begin()
+        result = asyncio.run(part.run())
+        assert result.failure is not None
+        assert result.failure.kind is FailureKind.NEVER_SENT
+    assert due_s(bench) == 0
+
+
+def test_an_answer_over_the_limit_is_not_read_again(bench: Bench) -> None:
+    """It would be as large the next time; the task ends now, not at its deadline."""
+    result = bench.play(POLL, WHOLE, replies=(ANSWERED, OVERSIZE))
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.SPOILED
+    assert bench.line.sent == ["google-1 POST", "google-1 GET"]
+
+
+def test_a_read_that_failed_is_repeated(bench: Bench) -> None:
+    cut = TransportFailed(FailureKind.UNKNOWN, "cut")
+    assert bench.play(POLL, WHOLE, replies=(ANSWERED, cut, Reply(500, {}, Page(b"")))).state == "proved"
+    assert bench.line.sent == ["google-1 POST"] + 3 * ["google-1 GET"]
+
+
+def test_spoiled_images_are_never_bought_again_elsewhere(bench: Bench) -> None:
+    bench.tools = replace(bench.tools, upstreams=(upstream("google"), upstream("google", 2)))
+    assert bench.play(CUT, WHOLE).state == "failed"
+    assert len(bench.line.sent) == 1
+
+
+def test_the_next_candidate_begins_durably_before_it_is_asked(bench: Bench) -> None:
+    bench.tools = replace(bench.tools, upstreams=(upstream("google"), upstream("google", 2)))
+    assert bench.play(Failed(FailureKind.DENIED), WHOLE).state == "proved"
+    ended, begun = bench.book.ops
+    assert (ended.attempt_id, ended.state) == ("att_1", "failed")  # type: ignore[attr-defined]
+    assert isinstance(begun, BeginAttempt)
+    assert [line.split()[0] for line in bench.line.sent][1] == begun.upstream_id
