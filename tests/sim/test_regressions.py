@@ -233,6 +233,15 @@ def test_who_leaves_before_anything_was_sent_pays_nothing() -> None:
     assert (task.state, hold.state) == ("cancelled", "voided")
 
 
+@pytest.mark.parametrize("patience_s", [1.0, 1.5, 2.0, 2.5, 3.0, 3.5])
+def test_who_leaves_while_his_failure_is_written_down_leaves_no_hold(patience_s: float) -> None:
+    """His linked image is not there; the commit that says so is under way when he hangs up."""
+    missing = replace(LATE_INPUT, images=(ImageLink("https://pictures.example/missing.png", "image"),))
+    shape = shape_of(Script(), missing, patience_s=patience_s)
+    _, hold, _ = only(play(replace(shape, weather=Weather(commit_s=2.0))))
+    assert hold.state == "voided"
+
+
 def test_who_leaves_with_a_key_may_come_back_for_his_pictures() -> None:
     """An Idempotency-Key says that he will: nothing is cancelled, even before it was sent."""
     task, hold, _ = only(play(shape_of(Script(), LATE_INPUT, patience_s=2, key="mine")))
@@ -379,3 +388,16 @@ def test_an_empty_wallet_is_told_before_anything_is_sent() -> None:
     assert code(world.visits[0]) == "insufficient_balance"
     assert world.providers.submits == []
     assert tables_of(world).tasks == {}
+
+
+# Limits
+
+
+def test_nobody_slips_past_a_limit_while_others_are_being_accepted() -> None:
+    """Of four requests of one key at the same moment two are taken, although accepting takes a while; when those are
+    done there is room again."""
+    orders = tuple(Order(number=number, request=COUNTED, at_s=at_s) for number, at_s in enumerate((0, 0, 0, 0, 60)))
+    settings = EngineSettings(tasks_per_key_at_once=2)
+    world = play(replace(shape_of(Script()), orders=orders, settings=settings, weather=Weather(commit_s=1.0)))
+    assert [code(visit) for visit in world.visits[:4]].count("rate_limit_exceeded") == 2
+    assert world.visits[4].delivered

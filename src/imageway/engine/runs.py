@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from msgspec.structs import replace as replace_fields
+
 from imageway.bodies import Scope
 from imageway.core.errors import GatewayError
 from imageway.core.intents import Generated
@@ -19,7 +21,7 @@ from imageway.engine.inputs import hold_all
 from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import all_images, with_images
-from imageway.engine.results import KeptPicture, KeptResult, pack_result
+from imageway.engine.results import pack_result
 from imageway.engine.settlement import Settlement, TaskFacts, cancelled, failed, refunded, settle, store_all
 from imageway.ledger.ops import MarkDelivery
 from imageway.tasks.ops import ReplaceResult
@@ -30,7 +32,7 @@ from imageway.telemetry import events, logger
 @dataclass(slots=True)
 class TaskRun:
     """A task in this process. `store_images`: an answer that must survive this process goes to the media store before
-    it is charged."""
+    it is charged. `settling`: how it ends is decided, and nobody's leaving changes that any more."""
 
     tools: Tools
     facts: TaskFacts
@@ -38,7 +40,9 @@ class TaskRun:
     parts: tuple[PartRun, ...]
     store_images: bool
     listeners: int = 0
-    settlement: Settlement | None = None
+    work: asyncio.Task[None] | None = None
+    settling: bool = False
+    settlement: Settlement | None = None  # once it is durable
     stopping: bool = False
     answer: asyncio.Future[Generated] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -46,17 +50,18 @@ class TaskRun:
     def submitted(self) -> bool:
         return any(part.submitted for part in self.parts)
 
-    async def run(self, request: ImageRequest | None) -> None:
-        """From accepted to settled. `request` None: parts are resumed elsewhere. Never raises but CancelledError."""
+    async def run(self, request: ImageRequest) -> None:
+        """From accepted to settled. Never raises but CancelledError, for what the world did."""
         try:
-            if request is not None:
-                await self._hold_inputs(request)
+            await self._hold_inputs(request)
             await self.end(await self._run_parts())
         except GatewayError as error:
             unsent = Failed(FailureKind.NEVER_SENT, "inputs", error.message)
             results = [part.given_up(unsent) for part in self.parts]
             await self._commit(failed(self.tools, self.facts, results, error))
         except asyncio.CancelledError:
+            if self.settling:
+                raise  # what became of that commit, whoever comes next will see
             if not self.submitted:
                 await self.withdraw()
             elif self.stopping and not any(part.polling and part.result is None for part in self.parts):
@@ -114,6 +119,7 @@ class TaskRun:
 
     async def _commit(self, settlement: Settlement) -> None:
         """Ends the task durably, then tells whoever waits."""
+        self.settling = True
         committed = await self._commit_surely(settlement)
         self.tools.faults.reach("after_capture")
         if committed:
@@ -151,7 +157,7 @@ class TaskRun:
     async def keep(self) -> None:
         """The answer could not be delivered: its images move to the media store for 24 hours, or are refunded."""
         tools, settlement = self.tools, self.settlement
-        if settlement is None or not settlement.pictures or any(p.name for p in settlement.result.pictures):
+        if settlement is None or not settlement.in_spool:
             return
         now_ms = tools.clock.now_ms()
         expires_ms = now_ms + int(tools.settings.keep_images_s * 1000)
@@ -161,20 +167,12 @@ class TaskRun:
             logger().error(events.REFUNDED, task=self.facts.task_id, detail=f"not kept: {error}")
             await surely(tools, lambda: tools.store.commit(*refunded(self.facts.task_id, now_ms)))
             return
-        kept = settlement.result.pictures
-        pictures = tuple(_named(picture, name) for picture, name in zip(kept, names, strict=True))
-        result = _with_pictures(settlement.result, pictures, expires_ms)
+        named = zip(settlement.result.pictures, names, strict=True)
+        pictures = tuple(replace_fields(picture, name=name) for picture, name in named)
+        result = replace_fields(settlement.result, pictures=pictures, expires_ms=expires_ms)
         replaced = ReplaceResult(self.facts.task_id, pack_result(result))
         marked = MarkDelivery(self.facts.task_id, "stored", now_ms)
         await surely(tools, lambda: tools.store.commit(replaced, marked))
-
-
-def _named(picture: KeptPicture, name: str) -> KeptPicture:
-    return KeptPicture(picture.media_type, picture.width, picture.height, name, picture.revised_prompt)
-
-
-def _with_pictures(result: KeptResult, pictures: tuple[KeptPicture, ...], expires_ms: int) -> KeptResult:
-    return KeptResult(pictures, result.price_usd_micros, result.error, result.warnings, expires_ms)
 
 
 @dataclass(slots=True)
@@ -196,4 +194,4 @@ class TaskHandle:
     def undelivered(self) -> bool:
         """Whether somebody must still be told that the last byte has left."""
         settlement = self.run.settlement
-        return bool(settlement and settlement.pictures and not any(p.name for p in settlement.result.pictures))
+        return settlement is not None and settlement.in_spool

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from imageway.bodies import Scope
 from imageway.core.errors import GatewayError
@@ -18,6 +18,7 @@ from imageway.core.intents import Estimate, Estimated, Generate, TaskView
 from imageway.core.money import format_usd
 from imageway.core.ops import Op, Refused
 from imageway.core.requests import Caller
+from imageway.engine.admission import Admission
 from imageway.engine.attempts import PartRun
 from imageway.engine.memos import KeptTask, pack_task, plain_fields
 from imageway.engine.patience import surely
@@ -31,6 +32,8 @@ from imageway.tasks.ops import ClaimKey, CreateTask
 from imageway.tasks.queries import FindClaim, ShowTask
 from imageway.telemetry import events, logger
 
+LAST_WORDS_S: Final = 5.0  # what is cancelled at the end may still write down how it ended
+
 MARK_AFTER_S = 0.005
 
 
@@ -39,15 +42,27 @@ class Engine:
     """Starts tasks and owns them until they are settled."""
 
     tools: Tools
+    _admission: Admission = field(init=False)
     _running: dict[asyncio.Task[None], TaskRun | None] = field(default_factory=dict)
-    _per_key: Counter[str] = field(default_factory=Counter)
     _closing: bool = False
     _marks: list[MarkDelivery] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._admission = Admission(self.tools.settings)
 
     async def start(self, intent: Generate, caller: Caller, scope: Scope) -> TaskHandle:
         """Accepts a request: task, hold, first attempts and idempotency claim in one commit. Raises GatewayError with
         nothing spent. The scope (and with it every blob of the request) is held until the task is settled."""
-        self._admit(caller)
+        if self._closing:
+            raise _stopping()
+        self._admission.enter(caller.key_id)
+        try:
+            return await self._start(intent, caller, scope)
+        except BaseException:
+            self._admission.leave(caller.key_id)
+            raise
+
+    async def _start(self, intent: Generate, caller: Caller, scope: Scope) -> TaskHandle:
         prepared = prepare(self.tools, intent, caller)
         if not scope.reserve(prepared.max_answer_bytes * len(prepared.counts)):
             raise GatewayError("overloaded", "there is no room for the answer just now", retry_after_s=1)
@@ -87,10 +102,8 @@ class Engine:
         run.listeners -= 1
         if handle.undelivered:
             self.spawn(run.keep(), run)
-        elif run.listeners == 0 and run.settlement is None and not run.submitted and not run.store_images:
-            for task, owner in self._running.items():
-                if owner is run:
-                    task.cancel()
+        elif run.listeners == 0 and run.work and not (run.settling or run.submitted or run.store_images):
+            run.work.cancel()
 
     def delivered(self, handle: TaskHandle) -> None:
         """The last byte has left."""
@@ -102,42 +115,28 @@ class Engine:
             self._marks.append(MarkDelivery(handle.id, "delivered", self.tools.clock.now_ms()))
 
     def supervise(self, run: TaskRun, prepared: Prepared) -> None:
-        run.scope.hold()
-        self._per_key[run.facts.key_id] += 1
-        self._own(asyncio.get_running_loop().create_task(self._run(run, prepared)), run)
+        """From here on the task runs to its end, whoever listens."""
+        run.work = self._own(self._run(run, prepared), run)
+        run.work.add_done_callback(lambda _: self._admission.leave(run.facts.key_id))
 
     def spawn(self, work: Coroutine[None, None, None], run: TaskRun | None) -> None:
-        """Background work whose scope must live on: never lost, never awaited by a request."""
-        if run is not None:
-            run.scope.hold()
-        self._own(asyncio.get_running_loop().create_task(self._guarded(work, run)), None)
+        """Background work, of `run` or of the engine: never lost, never awaited by a request."""
+        self._own(self._guarded(work), run)
 
     async def close(self, drain_s: float) -> None:
         """Takes nothing more; waits for what runs, at most `drain_s`; then gives up what is left (DESIGN §5)."""
         self._closing = True
-        if self._running:
-            await asyncio.wait(list(self._running), timeout=drain_s)
+        clock = self.tools.clock
+        until_s = clock.monotonic_s() + drain_s
+        while self._running and (left_s := until_s - clock.monotonic_s()) > 0:
+            await asyncio.wait(list(self._running), timeout=left_s)
         left = list(self._running.items())
         for task, run in left:
             if run is not None:
                 run.stopping = True
             task.cancel()
         if left:
-            await asyncio.wait([task for task, _ in left], timeout=5)
-
-    @property
-    def busy(self) -> int:
-        return len(self._running)
-
-    def _admit(self, caller: Caller) -> None:
-        settings = self.tools.settings
-        if self._closing:
-            raise _stopping()
-        if len(self._running) >= settings.tasks_at_once:
-            raise GatewayError("overloaded", "this gateway runs as many tasks as it may", retry_after_s=1)
-        if self._per_key[caller.key_id] >= settings.tasks_per_key_at_once:
-            limit = settings.tasks_per_key_at_once
-            raise GatewayError("rate_limit_exceeded", f"this key has {limit} calls running already", retry_after_s=1)
+            await asyncio.wait([task for task, _ in left], timeout=LAST_WORDS_S)
 
     def _task_run(self, prepared: Prepared, scope: Scope) -> TaskRun:
         tools = self.tools
@@ -198,19 +197,12 @@ class Engine:
         except Exception as error:  # noqa: BLE001  # a hole of ours must not leave a hold open; it is logged whole
             logger().exception(events.TASK_CRASHED, task=run.facts.task_id, exc_info=error)
             await run.abandon("the gateway failed on this request; nothing was charged")
-        finally:
-            run.last_word()
-            self._per_key[run.facts.key_id] -= 1
-            run.scope.release()
 
-    async def _guarded(self, work: Coroutine[None, None, None], run: TaskRun | None) -> None:
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
         try:
             await work
         except Exception as error:  # noqa: BLE001  # background work has nobody else to tell; it is logged whole
             logger().exception(events.TASK_CRASHED, exc_info=error)
-        finally:
-            if run is not None:
-                run.scope.release()
 
     async def _mark_deliveries(self) -> None:
         """What was delivered within a moment is marked in one commit, less what meanwhile has another mark. The moment
@@ -224,9 +216,19 @@ class Engine:
                 return
             marks = [mark for mark in marks if mark != committed.op]
 
-    def _own(self, task: asyncio.Task[None], run: TaskRun | None) -> None:
+    def _own(self, work: Coroutine[None, None, None], run: TaskRun | None) -> asyncio.Task[None]:
+        """A task that is not lost, and the scope of its run open as long as it lasts, however it ends."""
+        task = asyncio.get_running_loop().create_task(work)
         self._running[task] = run
-        task.add_done_callback(lambda done: self._running.pop(done, None))
+        if run is not None:
+            run.scope.hold()
+        task.add_done_callback(self._disown)
+        return task
+
+    def _disown(self, task: asyncio.Task[None]) -> None:
+        if run := self._running.pop(task):
+            run.last_word()
+            run.scope.release()
 
 
 def _stopping() -> GatewayError:

@@ -79,6 +79,11 @@ class Settlement:
     pictures: tuple[Ready, ...] = ()
     result: KeptResult = NOTHING_KEPT
 
+    @property
+    def in_spool(self) -> bool:
+        """Whether there are pictures that lie nowhere else: somebody must receive them, or they must be kept."""
+        return any(not picture.name for picture in self.result.pictures)
+
 
 async def settle(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], *, store: bool) -> Settlement:
     """Builds the end of a task. `store`: the images go to the media store first."""
