@@ -60,12 +60,14 @@ class HttpWire:
     @asynccontextmanager
     async def exchange(self, outgoing: Outgoing) -> AsyncIterator[Incoming]:
         response = await self._answered(outgoing)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        measured = "content-length" in headers
         try:
             yield Incoming(
                 response.status,
-                {name.lower(): value for name, value in response.headers.items()},
-                _Chunks(response.content, joined="content-length" not in response.headers),
-                delimited="content-length" in response.headers or "transfer-encoding" in response.headers,
+                headers,
+                _Chunks(response.content, joined=not measured),
+                delimited=measured or "transfer-encoding" in headers,
             )
         finally:
             response.close()
