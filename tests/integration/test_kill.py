@@ -6,13 +6,15 @@ from __future__ import annotations
 import http.client
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import House, Process, call, clean_environment, start, wait_for
+from tests.integration.processes import Answer, House, Process, call, clean_environment, start, wait_for
 
 SYNC = {"model": "gpt-image-1", "prompt": "a boat", "size": "1024x1024", "quality": "low"}
 POLLED = {"model": "qwen-image-plus", "prompt": "a boat", "response_format": "b64_json"}
@@ -143,8 +145,6 @@ def test_a_stored_answer_survives_and_stays_charged(house: House) -> None:
 
 def test_sigterm_drains_and_exits_zero(house: House) -> None:
     """What is under way is answered; then the process ends by itself."""
-    import threading
-
     gateway = house.serve()
     answers = []
     url = f"{gateway.url}/v1/images/generations"
@@ -154,3 +154,35 @@ def test_sigterm_drains_and_exits_zero(house: House) -> None:
     assert gateway.stop() == 0
     asking.join(timeout=20)
     assert answers[0].status == 200
+
+
+def test_what_the_drain_cannot_wait_for_is_answered_all_the_same(tmp_path: Path) -> None:
+    """SIGTERM with a short drain: every open request gets an answer in its dialect, none is charged without a picture,
+    and none may be sent again by a client that resends what failed."""
+    slow = start(["sandbox", "--port", "0", "--latency", "20"], tmp_path / "slow.log", clean_environment())
+    keys = {"OPENAI_API_KEY": "sk-test", "DASHSCOPE_API_KEY": "sk-test"}
+    addresses = {
+        "OPENAI_BASE_URL": f"{slow.url}/openai/v1",
+        "DASHSCOPE_BASE_URL": f"{slow.url}/dashscope/api/v1",
+    }
+    house = House(tmp_path / "data", clean_environment(**keys, **addresses), ("--drain", "1"))
+    house.fund()
+    gateway = house.serve()
+    answers: list[Answer] = []
+    url = f"{gateway.url}/v1/images/generations"
+    asking = [
+        threading.Thread(target=lambda body=body: answers.append(call(url, body, key=house.key)))
+        for body in (SYNC, POLLED)
+    ]
+    for thread in asking:
+        thread.start()
+    wait_for(lambda: submits(slow) == 2)
+    time.sleep(1.5)  # the polled one has its memo by now
+    assert gateway.stop() == 0
+    for thread in asking:
+        thread.join(timeout=20)
+    assert [answer.status for answer in answers] == [504, 504]
+    assert all(answer.headers["x-should-retry"] == "false" for answer in answers)
+    assert all(answer.json["error"]["request_id"].startswith("req_") for answer in answers)
+    house.close()
+    slow.kill()

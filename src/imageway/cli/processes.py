@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from imageway.cli.printing import Stop
 from imageway.server.configuration import ConfigurationError, Flags, Settings, read_settings
-from imageway.server.serving import Application, Opener, run
+from imageway.server.serving import Opener, Service, run
 from imageway.telemetry import configure
 
 
@@ -19,11 +19,11 @@ def run_gateway(flags: Flags) -> None:
     configure(level=settings.log_level)
 
     @contextlib.asynccontextmanager
-    async def opener(url: str) -> AsyncIterator[Application]:
+    async def opener(url: str) -> AsyncIterator[Service]:
         from imageway.server.bootstrap import open_gateway
 
         async with open_gateway(settings, public_url=url) as gateway:
-            yield gateway.app
+            yield Service(gateway.app, gateway.drain)
 
     _run(opener, settings)
 
@@ -46,11 +46,11 @@ def run_sandbox(host: str, port: int, *, latency_s: float, faults: tuple[str, ..
         raise Stop(str(error)) from None
 
     @contextlib.asynccontextmanager
-    async def opener(url: str) -> AsyncIterator[Application]:
-        yield sandbox_app(pretend)
+    async def opener(url: str) -> AsyncIterator[Service]:
+        yield Service(sandbox_app(pretend))
 
     try:
-        run(opener, host=host, port=port, drain_s=1)
+        run(opener, host=host, port=port, drain_s=0)
     except OSError as error:
         raise Stop(f"cannot serve on {host}:{port}: {error}") from None
 

@@ -11,6 +11,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 
 import uvicorn
 
@@ -18,10 +19,23 @@ from imageway.server.connections import connection_type
 from imageway.server.limits import ConnectionLimits
 
 Application = Callable[..., Awaitable[None]]
-Opener = Callable[[str], AbstractAsyncContextManager[Application]]
+Drain = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What is served. `drain` takes nothing more, lets what runs end within its own time, and then ends it, so that
+    every open request gets an answer of ours; None: nothing is waited for."""
+
+    application: Application
+    drain: Drain | None = None
+
+
+Opener = Callable[[str], AbstractAsyncContextManager[Service]]
 
 _BACKLOG = 2048
 _LIMITS = ConnectionLimits()
+_LAST_ANSWERS_S = 15  # after the drain, for the answers it brought about to leave
 _YOUNG_OBJECTS = 50_000  # of 64 requests under way; a collection of so many takes 3 ms
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
@@ -56,9 +70,10 @@ def url_of(listener: socket.socket, host: str) -> str:
 class _Server(uvicorn.Server):
     """uvicorn, with the ready line printed when it answers."""
 
-    def __init__(self, config: uvicorn.Config, url: str) -> None:
+    def __init__(self, config: uvicorn.Config, url: str, drain: Drain | None) -> None:
         super().__init__(config)
         self._url = url
+        self._drain = drain
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -71,6 +86,13 @@ class _Server(uvicorn.Server):
         finally:
             for name in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(name)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """The drain runs while uvicorn waits for the open requests: what it ends is answered before they are cut."""
+        draining = asyncio.ensure_future(self._drain()) if self._drain else None
+        await super().shutdown(sockets)
+        if draining is not None:
+            await draining
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -85,9 +107,9 @@ class _Server(uvicorn.Server):
 async def _serve(
     listener: socket.socket, url: str, opener: Opener, *, drain_s: float, limits: ConnectionLimits
 ) -> None:
-    async with opener(url) as application:
+    async with opener(url) as service:
         config = uvicorn.Config(
-            application,
+            service.application,
             http=connection_type(limits),
             ws="none",
             lifespan="off",
@@ -96,10 +118,10 @@ async def _serve(
             log_config=None,
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=max(1, int(drain_s)),
+            timeout_graceful_shutdown=int(drain_s) + (_LAST_ANSWERS_S if service.drain else 1),
             timeout_keep_alive=75,
         )
-        await _Server(config, url).serve(sockets=[listener])
+        await _Server(config, url, service.drain).serve(sockets=[listener])
 
 
 def run(opener: Opener, *, host: str, port: int, drain_s: float, limits: ConnectionLimits = _LIMITS) -> None:
