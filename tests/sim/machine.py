@@ -154,6 +154,7 @@ class Weather:
     commit_fails: float = 0.0  # nothing happened
     commit_fate_untold: float = 0.0  # it happened, and the answer was lost
     put_fails: float = 0.0
+    first_puts_fail: int = 0
     commit_s: float = 0.004  # at most, before and after
     planted: dict[type[Op], list[str]] = field(default_factory=dict)  # what becomes of the next commits with this op
 
@@ -213,11 +214,13 @@ class ObjectsDoor:
     objects: MemoryObjects
     weather: Weather
     clock: SimClock
+    puts: int = 0
 
     async def put(self, name: str, content: AsyncIterator[bytes], *, media_type: str, expires_ms: int) -> StoredObject:
         body = b"".join([chunk async for chunk in content])
         await self.machine.pause(self.machine.chance.uniform(0, 0.02))
-        if self.machine.chance.random() < self.weather.put_fails:
+        self.puts += 1
+        if self.puts <= self.weather.first_puts_fail or self.machine.chance.random() < self.weather.put_fails:
             raise OSError(28, "no space left on the media store")
         row = StoredObject(
             name=name,

@@ -265,6 +265,15 @@ def test_pictures_that_cannot_be_kept_are_refunded() -> None:
     assert tables_of(world).usage[task.id].delivery == "refunded"
 
 
+@pytest.mark.parametrize("order", [{"form": "url"}, {"patience_s": 3, "delivery_s": 5}])
+def test_a_media_store_that_fails_for_a_moment_costs_nobody_a_picture(order: dict[str, Any]) -> None:
+    """Before they are charged, and after their caller hung up."""
+    world = play(replace(shape_of(Script(), **order), weather=Weather(first_puts_fail=3)))
+    task, hold, _ = only(world)
+    assert (task.state, hold.state) == ("succeeded", "captured")
+    assert tables_of(world).usage[task.id].delivery == "stored"
+
+
 def test_pictures_that_cannot_be_stored_are_not_charged() -> None:
     shape = shape_of(Script(), form="url")
     _, hold, visit = only(play(replace(shape, weather=Weather(put_fails=1.0))))

@@ -7,11 +7,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from imageway.bodies.blobs import StoredBlob
 from imageway.bodies.budget import Budget, SpoolFull
 from imageway.bodies.writer import BlobWriter
 from imageway.core.blobs import Encoding
@@ -91,6 +92,18 @@ class Scope:
         writer = BlobWriter(self, encoding=encoding, declared_type=declared_type)
         self._writers.add(writer)
         return writer
+
+    async def keep(self, chunks: AsyncIterator[bytes], *, declared_type: str | None = None) -> StoredBlob:
+        """All that comes as one binary blob. Raises SpoolFull, OSError, and whatever `chunks` does."""
+        writer = self.writer(encoding=Encoding.BINARY, declared_type=declared_type)
+        try:
+            async for chunk in chunks:
+                writer.write(chunk)
+                await writer.drain()
+            return await writer.finish()
+        except BaseException:
+            writer.abandon()
+            raise
 
     # What follows is for the writer.
 

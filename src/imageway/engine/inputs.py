@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from imageway.bodies import Scope, is_complete
+from imageway.bodies import Scope, SpoolFull, is_complete
 from imageway.catalog.checking import shape_findings
 from imageway.catalog.schema import Inputs
-from imageway.core.blobs import Blob, Encoding
+from imageway.core.blobs import Blob
 from imageway.core.errors import InvalidRequest, Problem
 from imageway.core.failures import FetchRefused, TransportFailed
 from imageway.core.requests import ImageData, ImageInput, ImageLink
 from imageway.engine.ports import Tools
+from imageway.telemetry import events, logger
 
 
 def problem_with(image: ImageData, limits: Inputs) -> Problem | None:
@@ -76,11 +77,13 @@ def _not_fetched(link: ImageLink, why: str) -> Problem:
 
 
 async def _from_store(tools: Tools, name: str, scope: Scope) -> Blob | None:
-    stored = await tools.objects.find(name)
-    if stored is None:
+    """None when it was swept, or cannot be read or held just now."""
+    try:
+        stored = await tools.objects.find(name)
+        if stored is None:
+            return None
+        content = tools.objects.open(name, 0, stored.size_bytes)
+        return await scope.keep(content, declared_type=stored.media_type)
+    except (OSError, EOFError, SpoolFull) as error:
+        logger().warning(events.MEDIA_FAILED, detail=str(error))
         return None
-    writer = scope.writer(encoding=Encoding.BINARY, declared_type=stored.media_type)
-    async for chunk in tools.objects.open(name, 0, stored.size_bytes):
-        writer.write(chunk)
-        await writer.drain()
-    return await writer.finish()

@@ -1,5 +1,6 @@
 """How long the engine asks a store that does not answer: a question is asked again until somebody says what became of
-it, because an image that was made is charged or given back, never forgotten.
+it, because an image that was made is charged or given back, never forgotten. A media store that fails is asked a few
+times: without it the image is given up, and the hold goes back.
 
 A commit that is tried again may be refused by its own first try, whose fate nobody told: whoever asks must know that
 refusal when he sees it."""
@@ -17,6 +18,7 @@ from imageway.telemetry import events, logger
 T = TypeVar("T")
 PAUSES_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0)
 LONGEST_PAUSE_S: Final = 5.0
+STORING_PAUSES_S: Final = (0.1, 0.5, 2.0)
 
 
 async def surely(tools: Tools, ask: Callable[[], Awaitable[T]]) -> T:
@@ -28,3 +30,14 @@ async def surely(tools: Tools, ask: Callable[[], Awaitable[T]]) -> T:
             logger().error(events.STORE_FAILED, detail=str(error))
         await tools.clock.sleep(pause_s)
     raise AssertionError("the pauses never end")
+
+
+async def patiently(tools: Tools, work: Callable[[], Awaitable[T]]) -> T:
+    """What comes of work that may fail for a moment. Raises OSError when it fails to the last."""
+    for pause_s in STORING_PAUSES_S:
+        try:
+            return await work()
+        except OSError as error:
+            logger().warning(events.MEDIA_FAILED, detail=str(error))
+        await tools.clock.sleep(pause_s)
+    return await work()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from imageway.bodies import Scope, Spool
 from imageway.catalog import Catalog
@@ -16,6 +17,8 @@ from imageway.core.upstreams import Upstream
 from imageway.engine.settings import EngineSettings
 from imageway.media.links import LinkSigner
 from imageway.routing import Health
+
+CONVERSIONS_AT_ONCE: Final = 2  # each takes an image twice into memory, and its pixels
 
 
 class Transport(Protocol):
@@ -34,7 +37,7 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """Everything the engine works with. `owner` names this process in leases."""
+    """Everything the engine works with. `owner` names this process in leases; `converting` lets few at once convert."""
 
     owner: str
     catalog: Catalog
@@ -52,7 +55,9 @@ class Tools:
     faults: FaultPoints
     liveness: Liveness
     settings: EngineSettings
+    converting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
 
 
 async def one_chunk(content: bytes) -> AsyncIterator[bytes]:
+    """What lies in memory, for those who take it as it comes."""
     yield content

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from imageway.catalog import Checked, Fitted, Quote, check, fit, quote
+from imageway.catalog.checking import images_of
 from imageway.catalog.schema import Model
 from imageway.core.errors import GatewayError, InvalidRequest, Problem
 from imageway.core.intents import Form, Generate
@@ -125,9 +126,7 @@ def sent_images(request: ImageRequest) -> tuple[ImageData, ...]:
 
 def all_images(request: ImageRequest) -> tuple[ImageInput, ...]:
     """Every input image once, in order: of the conversation when there is one, then the mask."""
-    in_turns = [part for turn in request.turns for part in turn.parts if not isinstance(part, str)]
-    mask = [request.mask] if request.mask else []
-    return (*(in_turns or request.images), *mask)
+    return (*images_of(request), *([request.mask] if request.mask else []))
 
 
 def part_counts(request: ImageRequest, max_n: int) -> tuple[int, ...]:
@@ -172,8 +171,6 @@ def _strictly(warnings: tuple[RequestWarning, ...], options: tuple[Option, ...])
 
 
 def _in_order(tools: Tools, options: tuple[Option, ...]) -> tuple[Option, ...]:
-    if len(options) == 1:
-        return options
     by_candidate = {id(option.candidate): option for option in options}
     order = in_order(
         [option.candidate for option in options],
@@ -186,12 +183,9 @@ def _in_order(tools: Tools, options: tuple[Option, ...]) -> tuple[Option, ...]:
 
 def with_images(request: ImageRequest, held: dict[int, ImageData]) -> ImageRequest:
     """The request with every linked image replaced by what was fetched for it (by identity of the link)."""
-    turns = tuple(
-        replace(t, parts=tuple(p if isinstance(p, str) else _held(p, held) for p in t.parts)) for t in request.turns
-    )
     return replace(
         request,
-        turns=turns,
+        turns=tuple(_turn_with(turn, held) for turn in request.turns),
         images=tuple(_held(image, held) for image in request.images),
         mask=_held(request.mask, held) if request.mask else None,
     )

@@ -15,13 +15,14 @@ from imageway.core.ops import Refused
 from imageway.core.steps import Failed, FailureKind
 from imageway.core.upstreams import Upstream
 from imageway.engine.attempts import PartResult, PartRun
+from imageway.engine.facts import TaskFacts
 from imageway.engine.memos import KeptTask, request_of, unpack_memo, unpack_task
 from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option
 from imageway.engine.runs import TaskRun
 from imageway.engine.service import Engine
-from imageway.engine.settlement import TaskFacts, refunded
+from imageway.engine.settlement import refunded
 from imageway.ledger.ops import RecordUsage, Void
 from imageway.ledger.queries import Undelivered
 from imageway.routing import Candidate

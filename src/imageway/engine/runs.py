@@ -17,12 +17,14 @@ from imageway.core.ops import Committed
 from imageway.core.requests import ImageRequest
 from imageway.core.steps import Failed, FailureKind
 from imageway.engine.attempts import PartResult, PartRun
+from imageway.engine.facts import TaskFacts
 from imageway.engine.inputs import hold_all
 from imageway.engine.patience import surely
+from imageway.engine.pictures import store_all
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import all_images, with_images
 from imageway.engine.results import pack_result
-from imageway.engine.settlement import Settlement, TaskFacts, cancelled, failed, refunded, settle, store_all
+from imageway.engine.settlement import Settlement, cancelled, failed, refunded, settle
 from imageway.ledger.ops import MarkDelivery
 from imageway.tasks.ops import ReplaceResult
 from imageway.tasks.queries import ShowTask
@@ -106,7 +108,7 @@ class TaskRun:
         """Settles with what the parts brought."""
         store = self.store_images or self.listeners == 0
         try:
-            settlement = await settle(self.tools, self.facts, results, store=store)
+            settlement = await settle(self.tools, self.facts, self.scope, results, store=store)
         except OSError as error:
             # The images cannot be kept, so they cannot be charged.
             logger().error(events.TASK_CRASHED, task=self.facts.task_id, detail=str(error))

@@ -20,13 +20,13 @@ from imageway.core.ops import Op, Refused
 from imageway.core.requests import Caller
 from imageway.engine.admission import Admission
 from imageway.engine.attempts import PartRun
+from imageway.engine.facts import TaskFacts
 from imageway.engine.memos import KeptTask, pack_task, plain_fields
 from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Prepared, all_images, prepare
 from imageway.engine.results import view_of
 from imageway.engine.runs import TaskHandle, TaskRun
-from imageway.engine.settlement import TaskFacts
 from imageway.ledger.ops import Hold, MarkDelivery
 from imageway.tasks.ops import ClaimKey, CreateTask
 from imageway.tasks.queries import FindClaim, ShowTask

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from imageway.bodies import LiftError, Scope, lift_json, sniff_format
-from imageway.core.blobs import Encoding
 from imageway.core.failures import FetchRefused, TransportFailed
 from imageway.core.steps import BlobReply, FailureKind, JsonReply, Page, Reply
 from imageway.transport.wire import Incoming
@@ -103,15 +102,7 @@ async def _read_json(body: _Body, scope: Scope, head: bytes, *, delimited: bool)
 
 async def _read_blob(body: _Body, scope: Scope, image_format: str) -> BlobReply:
     media_type = f"image/{image_format}"
-    writer = scope.writer(encoding=Encoding.BINARY, declared_type=media_type)
-    try:
-        async for chunk in body:
-            writer.write(chunk)
-            await writer.drain()
-        return BlobReply(await writer.finish(), media_type)
-    except BaseException:
-        writer.abandon()
-        raise
+    return BlobReply(await scope.keep(body, declared_type=media_type), media_type)
 
 
 async def _read_away(body: _Body) -> None:

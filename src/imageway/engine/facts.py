@@ -1,0 +1,25 @@
+"""What ending a task asks about it, whether it began in this process or was taken over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from imageway.catalog.schema import Model
+from imageway.core.intents import Form
+from imageway.core.requests import ImageRequest, RequestWarning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFacts:
+    """`images` is how many were asked for; `warnings` are those of before the first attempt."""
+
+    task_id: str
+    workspace_id: str
+    key_id: str
+    model: Model
+    request: ImageRequest
+    form: Form
+    hold_usd_micros: int
+    images: int
+    created_ms: int
+    warnings: tuple[RequestWarning, ...]

@@ -1,0 +1,62 @@
+"""What an answer owns up to when it was not made as asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from imageway.bodies import blob_of
+from imageway.core.blobs import ImageFacts
+from imageway.core.intents import Generate
+from imageway.core.requests import Caller, Geometry, ImageRequest, RequestWarning
+from imageway.engine.attempts import PartResult, Proved
+from imageway.engine.facts import TaskFacts
+from imageway.engine.ports import Tools
+from imageway.engine.preparation import Option, prepare
+from imageway.engine.settlement import _told
+
+ASKED = ImageRequest(model="gemini-2.5-flash-image", prompt="a cat", n=2)
+
+
+def option(tools: Tools, *warnings: RequestWarning) -> Option:
+    (prepared, *_) = prepare(tools, Generate(request=ASKED), Caller("key", "ws")).options
+    return replace(prepared, fitted=replace(prepared.fitted, warnings=warnings))
+
+
+def served(option: Option, part: int, *, width: int = 1024, height: int = 1024) -> PartResult:
+    image = Proved(blob_of(b"x"), ImageFacts("png", width, height), None)
+    return PartResult(part=part, attempt_id=f"att_{part}", option=option, images=(image,))
+
+
+def facts(tools: Tools, request: ImageRequest = ASKED) -> TaskFacts:
+    return TaskFacts(
+        task_id="req_1",
+        workspace_id="ws",
+        key_id="key",
+        model=tools.catalog.models[request.model],
+        request=request,
+        form="b64_json",
+        hold_usd_micros=1,
+        images=2,
+        created_ms=1,
+        warnings=(),
+    )
+
+
+def test_what_any_part_did_not_honour_is_told_once(tools: Tools) -> None:
+    """Parts fail over each for itself: one may have been served by a seller that does not take a field."""
+    both, one = (RequestWarning(code, code, f"{code} is not taken there") for code in ("seed", "style"))
+    results = [served(option(tools, both), 0), served(option(tools, both, one), 1)]
+    assert _told(facts(tools), results) == (both, one)
+
+
+def test_a_size_that_nobody_asked_for_is_not_blamed_on_a_field_of_his(tools: Tools) -> None:
+    results = [served(option(tools), 0), served(option(tools), 1, width=1000)]
+    (warning,) = _told(facts(tools), results)
+    assert (warning.code, warning.param) == ("size_differs", None)
+    assert "1000x1024" in warning.message
+
+
+def test_a_size_that_was_asked_for_is_named_as_he_named_it(tools: Tools) -> None:
+    asked = replace(ASKED, geometry=Geometry(width=1024, height=1024), spelled={"geometry": "config.size"})
+    (warning,) = _told(facts(tools, asked), [served(option(tools), part, height=999) for part in (0, 1)])
+    assert (warning.code, warning.param) == ("size_differs", "config.size")
