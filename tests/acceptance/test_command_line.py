@@ -4,6 +4,7 @@ the data directory that the flag, else the environment, names."""
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -255,6 +256,31 @@ def test_generate_says_what_the_gateway_said(
     ran = run("generate", *arguments, "-o", "x.png", "--url", gateway.url, "--key", house.key, folder=tmp_path)
     told(ran, *words)
     assert not (tmp_path / "x.png").exists()
+
+
+def test_pictures_that_cannot_be_saved_are_where_the_message_says(
+    tmp_path: Path, house: House, gateway: Process
+) -> None:
+    """Base64, too: paid for, and not lost with the disk."""
+    (tmp_path / "x.png").symlink_to("/dev/full")
+    ran = run("generate", "a boat", "-m", "gpt-image-1", "-o", "x.png", "--url", f"{gateway.url}/v1", "--key",
+              house.key, folder=tmp_path)  # fmt: skip
+    told(ran, "No space left on device", "/v1/tasks/req_")
+    (place,) = re.findall(r"http://\S+/v1/tasks/req_\w+", ran.err)
+    (item,) = call(place, key=house.key).json["data"]
+    picture = call(item["url"])
+    assert (picture.status, picture.content[:4]) == (200, b"\x89PNG")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("fox.png", "PNG"), ("fox.jpg", "JPEG"), ("fox.webp", "WEBP")])
+def test_a_file_is_of_the_format_that_its_name_says(
+    tmp_path: Path, house: House, gateway: Process, name: str, kind: str
+) -> None:
+    """From a model that makes JPEG, and nothing else, of itself."""
+    ran = run("generate", "a fox", "-m", "doubao-seedream-4-0-250828", "-o", f"new/{name}", "--url", gateway.url,
+              "--key", house.key, folder=tmp_path)  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert Image.open(tmp_path / "new" / name).format == kind
 
 
 def test_models_are_the_endpoints(tmp_path: Path, house: House, gateway: Process) -> None:

@@ -188,10 +188,10 @@ def generate(
     Parameters
     ----------
     model: A model id (see `imageway models`).
-    output: File to write; more than one picture is numbered [by model and request].
+    output: File to write, .png, .jpg, .jpeg or .webp; more than one picture is numbered [by model and time].
     size: Pixels (1024x1024), a ratio (16:9) or a tier (2K).
     image: An input picture; may be given several times.
-    url: The gateway.
+    url: The gateway, with or without /v1.
     key: An API key [$IMAGEWAY_KEY].
     """
     from imageway.cli.generating import Order, generate_pictures
