@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from imageway.server.machine import SystemClock, SystemRandom
 T = TypeVar("T")
 CLOCK, RANDOM = SystemClock(), SystemRandom()
 MOST_NAME = 100
+_LONG_AMOUNT = re.compile(r"[0-9]{13,}(?:\.[0-9]{1,6})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,8 @@ async def _made_workspace(store: Store, name: str) -> Workspace:
 
 def create_key(books: Books, workspace: str, *, name: str, models: tuple[str, ...], as_json: bool) -> None:
     key, key_id = new_key(RANDOM), new_id("key", RANDOM)
+    if not all(pattern.strip() for pattern in models):
+        raise Stop('--models "" fits no model: write patterns such as "gpt-*", or leave --models out for all')
 
     async def create(store: Store) -> None:
         owner = await _made_workspace(store, workspace)
@@ -196,14 +200,9 @@ def list_workspaces(books: Books, *, as_json: bool) -> None:
 
 
 def top_up(books: Books, workspace: str, usd: str, *, as_json: bool) -> None:
-    try:
-        usd_micros = parse_usd(usd)
-    except ValueError as error:
-        raise Stop(str(error)) from None
+    usd_micros = _amount(usd)
     if usd_micros == 0:
         raise Stop("nothing to add: the amount is zero")
-    if usd_micros > MAX_USD_MICROS:
-        raise Stop(f"${usd} is more than can be added at once: at most ${format_usd(MAX_USD_MICROS)}")
 
     async def add(store: Store) -> None:
         owner = await _workspace(store, workspace)
@@ -211,6 +210,20 @@ def top_up(books: Books, workspace: str, usd: str, *, as_json: bool) -> None:
 
     books.do(add)
     show_wallet(books, workspace, as_json=as_json)
+
+
+def _amount(usd: str) -> int:
+    """In micro-dollars."""
+    too_much = Stop(f"${usd} is more than can be added at once: at most ${format_usd(MAX_USD_MICROS)}")
+    if _LONG_AMOUNT.fullmatch(usd.strip()):
+        raise too_much
+    try:
+        usd_micros = parse_usd(usd)
+    except ValueError as error:
+        raise Stop(str(error)) from None
+    if usd_micros > MAX_USD_MICROS:
+        raise too_much
+    return usd_micros
 
 
 def show_wallet(books: Books, workspace: str, *, as_json: bool) -> None:

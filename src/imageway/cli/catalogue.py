@@ -24,7 +24,10 @@ def list_models(books: Books, *, as_json: bool) -> None:
 
 
 def _prices(prices: tuple[object, ...]) -> str:
-    """The first price; the rest is in the JSON."""
-    first = cast(dict[str, str], prices[0]) if prices else {}
+    """The first price; the rest is in the JSON. Those of tokens are for a million of them."""
+    if not prices:
+        return ""
+    first = cast(dict[str, str], prices[0])
     sign = "$" if first.get("currency") == "USD" else "¥"
-    return f"{sign}{first['amount']} per {first.get('tokens') or first['per']}" if first else ""
+    unit = f"1M {first['tokens']} tokens" if "tokens" in first else first["per"]
+    return f"{sign}{first['amount']} per {unit.replace('_', ' ')}"

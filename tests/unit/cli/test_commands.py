@@ -91,6 +91,14 @@ def test_a_key_may_be_for_some_models_only(shell: Shell) -> None:
     assert re.search(r"\ball\b", table)
 
 
+@pytest.mark.parametrize("patterns", [("",), ("gemini-*", " ")])
+def test_a_pattern_that_fits_nothing_is_refused(shell: Shell, patterns: tuple[str, ...]) -> None:
+    ran = shell("keys", "create", "--models", *patterns)
+    assert (ran.code, ran.out) == (1, "")
+    assert "leave --models out for all" in ran.err
+    assert shell("keys", "list", "--json").json == []
+
+
 def test_a_key_is_revoked_once(shell: Shell) -> None:
     made = shell("keys", "create", "--json").json
     assert shell("keys", "revoke", made["id"], "--json").json == {"id": made["id"], "revoked": True}
@@ -130,7 +138,8 @@ def test_a_wallet_is_six_decimals_of_dollars(shell: Shell) -> None:
         ("ten", '"ten" is not an amount of dollars'),
         ("1000000001", "at most $1000000000.000000"),
         ("999999999999", "more than can be added at once"),
-        ("9999999999999", "is not an amount"),
+        ("1000000000000000", "$1000000000000000 is more than can be added at once: at most $1000000000.000000"),
+        ("9999999999999.1234567", "is not an amount"),
     ],
 )
 def test_an_amount_that_cannot_be_added_is_refused_in_a_sentence(shell: Shell, amount: str, said: str) -> None:
@@ -208,7 +217,8 @@ def test_models_are_the_cards_of_the_endpoint(shell: Shell) -> None:
     assert shown == DIALECTS[0].encode(ShowModels(), cards).body
     table = shell("models").out.splitlines()
     assert len(table) == 1 + len(load().models)
-    assert any(re.match(r"gpt-image-2 +GPT Image 2 +\$5\.00 per input_text +live", line) for line in table)
+    assert any(re.match(r"gpt-image-2 +GPT Image 2 +\$5\.00 per 1M input text tokens +live", line) for line in table)
+    assert any(re.match(r"qwen-image-plus .*\$0\.03 per image +live", line) for line in table)
     assert not shell.data.exists()
 
 
