@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from imageway.core.failures import StoreFailed
 from imageway.telemetry import events
 
 CRASHES: list[str] = []
@@ -16,8 +15,7 @@ CRASHES: list[str] = []
 
 def _keep(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     error, name = event.get("exc_info"), event.get("event")
-    surprise = isinstance(error, Exception) and not (name == events.LEASE_LOST and isinstance(error, StoreFailed))
-    if name in (events.TASK_CRASHED, events.LEASE_LOST) and surprise:
+    if name in (events.TASK_CRASHED, events.ROUND_FAILED) and isinstance(error, Exception):
         CRASHES.append(repr(error))
     raise structlog.DropEvent
 

@@ -20,7 +20,7 @@ from imageway.tasks.ops import AdoptTask, BeginAttempt, CreateTask, DropLease, E
 from imageway.tasks.queries import Task
 from tests.sim.checkers import tables_of, violations
 from tests.sim.logs import CRASHES
-from tests.sim.machine import EPOCH_MS, Weather
+from tests.sim.machine import EPOCH_MS, ObjectsDoor, Weather
 from tests.sim.plans import Script
 from tests.sim.seeds import with_inputs
 from tests.sim.upstreams import Link
@@ -410,3 +410,18 @@ def test_nobody_slips_past_a_limit_while_others_are_being_accepted() -> None:
     world = play(replace(shape_of(Script()), orders=orders, settings=settings, weather=Weather(commit_s=1.0)))
     assert [code(visit) for visit in world.visits[:4]].count("rate_limit_exceeded") == 2
     assert world.visits[4].delivered
+
+
+def test_a_sweep_that_takes_long_does_not_cost_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a minute-long sweep runs, the task of its process is nobody else's."""
+
+    async def slowly(self: ObjectsDoor, now_ms: int) -> int:
+        await self.machine.pause(60 if self.machine.owner == "proc-0" else 0)
+        return 0
+
+    monkeypatch.setattr(ObjectsDoor, "sweep", slowly)
+    shape = shape_of(Script(polls_s=120), POLLED, process=0)
+    settings = EngineSettings(sweep_every_s=3)
+    task, hold, visit = only(play(replace(shape, processes=2, proves=False, settings=settings)))
+    assert (task.owner, task.fence) == ("proc-0", 1)
+    assert (hold.state, visit.delivered) == ("captured", True)

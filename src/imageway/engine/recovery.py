@@ -6,6 +6,7 @@ A process is dead when its lease has run out, or at once when the lock it held o
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from imageway.catalog import fit
@@ -31,13 +32,10 @@ from imageway.tasks.queries import Attempt, Owners, RunningTasks, ShowTask, Task
 from imageway.tasks.states import FINAL_PART
 from imageway.telemetry import events, logger
 
-# An attempt that ended another way than by delivering says nothing about a later one of the same part.
-_OVER = frozenset({"failed", "cancelled"})
-
 
 @dataclass(slots=True)
 class Recovery:
-    """Renews this process's lease and looks for the dead, until it is cancelled."""
+    """Renews this process's lease, looks for the dead and sweeps the media store, until it is cancelled."""
 
     engine: Engine
 
@@ -46,23 +44,31 @@ class Recovery:
         return self.engine.tools
 
     async def keep_going(self) -> None:
-        """One round every few seconds; a round that fails is logged and tried again."""
-        swept_s = self.tools.clock.monotonic_s()
+        """Side by side, so that neither a long sweep nor a crowd of orphans costs us the lease."""
+        settings = self.tools.settings
+        await asyncio.gather(
+            self._every(settings.lease_renew_s, self.renew),
+            self._every(settings.lease_renew_s, self.take_over),
+            self._every(settings.sweep_every_s, self.sweep),
+        )
+
+    async def _every(self, pause_s: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await self.tools.clock.sleep(self.tools.settings.lease_renew_s)
+            await self.tools.clock.sleep(pause_s)
             try:
-                await self.renew()
-                await self.take_over()
-                if self.tools.clock.monotonic_s() - swept_s >= self.tools.settings.sweep_every_s:
-                    swept_s = self.tools.clock.monotonic_s()
-                    removed = await self.tools.objects.sweep(self.tools.clock.now_ms())
-                    logger().info(events.MEDIA_SWEPT, removed=removed)
-            except Exception as error:  # noqa: BLE001  # this loop keeps the lease: it must outlive any one mishap
-                logger().exception(events.LEASE_LOST, exc_info=error)
+                await work()
+            except StoreFailed as error:
+                logger().error(events.STORE_FAILED, detail=str(error))
+            except Exception as error:  # noqa: BLE001  # the next round comes, whatever hole this one fell into
+                logger().exception(events.ROUND_FAILED, exc_info=error)
 
     async def renew(self) -> None:
         until_ms = self.tools.clock.now_ms() + int(self.tools.settings.lease_s * 1000)
         await self.tools.store.commit(RenewLease(self.tools.owner, until_ms))
+
+    async def sweep(self) -> None:
+        removed = await self.tools.objects.sweep(self.tools.clock.now_ms())
+        logger().info(events.MEDIA_SWEPT, removed=removed)
 
     async def resign(self) -> None:
         """The orderly end of this process: whatever it leaves running is anybody's at once."""
@@ -106,11 +112,12 @@ class Recovery:
             return
         logger().warning(events.TASK_ADOPTED, task=task.id, owner=task.owner)
         try:
-            run = self._run_of(task, unpack_task(task.request))
+            kept = unpack_task(task.request)
+            run = self._run_of(task, kept)
         except Exception as error:  # noqa: BLE001  # a model that is gone, a row of another version: not readable here
             await self._give_up(task, error)
             return
-        self.engine.spawn(self._finish(run, task, proven=proven), run)
+        self.engine.spawn(self._finish(run, task, kept.counts, proven=proven), run)
         run.scope.release()
 
     async def _is_ours(self, task: Task) -> bool:
@@ -162,11 +169,8 @@ class Recovery:
         )
         return TaskRun(tools, facts, tools.spool.scope(), (), store_images=True)
 
-    async def _finish(self, run: TaskRun, task: Task, *, proven: bool) -> None:
-        counts = unpack_task(task.request).counts
-        latest: dict[int, Attempt] = {}
-        for attempt in task.attempts:
-            latest[attempt.part] = attempt
+    async def _finish(self, run: TaskRun, task: Task, counts: Sequence[int], *, proven: bool) -> None:
+        latest = {attempt.part: attempt for attempt in task.attempts}
         try:
             results = await asyncio.gather(
                 *(self._part(run, task, attempt, counts[attempt.part], proven) for attempt in latest.values())
@@ -174,7 +178,8 @@ class Recovery:
             await run.end(results)
         except Exception as error:  # noqa: BLE001  # nobody else would end it while this process lives
             await self._give_up(task, error)
-        logger().info(events.REQUEST_FINISHED, task=task.id, resumed=True)
+        else:
+            logger().info(events.TASK_RESUMED, task=task.id)
 
     async def _part(self, run: TaskRun, task: Task, attempt: Attempt, count: int, proven: bool) -> PartResult:
         option = self._option(run, attempt)
@@ -189,8 +194,6 @@ class Recovery:
             deadline_s=self._until(min(attempt.deadline_ms, task.deadline_ms)),
             fence=task.fence + 1,
         )
-        if attempt.state in _OVER:
-            return part.given_up(Failed(FailureKind.FAILED, "failed", attempt.detail))
         if attempt.memo and self._upstream(attempt):
             return await part.beside_others(lambda: part.resume(unpack_memo(attempt.memo)))
         if not proven:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-REQUEST_FINISHED: Final = "request.finished"
 REQUEST_FAILED: Final = "request.failed"
 REQUEST_CRASHED: Final = "request.crashed"
 ATTEMPT_FAILED: Final = "attempt.failed"
 VALIDATION_HOLE: Final = "attempt.refused_our_parameters"
 TASK_ADOPTED: Final = "task.adopted"
+TASK_RESUMED: Final = "task.resumed"
 TASK_UNKNOWN: Final = "task.unknown"
 TASK_CRASHED: Final = "task.crashed"
 STORE_FAILED: Final = "store.failed"
@@ -17,6 +17,6 @@ REFUNDED: Final = "usage.refunded"
 OVERRUN: Final = "ledger.overrun"
 MEDIA_FAILED: Final = "media.failed"
 MEDIA_SWEPT: Final = "media.swept"
-LEASE_LOST: Final = "lease.lost"
+ROUND_FAILED: Final = "recovery.failed"
 STARTED: Final = "process.started"
 STOPPED: Final = "process.stopped"
