@@ -78,7 +78,9 @@ class Recovery:
             logger().error(events.STORE_FAILED, detail=str(error))
 
     async def take_over(self) -> None:
-        """Everything the dead left behind, once."""
+        """Everything the dead left behind, once; by a process that goes on itself."""
+        if self.engine.closing:
+            return
         for owner, proven in await self._dead():
             await self._refund(owner)
             for task in await self.tools.store.read(RunningTasks((owner,))):

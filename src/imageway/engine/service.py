@@ -42,9 +42,9 @@ class Engine:
     """Starts tasks and owns them until they are settled."""
 
     tools: Tools
+    closing: bool = False
     _admission: Admission = field(init=False)
     _running: dict[asyncio.Task[None], TaskRun | None] = field(default_factory=dict)
-    _closing: bool = False
     _marks: list[MarkDelivery] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class Engine:
     async def start(self, intent: Generate, caller: Caller, scope: Scope) -> TaskHandle:
         """Accepts a request: task, hold, first attempts and idempotency claim in one commit. Raises GatewayError with
         nothing spent. The scope (and with it every blob of the request) is held until the task is settled."""
-        if self._closing:
+        if self.closing:
             raise _stopping()
         self._admission.enter(caller.key_id)
         try:
@@ -69,7 +69,7 @@ class Engine:
         run = self._task_run(prepared, scope)
         await self._accept(prepared, run)
         self.tools.faults.reach("after_accept")
-        if self._closing:  # since this was admitted: nobody would wait for it any more
+        if self.closing:  # since this was admitted: nobody would wait for it any more
             await run.withdraw()
             raise _stopping()
         self.supervise(run, prepared)
@@ -125,7 +125,7 @@ class Engine:
 
     async def close(self, drain_s: float) -> None:
         """Takes nothing more; waits for what runs, at most `drain_s`; then gives up what is left (DESIGN §5)."""
-        self._closing = True
+        self.closing = True
         clock = self.tools.clock
         until_s = clock.monotonic_s() + drain_s
         while self._running and (left_s := until_s - clock.monotonic_s()) > 0:

@@ -6,12 +6,15 @@ Cancelling `handle` means the client hung up."""
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from imageway.bodies import LiftError, LiftLimits, Payload, Scope, Spool, SpoolFull, json_payload, lift_json
 from imageway.core.blobs import Tree
 from imageway.core.errors import GatewayError, InvalidRequest, Problem
+from imageway.core.failures import StoreFailed
 from imageway.core.ids import new_id
 from imageway.core.intents import (
     Answer,
@@ -19,11 +22,11 @@ from imageway.core.intents import (
     Estimate,
     Generate,
     Inbound,
-    Intent,
     Outcome,
     Route,
     ShowModel,
     ShowModels,
+    ShowTask,
     Where,
 )
 from imageway.core.ports import Random
@@ -35,6 +38,9 @@ from imageway.server.auth import KeyRing
 from imageway.telemetry import events, logger
 
 Chunks = AsyncIterator[bytes]
+LookUp = Estimate | ShowModels | ShowModel | ShowTask
+_NAMED: Final = re.compile(r"\{[^}]*\}")
+_TOLD_PATH_CHARS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +76,21 @@ class RouteTable:
     def __init__(self, dialects: tuple[Dialect, ...]) -> None:
         self._exact: dict[str, dict[str, Match]] = {}
         self._patterns: list[tuple[tuple[str, ...], Match]] = []
+        self._claims: set[tuple[str, str]] = set()
         for dialect in dialects:
             for route in dialect.routes:
                 self._add(dialect, route)
 
     def _add(self, dialect: Dialect, route: Route) -> None:
+        claim = (route.method, _NAMED.sub("{}", route.path))  # whatever a segment is called, it matches the same
+        if claim in self._claims:
+            raise ValueError(f'"{dialect.name}" and another dialect both claim {route.method} {route.path}')
+        self._claims.add(claim)
         match = Match(dialect, route, {})
         if "{" in route.path:
             self._patterns.append((tuple(route.path.split("/")), match))
-            return
-        methods = self._exact.setdefault(route.path, {})
-        if route.method in methods:
-            raise ValueError(f'"{dialect.name}" and another dialect both claim {route.method} {route.path}')
-        methods[route.method] = match
+        else:
+            self._exact.setdefault(route.path, {})[route.method] = match
 
     def owns(self, path: str) -> bool:
         return path in self._exact or any(True for _ in self._matching(path))
@@ -93,9 +101,10 @@ class RouteTable:
         if methods is None:
             methods = {match.route.method: match for match in self._matching(path)}
         if not methods:
-            raise GatewayError("not_found", f'there is nothing at "{path}"')
+            raise GatewayError("not_found", f'there is nothing at "{path[:_TOLD_PATH_CHARS]}"')
         if method not in methods:
-            raise GatewayError("method_not_allowed", f'"{method}" is not for {path}; use {", ".join(methods)}')
+            told = path[:_TOLD_PATH_CHARS]
+            raise GatewayError("method_not_allowed", f'"{method}" is not for {told}; use {", ".join(methods)}')
         return methods[method]
 
     def _matching(self, path: str) -> list[Match]:
@@ -150,6 +159,10 @@ class Gate:
             raise
         except GatewayError as error:
             return self._refused(match, error, scope)
+        except StoreFailed as error:
+            logger().error(events.STORE_FAILED, path=head.path, detail=str(error))
+            busy = GatewayError("overloaded", "the database does not answer just now", retry_after_s=1)
+            return self._refused(match, busy, scope)
         except Exception as error:  # noqa: BLE001  # the last wall: a hole of ours is a clean 500, logged whole
             logger().exception(events.REQUEST_CRASHED, path=head.path, exc_info=error)
             return self._refused(match, GatewayError("internal_error", "the gateway failed on this request"), scope)
@@ -172,25 +185,22 @@ class Gate:
         outcome = await self._look_up(intent, caller)
         return self._outgoing(match.dialect.encode(intent, outcome), scope)
 
-    async def _look_up(self, intent: Intent, caller: Caller) -> Outcome:
+    async def _look_up(self, intent: LookUp, caller: Caller) -> Outcome:
         if isinstance(intent, Estimate):
             return self.engine.estimate(intent, caller)
         if isinstance(intent, ShowModels):
             return self.shelf.all(caller)
         if isinstance(intent, ShowModel):
             return self.shelf.one(intent.id, caller)
-        if isinstance(intent, Generate):
-            raise TypeError("generations go to the engine")
         return await self.engine.show_task(intent.id, caller)
 
     async def _generate(self, dialect: Dialect, intent: Generate, caller: Caller, scope: Scope) -> Outgoing:
         handle = await self._start(intent, caller, scope)
         try:
-            outcome = await handle.outcome()
-        except asyncio.CancelledError:
+            answer = dialect.encode(intent, await handle.outcome())
+        except BaseException:  # hung up, refused, or a hole of ours: nobody will receive it
             self.engine.leave(handle)
             raise
-        answer = dialect.encode(intent, outcome)
 
         def finish(complete: bool) -> None:
             if complete:
@@ -221,7 +231,7 @@ class Gate:
             message = f'the content type "{content_type[:80]}" is not taken here; send application/json'
             raise GatewayError("unsupported_content_type", message)
         length = head.headers.get("content-length", "")
-        if length.isdigit() and int(length) > self.request_bytes:
+        if length.isascii() and length.isdigit() and int(length) > self.request_bytes:
             raise self._too_large()
         try:
             return await lift_json(self._counted(chunks), scope, LiftLimits())

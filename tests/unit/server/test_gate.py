@@ -1,0 +1,162 @@
+"""The gate with nothing behind it: what it makes of a database that is silent, of an answer that cannot be rendered,
+and of two dialects that want one path."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from imageway.bodies import Budget, Spool
+from imageway.core.errors import GatewayError
+from imageway.core.failures import StoreFailed
+from imageway.core.intents import Dialect, Generate, Route
+from imageway.core.requests import Caller, ImageRequest
+from imageway.dialects import DIALECTS
+from imageway.server.gate import Gate, Head, Outgoing, RouteTable
+
+POST = Head("POST", "/v1/images/generations", {}, {"authorization": "Bearer k", "content-type": "application/json"})
+
+
+@dataclass
+class Handle:
+    """A task that has ended, well or not."""
+
+    error: GatewayError | None = None
+
+    async def outcome(self) -> object:
+        if self.error:
+            raise self.error
+        return object()
+
+
+@dataclass
+class Engine:
+    handle: Handle = field(default_factory=Handle)
+    said: list[str] = field(default_factory=list)
+
+    async def start(self, intent: Generate, caller: Caller, scope: Any) -> Handle:
+        return self.handle
+
+    def leave(self, handle: Handle) -> None:
+        self.said.append("left")
+
+    def delivered(self, handle: Handle) -> None:
+        self.said.append("delivered")
+
+
+@dataclass
+class Keys:
+    silent: bool = False
+
+    async def caller(self, key: str | None) -> Caller:
+        if self.silent:
+            raise StoreFailed("the connection to the database is gone")
+        return Caller("key", "ws")
+
+
+class Chance:
+    def token_bytes(self, count: int) -> bytes:
+        return bytes(count)
+
+    def uniform(self) -> float:
+        return 0.0
+
+
+@dataclass
+class Bench:
+    gate: Gate
+    engine: Engine
+    keys: Keys
+    spool: Spool
+
+    async def ask(self, head: Head = POST, body: bytes = b"{}") -> tuple[Outgoing, bytes]:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield body
+
+        outgoing = await self.gate.handle(head, chunks())
+        content = b"".join([chunk async for chunk in outgoing.payload.chunks()])
+        outgoing.finish(True)
+        return outgoing, content
+
+
+def unable(intent: object, outcome: object) -> Any:
+    raise KeyError("a hole of ours")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    intent = Generate(request=ImageRequest(model="m", prompt="a cat"))
+    dialect = replace(DIALECTS[0], decode=lambda inbound: intent, encode=unable)
+    engine, keys, spool = Engine(), Keys(), Spool(tmp_path, Budget(1 << 20))
+    gate = Gate(
+        engine=cast("Any", engine),
+        shelf=cast("Any", None),
+        keys=cast("Any", keys),
+        spool=spool,
+        random=Chance(),
+        dialects=(dialect,),
+        request_bytes=1000,
+    )
+    yield Bench(gate, engine, keys, spool)
+    spool.close()
+
+
+async def test_a_silent_database_is_a_503_that_may_be_sent_again(bench: Bench) -> None:
+    """Not a 500: nothing of ours is broken, and nothing was bought."""
+    bench.keys.silent = True
+    outgoing, content = await bench.ask()
+    headers = dict(outgoing.headers)
+    assert (outgoing.status, headers["retry-after"]) == (503, "1")
+    assert b'"overloaded"' in content
+    assert b"connection" not in content
+
+
+async def test_an_answer_that_cannot_be_rendered_counts_as_not_received(bench: Bench) -> None:
+    """Its pictures were paid for: they are kept, or refunded."""
+    outgoing, content = await bench.ask()
+    assert (outgoing.status, bench.engine.said) == (500, ["left"])
+    assert b"a hole of ours" not in content
+
+
+async def test_who_was_refused_listens_no_more(bench: Bench) -> None:
+    bench.engine.handle.error = GatewayError("bad_response", "the provider failed")
+    outgoing, _ = await bench.ask()
+    assert (outgoing.status, bench.engine.said) == (502, ["left"])
+
+
+async def test_a_path_is_repeated_only_so_far(bench: Bench) -> None:
+    outgoing, content = await bench.ask(Head("GET", "/" + "x" * 50_000, {}, {}))
+    assert outgoing.status == 404
+    assert len(content) < 1000
+
+
+async def test_a_length_in_other_digits_is_no_length(bench: Bench) -> None:
+    outgoing, _ = await bench.ask(replace(POST, headers={**POST.headers, "content-length": "²"}))
+    assert outgoing.status == 500
+    assert bench.engine.said == ["left"]  # it came as far as the dialect
+
+
+def speaking(name: str, *routes: tuple[str, str]) -> Dialect:
+    claimed = tuple(Route(f"{name}-{number}", method, path) for number, (method, path) in enumerate(routes))
+    return replace(DIALECTS[0], name=name, routes=claimed)
+
+
+@pytest.mark.parametrize(
+    ("mine", "yours"), [("/v1/models", "/v1/models"), ("/v1/models/{id}", "/v1/models/{name}"), ("/{a}/x", "/{b}/x")]
+)
+def test_two_dialects_that_claim_one_path_fail_at_start(mine: str, yours: str) -> None:
+    """Whatever they call its segments."""
+    with pytest.raises(ValueError, match="both claim GET"):
+        RouteTable((speaking("a", ("GET", mine)), speaking("b", ("GET", yours))))
+
+
+def test_one_path_may_have_several_methods() -> None:
+    table = RouteTable((speaking("a", ("GET", "/v1/{id}"), ("DELETE", "/v1/{id}")), speaking("b", ("GET", "/v2/{id}"))))
+    assert table.find("DELETE", "/v1/7").params == {"id": "7"}
+    with pytest.raises(GatewayError) as refused:
+        table.find("PUT", "/v1/7")
+    assert refused.value.code == "method_not_allowed"
