@@ -1,5 +1,6 @@
-"""Width and height out of an image's header, while the bytes go by. Reads what it needs and skips the rest unseen:
-the frame of a JPEG may stand behind 100 KB of metadata. Hostile input costs a bounded amount of work and no error.
+"""Width, height and transparency out of an image's header, while the bytes go by. Reads what it needs and skips the
+rest unseen: the frame of a JPEG may stand behind 100 KB of metadata. Hostile input costs a bounded amount of work and
+no error.
 
 Each format is a generator that asks for its bytes: `yield n` is answered with the next n bytes, `yield -n` skips n."""
 
@@ -15,6 +16,7 @@ from imageway.core.blobs import ImageFacts
 GIVE_UP_BYTES: Final = 1 << 20
 _JPEG_SEGMENTS: Final = 1024  # real files have some dozens; bounds the work on hostile ones
 _BOXES: Final = 256
+_PNG_CHUNKS: Final = 1024
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE: Final = frozenset(range(0xD0, 0xD8)) | {0x01}
 _SIGNATURE_BYTES: Final = 16
@@ -24,7 +26,8 @@ Parser = Generator[int, bytes, Pixels | None]
 
 
 class HeaderReader:
-    """Push parser: `feed` decoded bytes until `done`. `facts` is None as long as, or because, nothing was found."""
+    """Push parser: `feed` decoded bytes until `done`. `facts` is None as long as, or because, nothing was found;
+    they are there before it is known whether a PNG is transparent."""
 
     __slots__ = ("_buffer", "_parser", "_seen", "_want", "done", "facts")
 
@@ -33,7 +36,7 @@ class HeaderReader:
         self.done = False
         self._buffer = bytearray()
         self._seen = 0
-        self._parser = _read()
+        self._parser = _read(self._note)
         self._want = next(self._parser)
 
     def feed(self, piece: bytes) -> ImageFacts | None:
@@ -43,14 +46,15 @@ class HeaderReader:
         self._seen += len(piece)
         try:
             self._advance()
-        except StopIteration as stop:
-            self._end(stop.value)
-        except (struct.error, IndexError):  # a header that contradicts itself
-            self._end(None)
+        except (StopIteration, struct.error, IndexError):  # all that can be known, or a header that contradicts itself
+            self._end()
         else:
             if self._seen >= GIVE_UP_BYTES:
-                self._end(None)
+                self._end()
         return self.facts
+
+    def _note(self, facts: ImageFacts) -> None:
+        self.facts = facts
 
     def _advance(self) -> None:
         buffer = self._buffer
@@ -74,14 +78,13 @@ class HeaderReader:
         finally:
             del buffer[:at]
 
-    def _end(self, facts: ImageFacts | None) -> None:
+    def _end(self) -> None:
         self.done = True
-        self.facts = facts
         self._buffer = bytearray()
         self._parser.close()
 
 
-def _read() -> Generator[int, bytes, ImageFacts | None]:
+def _read(note: Callable[[ImageFacts], None]) -> Generator[int, bytes, None]:
     signature = yield _SIGNATURE_BYTES
     name = sniff_format(signature)
     brands = b""
@@ -89,11 +92,13 @@ def _read() -> Generator[int, bytes, ImageFacts | None]:
         brands = yield min(max(int.from_bytes(signature[:4], "big") - _SIGNATURE_BYTES, 0), 240)
         name = sniff_format(signature + brands)
     if name is None:
-        return None
+        return
     pixels = yield from _PARSERS[name](signature + brands)
     if pixels is None or min(pixels) <= 0:
-        return None
-    return ImageFacts(name, *pixels)
+        return
+    note(ImageFacts(name, *pixels))
+    if name == "png":
+        note(ImageFacts(name, *pixels, (yield from _png_alpha())))
 
 
 def _png(signature: bytes) -> Parser:
@@ -101,6 +106,19 @@ def _png(signature: bytes) -> Parser:
         return None
     width, height = struct.unpack(">II", (yield 8))
     return width, height
+
+
+def _png_alpha() -> Generator[int, bytes, bool | None]:
+    """PNG third edition, 11.2.1 and 11.3.1: colour types 4 and 6 have alpha, others a tRNS chunk before the pixels."""
+    rest_of_header = yield 9
+    if rest_of_header[1] in (4, 6):
+        return True
+    for _ in range(_PNG_CHUNKS):
+        chunk = yield 8
+        if chunk[4:] in (b"tRNS", b"IDAT", b"IEND"):
+            return chunk[4:] == b"tRNS"
+        yield -int.from_bytes(chunk[:4], "big") - 4
+    return None
 
 
 def _jpeg(signature: bytes) -> Parser:

@@ -17,6 +17,7 @@ from imageway.bodies.writer import BlobWriter
 from imageway.core.blobs import Tree
 
 _LIMITS: Final = LiftLimits()
+_KEY_BYTES: Final = 256  # of what stands before a string: its key, a colon, and white space within reason
 _STEP_BYTES: Final = 256 << 10  # of a chunk that somebody made very large: memory stays bounded all the same
 
 
@@ -28,6 +29,12 @@ def _short_strings(limit_bytes: int) -> re.Pattern[bytes]:
         rb'(?:[^"]*+"[^"\\]{0,%d}+(?:\\.[^"\\]{0,62}+){0,%d}+")*+' % (half, half // 64),
         re.DOTALL,
     )
+
+
+@cache
+def _text_key(keys: frozenset[str]) -> re.Pattern[bytes]:
+    """Finds, at the very end, the key of a member that holds text."""
+    return re.compile(rb'(?<!\\)"(?:%s)"\s*+:\s*+\Z' % b"|".join(re.escape(key.encode()) for key in sorted(keys)))
 
 
 class JsonLifter:
@@ -97,7 +104,8 @@ class JsonLifter:
             self._keep(chunk[at:])
             return len(chunk)
         self._keep(chunk[at:quote])
-        self._string = StringReader(self._scope, self._limits, self._refuse)
+        is_text = _text_key(self._limits.text_keys).search(self._text, max(0, len(self._text) - _KEY_BYTES))
+        self._string = StringReader(self._scope, self._limits, self._refuse, stays_text=is_text is not None)
         return quote + 1
 
     def _end(self, string: StringReader) -> None:

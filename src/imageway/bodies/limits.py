@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+# Members whose strings people write: they stay text even where every letter of them could be base64.
+TEXT_KEYS: Final = frozenset({"prompt", "negative_prompt", "text"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiftLimits:
     """`blob_bytes`: a longer base64 string becomes a blob. `text_bytes`: the longest other string, in UTF-8.
-    `tree_bytes`: all of the JSON without its blobs, as it is written."""
+    `tree_bytes`: all of the JSON without its blobs, as it is written. `text_keys`: members whose strings never become
+    blobs."""
 
     blob_bytes: int = 8 << 10
     text_bytes: int = 256 << 10
     tree_bytes: int = 1 << 20
     depth: int = 64
+    text_keys: frozenset[str] = TEXT_KEYS
 
 
 class LiftError(Exception):

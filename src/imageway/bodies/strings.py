@@ -27,12 +27,24 @@ class StringReader:
     """Push parser for one string: `take` from the chunk until `closed`; then either `writer` holds the blob, sealed, or
     `text` is the string as written, without quotes."""
 
-    __slots__ = ("_ceiling", "_cut", "_limits", "_refuse", "_scope", "closed", "size_bytes", "text", "writer")
+    __slots__ = (
+        "_ceiling",
+        "_cut",
+        "_limits",
+        "_refuse",
+        "_scope",
+        "_stays_text",
+        "closed",
+        "size_bytes",
+        "text",
+        "writer",
+    )
 
-    def __init__(self, scope: Scope, limits: LiftLimits, refuse: Refuse) -> None:
+    def __init__(self, scope: Scope, limits: LiftLimits, refuse: Refuse, *, stays_text: bool = False) -> None:
         self._scope = scope
         self._limits = limits
         self._refuse = refuse
+        self._stays_text = stays_text
         self._ceiling = limits.text_bytes
         self._cut = b""  # the first bytes of an escape whose others are in the next chunk
         self.text = bytearray()
@@ -90,6 +102,8 @@ class StringReader:
             raise self._unfit(text)
 
     def _begin(self, text: bytes, *, whole: bool) -> BlobWriter | None:
+        if self._stays_text:
+            return None
         declared_type, start = split_data_url(text)
         writer = self._scope.writer(encoding=Encoding.BASE64, declared_type=declared_type)
         try:
@@ -105,7 +119,7 @@ class StringReader:
         return writer
 
     def _unfit(self, text: bytes) -> LiftError:
-        if is_data_url(text) or _is_base64(text[:_BEGINNING_BYTES]):
+        if not self._stays_text and (is_data_url(text) or _is_base64(text[:_BEGINNING_BYTES])):
             return self._refuse("invalid_base64", "The string begins as base64 and goes on as something else.")
         limit = self._limits.text_bytes >> 10
         return self._refuse("text_too_large", f"The string is longer than the {limit} KiB allowed for text.")

@@ -18,11 +18,13 @@ class Encoding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What an image's own header says: format (png, jpeg, webp, gif, bmp, tiff, heic, avif) and pixels."""
+    """What an image's own header says: format (png, jpeg, webp, gif, bmp, tiff, heic, avif) and pixels. `alpha`:
+    whether a PNG has transparency, by its colour type or a tRNS chunk; None: not known."""
 
     format: str
     width: int
     height: int
+    alpha: bool | None = None
 
 
 @runtime_checkable

@@ -41,8 +41,12 @@ def jpeg_behind(metadata: int) -> bytes:
     return plain[:2] + segments + plain[2:]
 
 
+ALPHA = {"png": False, "png-palette": False, "png-alpha": True, "png-transparent-palette": True, "png-grey-alpha": True}
 FILES = {
     "png": ("png", picture("PNG")),
+    "png-alpha": ("png", picture("PNG", mode="RGBA")),
+    "png-grey-alpha": ("png", picture("PNG", mode="LA")),
+    "png-transparent-palette": ("png", picture("PNG", mode="P", transparency=0)),
     "png-palette": ("png", picture("PNG", mode="P")),
     "jpeg": ("jpeg", picture("JPEG")),
     "jpeg-progressive": ("jpeg", picture("JPEG", progressive=True)),
@@ -74,7 +78,25 @@ def test_format_and_pixels_are_read_in_chunks_of_any_size(name: str, size: int) 
     if size == 1 and len(content) > 50_000:
         size = 3001
     assert sniff_format(content[:64]) == form
-    assert read(content, size).facts == ImageFacts(form, 67, 45)
+    assert read(content, size).facts == ImageFacts(form, 67, 45, ALPHA.get(name))
+
+
+@pytest.mark.parametrize("size", [1, 4096])
+def test_a_png_that_is_cut_before_its_pixels_has_facts_without_transparency(size: int) -> None:
+    """A palette may still be followed by a tRNS chunk; a colour type with alpha needs none."""
+    opaque, palette, clear = (FILES[name][1] for name in ("png", "png-palette", "png-alpha"))
+    assert read(opaque[:24], size).facts == ImageFacts("png", 67, 45)
+    assert read(palette[: palette.index(b"IDAT")], size).facts == ImageFacts("png", 67, 45)
+    assert read(clear[:33], size).facts == ImageFacts("png", 67, 45, alpha=True)
+
+
+def test_the_search_for_transparency_ends() -> None:
+    """Metadata without end before the pixels: what is known stands."""
+    opening = FILES["png"][1][:33]
+    for chunk in (struct.pack(">I", 0) + b"tEXt" + bytes(4), struct.pack(">I", 2**32 - 1) + b"tEXt"):
+        reader = read(opening + chunk * (2 * GIVE_UP_BYTES // len(chunk)), 65536)
+        assert reader.done
+        assert reader.facts == ImageFacts("png", 67, 45)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -183,5 +205,5 @@ def test_animations_are_complete_too() -> None:
         frames[0].save(target, form, save_all=True, append_images=frames[1:])
         content = target.getvalue()
         facts = read(content, 64).facts
-        assert facts == ImageFacts(form.lower(), 20, 20)
+        assert facts == ImageFacts(form.lower(), 20, 20, False if form == "PNG" else None)
         assert is_complete(facts, content[:4096], content[-4096:], len(content))

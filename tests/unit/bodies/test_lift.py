@@ -115,6 +115,35 @@ async def test_long_text_stays_text(scope: Scope) -> None:
         assert await lift(json.dumps([text, 1], ensure_ascii=False).encode(), scope, 4099) == [text, 1]
 
 
+@pytest.mark.parametrize("size", [1, 1021, 65536])
+async def test_what_people_write_stays_text_though_it_could_be_base64(scope: Scope, size: int) -> None:
+    """By the member it stands in, wherever that is; every other such string is an image."""
+    words = "abcd" * 8000
+    tree: Tree = {
+        "prompt": words,
+        "negative_prompt": words + "ab",
+        "contents": [{"parts": [{"text": words}, {"image": words}]}],
+        'no "text': words,
+        "texts": [words],
+    }
+    for indent in (None, 4):
+        body = json.dumps(tree, indent=indent).replace('"prompt":', '"prompt" \n :').encode()
+        found = await plain(await lift(body, scope, size))
+        image = base64.b64decode(words)
+        parts = [{"text": words}, {"image": image}]
+        assert found == tree | {"contents": [{"parts": parts}], 'no "text': image, "texts": [image]}
+
+
+async def test_text_that_could_be_base64_has_the_limit_of_text(scope: Scope) -> None:
+    exactly = "abcd" * (64 << 10)
+    assert await lift(json.dumps({"prompt": exactly}).encode(), scope) == {"prompt": exactly}
+    for size in (1021, 1 << 22):
+        assert await refusal(json.dumps({"prompt": exactly + "a"}).encode(), scope, size) == (
+            "text_too_large",
+            "prompt",
+        )
+
+
 async def test_what_is_refused_names_its_place(scope: Scope) -> None:
     base64_text = b'"' + b"QUJD" * 70_000
     for body, code, path in (
