@@ -183,6 +183,9 @@ async def test_no_list_is_longer_than_asked_for_and_the_next_page_begins_where_i
         )
     assert [row.id for row in await store.read(queries.ListWorkspaces(limit=2))] == ["ws_0", "ws_1"]
     assert [row.id for row in await store.read(queries.ListKeys(limit=2))] == ["ws_0", "ws_1"]
+    assert [row.id for row in await store.read(queries.ListWorkspaces(after=(1, "ws_1"), limit=2))] == ["ws_2", "ws_3"]
+    assert [row.id for row in await store.read(queries.ListKeys(after=(KEY.at_ms, "ws_3")))] == ["ws_4"]
+    assert await store.read(queries.ListWorkspaces(after=(4, "ws_4"))) == ()
     first = await store.read(queries.ListTransfers(limit=4))
     rest = await store.read(queries.ListTransfers(after_seq=first[-1].seq))
     assert len(first) == 4

@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +20,12 @@ from imageway.core.ops import Op, Refused, Store
 from imageway.ledger.ops import MAX_USD_MICROS, CreateKey, CreateWorkspace, RevokeKey, TopUp
 from imageway.ledger.queries import (
     FindWorkspace,
+    Key,
     ListKeys,
     ListUsage,
     ListWorkspaces,
     ShowWallet,
+    UsageRow,
     Workspace,
 )
 from imageway.server.auth import digest_of, new_key
@@ -32,6 +35,7 @@ from imageway.server.machine import SystemClock, SystemRandom
 T = TypeVar("T")
 CLOCK, RANDOM = SystemClock(), SystemRandom()
 MOST_NAME = 100
+MOST_ROWS = 1_000_000
 _LONG_AMOUNT = re.compile(r"[0-9]{13,}(?:\.[0-9]{1,6})?")
 
 
@@ -145,6 +149,25 @@ def usage_prices(books: Books, workspace: str) -> dict[str, str]:
     return books.do(read)
 
 
+async def every_key(store: Store, workspace_id: str | None = None) -> list[Key]:
+    """Page by page: however many there are."""
+    found: list[Key] = []
+    while page := await store.read(ListKeys(workspace_id, after=_last(found))):
+        found += page
+    return found
+
+
+async def every_workspace(store: Store) -> list[Workspace]:
+    found: list[Workspace] = []
+    while page := await store.read(ListWorkspaces(after=_last(found))):
+        found += page
+    return found
+
+
+def _last(found: Sequence[Key | Workspace]) -> tuple[int, str]:
+    return (found[-1].created_ms, found[-1].id) if found else (-1, "")
+
+
 def list_keys(books: Books, workspace: str | None, *, as_json: bool) -> None:
     async def read(store: Store) -> list[dict[str, object]]:
         owner = (await _workspace(store, workspace)).id if workspace else None
@@ -158,7 +181,7 @@ def list_keys(books: Books, workspace: str | None, *, as_json: bool) -> None:
                 "created": _day(key.created_ms),
                 "revoked": _day(key.revoked_ms),
             }
-            for key in await store.read(ListKeys(owner))
+            for key in await every_key(store, owner)
         ]
 
     _show(books.do(read), ("id", "workspace", "name", "key", "models", "created", "revoked"), as_json=as_json)
@@ -193,7 +216,7 @@ def create_workspace(books: Books, name: str, *, as_json: bool) -> None:
 
 def list_workspaces(books: Books, *, as_json: bool) -> None:
     async def read(store: Store) -> list[dict[str, object]]:
-        found = await store.read(ListWorkspaces())
+        found = await every_workspace(store)
         return [{"id": one.id, "name": one.name, "created": _day(one.created_ms)} for one in found]
 
     _show(books.do(read), ("id", "name", "created"), as_json=as_json)
@@ -245,28 +268,35 @@ def show_wallet(books: Books, workspace: str, *, as_json: bool) -> None:
         _show([shown], tuple(shown), as_json=False)
 
 
-def list_usage(books: Books, workspace: str | None, *, as_json: bool) -> None:
-    async def read(store: Store) -> list[dict[str, object]]:
-        owner = (await _workspace(store, workspace)).id if workspace else None
-        return [
-            {
-                "request_id": row.request_id,
-                "workspace": row.workspace,
-                "model": row.model,
-                "outcome": row.outcome,
-                "n": row.n,
-                "delivered": row.delivered,
-                "price_usd": format_usd(row.price_usd_micros),
-                "cost_usd": format_usd(row.cost_usd_micros),
-                "delivery": row.delivery,
-                "upstream": row.upstream_id,
-                "at": _day(row.at_ms),
-            }
-            for row in await store.read(ListUsage(owner))
-        ]
+def list_usage(books: Books, workspace: str | None, *, limit: int, as_json: bool) -> None:
+    if not 1 <= limit <= MOST_ROWS:
+        raise Stop(f'--limit "{limit}": a number from 1 to {MOST_ROWS} is needed')
 
+    async def read(store: Store) -> tuple[UsageRow, ...]:
+        owner = (await _workspace(store, workspace)).id if workspace else None
+        return await store.read(ListUsage(owner, limit + 1))  # one more tells that there are more
+
+    found = books.do(read)
     columns = ("request_id", "model", "outcome", "n", "delivered", "price_usd", "cost_usd", "delivery", "at")
-    _show(books.do(read), columns, as_json=as_json)
+    _show([_usage(row) for row in found[:limit]], columns, as_json=as_json)
+    if len(found) > limit:
+        print(f"… there are more; use --limit (this was {limit})", file=sys.stderr if as_json else sys.stdout)
+
+
+def _usage(row: UsageRow) -> dict[str, object]:
+    return {
+        "request_id": row.request_id,
+        "workspace": row.workspace,
+        "model": row.model,
+        "outcome": row.outcome,
+        "n": row.n,
+        "delivered": row.delivered,
+        "price_usd": format_usd(row.price_usd_micros),
+        "cost_usd": format_usd(row.cost_usd_micros),
+        "delivery": row.delivery,
+        "upstream": row.upstream_id,
+        "at": _day(row.at_ms),
+    }
 
 
 def _show(rows: list[dict[str, object]], columns: tuple[str, ...], *, as_json: bool) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from imageway.catalog import Catalog, CatalogError, load
+from imageway.cli.books import every_key, every_workspace
 from imageway.cli.printing import print_json, print_table
 from imageway.core.upstreams import Upstream
-from imageway.ledger.queries import ListKeys, ListWorkspaces, ShowWallet
+from imageway.ledger.queries import ShowWallet
 from imageway.server.books import open_books
 from imageway.server.configuration import ConfigurationError, Settings, read_settings, upstreams_of
 from imageway.storage import StorageError
@@ -74,8 +75,8 @@ async def _storage(settings: Settings) -> AsyncIterator[Finding]:
         )
         yield Finding("data directory", "warning" if low else "ok", says, advice)
         async with open_books(settings) as store:
-            workspaces = await store.read(ListWorkspaces())
-            keys = [key for key in await store.read(ListKeys()) if key.revoked_ms is None]
+            workspaces = await every_workspace(store)
+            keys = [key for key in await every_key(store) if key.revoked_ms is None]
             wallets = [await store.read(ShowWallet(workspace.id)) for workspace in workspaces]
             unknown = await store.read(UnknownTasks())
     except (OSError, StorageError) as error:
@@ -87,7 +88,10 @@ async def _storage(settings: Settings) -> AsyncIterator[Finding]:
     elif not any(wallet and wallet.available > 0 for wallet in wallets):
         yield Finding("wallets", "warning", "every wallet is empty", "imageway wallet topup WORKSPACE USD")
     if unknown:
-        says = f"{len(unknown)} task(s) ended unknown, whole or in part: compare them with the providers' own bills"
+        least = "at least " if len(unknown) == UnknownTasks().limit else ""
+        says = (
+            f"{least}{len(unknown)} task(s) ended unknown, whole or in part: compare them with the providers' own bills"
+        )
         yield Finding("reconciliation", "warning", says, "imageway usage --json")
 
 

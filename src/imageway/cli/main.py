@@ -160,11 +160,24 @@ def models(*, json: Json = False, data: Data = None, config: Config = None) -> N
 
 
 @app.command
-def usage(*, workspace: str | None = None, json: Json = False, data: Data = None, config: Config = None) -> None:
-    """List usage records, newest first."""
+def usage(
+    *,
+    workspace: str | None = None,
+    limit: int = 1000,
+    json: Json = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """List usage records, newest first.
+
+    Parameters
+    ----------
+    workspace: Name or id; all when left out.
+    limit: At most so many; a last line says when there are more.
+    """
     from imageway.cli import books
 
-    books.list_usage(books.Books(data, config), workspace, as_json=json)
+    books.list_usage(books.Books(data, config), workspace, limit=limit, as_json=json)
 
 
 @app.command

@@ -88,8 +88,9 @@ class FindWorkspace(Query[Workspace | None]):
 
 @dataclass(frozen=True, slots=True)
 class ListWorkspaces(Query[tuple[Workspace, ...]]):
-    """In the order they were created."""
+    """In the order they were created, from the one after `after` (created ms, id) on."""
 
+    after: tuple[int, str] = (-1, "")
     limit: int = 10_000
 
 
@@ -107,9 +108,10 @@ class FindKey(Query[Key | None]):
 
 @dataclass(frozen=True, slots=True)
 class ListKeys(Query[tuple[Key, ...]]):
-    """In the order they were created, revoked ones too."""
+    """In the order they were created, revoked ones too, from the one after `after` (created ms, id) on."""
 
     workspace_id: str | None = None
+    after: tuple[int, str] = (-1, "")
     limit: int = 10_000
 
 

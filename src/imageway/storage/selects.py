@@ -54,7 +54,8 @@ def find_workspace(query: ledger.FindWorkspace) -> Select:
 
 
 def list_workspaces(query: ledger.ListWorkspaces) -> Select:
-    return Select(f"{_WORKSPACE} ORDER BY created_ms, id LIMIT ?", (query.limit,), _all(_workspace))
+    sql = f"{_WORKSPACE} WHERE (created_ms, id) > (?, ?) ORDER BY created_ms, id LIMIT ?"
+    return Select(sql, (*query.after, query.limit), _all(_workspace))
 
 
 def show_wallet(query: ledger.ShowWallet) -> Select:
@@ -71,8 +72,8 @@ def find_key(query: ledger.FindKey) -> Select:
 
 def list_keys(query: ledger.ListKeys) -> Select:
     where, values = _of_workspace(query.workspace_id)
-    sql = f"{_KEY} WHERE {where} ORDER BY keys.created_ms, keys.id LIMIT ?"
-    return Select(sql, (*values, query.limit), _all(_key))
+    sql = f"{_KEY} WHERE {where} AND (keys.created_ms, keys.id) > (?, ?) ORDER BY keys.created_ms, keys.id LIMIT ?"
+    return Select(sql, (*values, *query.after, query.limit), _all(_key))
 
 
 def list_usage(query: ledger.ListUsage) -> Select:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from imageway.core.ops import Committed
 from imageway.dialects import DIALECTS
 from imageway.engine.models import card
 from imageway.ledger.ops import RecordUsage
-from imageway.ledger.queries import FindKey, FindWorkspace
+from imageway.ledger.queries import FindKey, FindWorkspace, ListKeys, ListWorkspaces
 from imageway.server.auth import digest_of
 from imageway.server.books import open_books
 from imageway.server.configuration import read_settings
@@ -79,6 +80,19 @@ def test_a_missing_workspace_is_made_with_an_empty_wallet(shell: Shell) -> None:
     assert shell("wallet", "show", "default", "--json").json["available_usd"] == "0.000000"
     shell("keys", "create", "--json")
     assert [row["name"] for row in shell("workspaces", "list", "--json").json] == ["default"]
+
+
+def test_lists_are_whole_however_many_pages_they_take(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two to a page here; keys made within one millisecond are told apart by their ids."""
+    for query in (ListKeys, ListWorkspaces):
+        monkeypatch.setattr("imageway.cli.books." + query.__name__, partial(query, limit=2))
+    names = [f"w{number}" for number in range(5)]
+    made = [shell("keys", "create", "--workspace", name, "--json").json["id"] for name in names]
+    assert [row["name"] for row in shell("workspaces", "list", "--json").json] == names
+    assert [row["id"] for row in shell("keys", "list", "--json").json] == made
+    assert [row["id"] for row in shell("keys", "list", "--workspace", "w3", "--json").json] == made[3:4]
+    found = {finding["about"]: finding["says"] for finding in shell("doctor", "--json").json}
+    assert found["database"] == "5 workspace(s), 5 valid key(s)"
 
 
 def test_a_key_may_be_for_some_models_only(shell: Shell) -> None:
@@ -208,6 +222,16 @@ def test_usage_is_one_row_a_request_newest_first(shell: Shell) -> None:
     assert shell("usage", "--workspace", "shop", "--json").json == rows
     assert shell("usage", "--workspace", "other", "--json").json == []
     assert len(shell("usage").out.splitlines()) == 3
+    for limit in ("2", "3"):
+        assert len(shell("usage", "--limit", limit).out.splitlines()) == 3
+    more = "… there are more; use --limit (this was 1)"
+    short = shell("usage", "--limit", "1")
+    assert [line.split()[0] for line in short.out.splitlines()] == ["request_id", "req_2", "…"]
+    assert short.out.splitlines()[-1] == more
+    short = shell("usage", "--limit", "1", "--json")
+    assert (short.json, short.err) == (rows[:1], f"{more}\n")
+    for limit in ("0", "-1", "9" * 30):
+        assert "a number from 1 to 1000000" in shell("usage", "--limit", limit).err
 
 
 def test_models_are_the_cards_of_the_endpoint(shell: Shell) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from imageway.core.ops import Query
 from imageway.ledger import queries as ledger
@@ -13,6 +13,8 @@ from imageway.storage.memory.tables import Tables
 from imageway.tasks import queries as tasks
 from imageway.tasks.states import FINAL_TASK
 
+Made = TypeVar("Made", ledger.Workspace, ledger.Key)
+
 
 def find_workspace(tables: Tables, query: ledger.FindWorkspace) -> ledger.Workspace | None:
     named = (row for row in tables.workspaces.values() if row.name == query.name_or_id)
@@ -20,7 +22,7 @@ def find_workspace(tables: Tables, query: ledger.FindWorkspace) -> ledger.Worksp
 
 
 def list_workspaces(tables: Tables, query: ledger.ListWorkspaces) -> tuple[ledger.Workspace, ...]:
-    return tuple(sorted(tables.workspaces.values(), key=lambda row: (row.created_ms, row.id))[: query.limit])
+    return _page(tables.workspaces.values(), query.after, query.limit)
 
 
 def show_wallet(tables: Tables, query: ledger.ShowWallet) -> ledger.Wallet | None:
@@ -34,7 +36,13 @@ def find_key(tables: Tables, query: ledger.FindKey) -> ledger.Key | None:
 
 def list_keys(tables: Tables, query: ledger.ListKeys) -> tuple[ledger.Key, ...]:
     rows = (row for row in tables.keys.values() if query.workspace_id in (None, row.workspace_id))
-    return tuple(sorted(rows, key=lambda row: (row.created_ms, row.id))[: query.limit])
+    return _page(rows, query.after, query.limit)
+
+
+def _page(rows: Iterable[Made], after: tuple[int, str], limit: int) -> tuple[Made, ...]:
+    """In the order they were created."""
+    left = [row for row in rows if (row.created_ms, row.id) > after]
+    return tuple(sorted(left, key=lambda row: (row.created_ms, row.id))[:limit])
 
 
 def list_usage(tables: Tables, query: ledger.ListUsage) -> tuple[ledger.UsageRow, ...]:
