@@ -254,7 +254,7 @@ class House:
 
     def _with_books(self, work: Callable[[Store], Awaitable[T]]) -> T:
         async def opened() -> T:
-            async with open_books(read_settings({"data": self.data}, {})) as store:
+            async with open_books(read_settings({"data": self.data}, self.environment)) as store:
                 return await work(store)
 
         return asyncio.run(opened())
