@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Final
 
 from imageway.core.blobs import Blob, Tree
+from imageway.core.wording import quoted
+
+MAX_IMAGES: Final = 10  # what one request may ask for, in any dialect
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 _NO_TREE: Mapping[str, Tree] = MappingProxyType({})
@@ -61,15 +65,19 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One call that may answer several related images; `max_images` None means the caller left it open."""
+    """One call that may answer several related images; `max_images` None means the caller left it open. `counted`: he
+    said it by `n`, and is told when fewer came."""
 
     max_images: int | None = None
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
     """One request for images. When `turns` is set, the conversation is authoritative and `prompt`/`images` are what a
-    model without turns would get. `spelled` maps a field here to the name the caller used, for errors and warnings."""
+    model without turns would get. `spelled` maps a field here to the name the caller used, for errors and warnings; it
+    has `tier` where he named one apart from the rest of the geometry. `written` maps such a field to its value as he
+    wrote it, in the form of `core.wording.quoted`, where that differs from the value here."""
 
     model: str
     operation: Operation = Operation.GENERATE
@@ -103,10 +111,15 @@ class ImageRequest:
     user: str | None = None
     extras: Mapping[str, Tree] = field(default_factory=lambda: _NO_TREE)  # fields no family knows
     spelled: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    written: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
 
     def param(self, name: str) -> str:
         """The caller's own name for one of our fields: `guidance` → `guidance_scale`."""
         return self.spelled.get(name, name)
+
+    def said(self, name: str) -> str:
+        """A plain value as the caller wrote it: `want_text` → `["text", "image"]`, `seed` → `"4"`."""
+        return self.written.get(name) or quoted(getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)

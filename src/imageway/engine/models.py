@@ -9,7 +9,7 @@ from imageway.catalog.schema import Model, Parameter, Price
 from imageway.core.blobs import Tree
 from imageway.core.errors import GatewayError
 from imageway.core.intents import ModelCard, ModelList
-from imageway.core.requests import Caller
+from imageway.core.requests import MAX_IMAGES, Caller
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import allowed, find_model, sellers_of
 
@@ -66,7 +66,7 @@ def _capabilities(model: Model) -> dict[str, Tree]:
         "aliases": list(model.aliases),
         "operations": list(model.operations),
         "default_response_format": model.form,
-        "n": {"minimum": 1, "maximum": 10},
+        "n": {"minimum": 1, "maximum": MAX_IMAGES},
         "prompt_max_chars": model.prompt_max_chars,
         "input_images": {
             "minimum": model.inputs.minimum,

@@ -1,4 +1,4 @@
-"""A finished task as the JSON that is kept for 24 hours, and as the view its owner sees."""
+"""A finished task as the JSON that is kept with it, and as the view its owner sees."""
 
 from __future__ import annotations
 

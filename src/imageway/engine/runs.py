@@ -157,7 +157,7 @@ class TaskRun:
             self.answer.set_result(answer)
 
     async def keep(self) -> None:
-        """The answer could not be delivered: its images move to the media store for 24 hours, or are refunded."""
+        """The answer could not be delivered: its images move to the media store, or are refunded."""
         tools, settlement = self.tools, self.settlement
         if settlement is None or not settlement.in_spool:
             return

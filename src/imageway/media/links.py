@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import parse_qsl, urlsplit
 
-LIFETIME_MS = 24 * 3600 * 1000
 PREFIX = "/media/"
 
 

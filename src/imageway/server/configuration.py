@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,7 +17,7 @@ from imageway.core.upstreams import Upstream
 from imageway.engine.settings import EngineSettings
 from imageway.server.limits import ConnectionLimits
 
-T = TypeVar("T")
+T = TypeVar("T", EngineSettings, ConnectionLimits)
 FILE_NAME = "imageway.toml"
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -111,7 +111,7 @@ def read_settings(flags: Flags, environment: Mapping[str, str] = os.environ) -> 
         data=Path(str(flags.get("data") or environment.get("IMAGEWAY_DATA") or "imageway-data")).absolute(),
         catalog=Path(catalog) if catalog else None,
         fetch_allow=file.fetch_allow,
-        engine=_limits("limits", EngineSettings, file.limits),
+        engine=_engine(file.limits),
         connections=_limits("connections", ConnectionLimits, file.connections),
         upstream_rows=file.upstreams,
         **values,
@@ -148,6 +148,8 @@ def _check(values: Mapping[str, Any]) -> None:
     """What no type says."""
     if not 0 <= values.get("port", 0) <= 65_535:
         raise ConfigurationError(f'port is "{values["port"]}"; a number from 0 to 65535 is needed')
+    if not values.get("public_url", "http://").startswith(("http://", "https://")):
+        raise ConfigurationError(f'public_url is "{values["public_url"]}"; http:// or https:// and a host are needed')
     if values.get("log_level", "info").lower() not in LOG_LEVELS:
         raise ConfigurationError(f'log_level is "{values["log_level"]}"; it is one of {", ".join(LOG_LEVELS)}')
     if not 0 <= values.get("drain_s", 0) < math.inf:
@@ -157,9 +159,18 @@ def _check(values: Mapping[str, Any]) -> None:
             raise ConfigurationError(f'{name} is "{values[name]}"; a number from 1 up is needed')
 
 
-def _limits(table: str, kind: Callable[..., T], limits: Mapping[str, float]) -> T:
+def _engine(limits: Mapping[str, float]) -> EngineSettings:
+    """A lease must outlive a renewal that came late, or its process is buried alive."""
+    engine = _limits("limits", EngineSettings, limits)
+    if engine.lease_s < 2 * engine.lease_renew_s:
+        needed = f'at least twice lease_renew_s ("{engine.lease_renew_s:g}") is needed'
+        raise ConfigurationError(f'[limits] lease_s is "{engine.lease_s:g}"; {needed}')
+    return engine
+
+
+def _limits(table: str, kind: type[T], limits: Mapping[str, float]) -> T:
     """A table of the file as the dataclass that names its limits."""
-    known = {field.name: field.type for field in fields(cast(Any, kind))}
+    known = {field.name: field.type for field in fields(kind)}
     unknown = sorted(set(limits) - set(known))
     if unknown:
         raise ConfigurationError(f'[{table}] has no "{unknown[0]}"; there are {", ".join(sorted(known))}')
@@ -211,7 +222,7 @@ def _from_environment(catalog: Catalog, environment: Mapping[str, str]) -> list[
 
 def _from_rows(settings: Settings, catalog: Catalog, environment: Mapping[str, str]) -> list[Upstream]:
     found = []
-    for number, row in enumerate(settings.upstream_rows):
+    for number, row in enumerate(settings.upstream_rows, 1):
         provider = catalog.providers.get(row.provider)
         if provider is None:
             accepted = ", ".join(catalog.providers)
@@ -223,7 +234,7 @@ def _from_rows(settings: Settings, catalog: Catalog, environment: Mapping[str, s
             raise ConfigurationError(f"[[upstreams]] {number}: give a key, or key_env and that variable")
         found.append(
             Upstream(
-                id=row.id or f"{row.provider}-{number + 1}",
+                id=row.id or f"{row.provider}-{number}",
                 provider=provider.id,
                 base_url=(row.base_url or provider.base_url).rstrip("/"),
                 auth=provider.auth,

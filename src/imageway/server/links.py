@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 
@@ -34,18 +34,18 @@ class MediaLinks:
         if verdict is Verdict.TAMPERED:
             raise GatewayError("signature_invalid", "this link's signature does not fit; use the link as it was given")
         if verdict is Verdict.EXPIRED:
-            raise GatewayError("link_expired", "this link has expired; images are kept for 24 hours")
+            raise GatewayError("link_expired", "this link has expired, and with it the image it led to")
         stored = await self.objects.find(name)
         if stored is None or stored.expires_ms <= self.clock.now_ms():
             raise GatewayError("not_found", "this image is not stored any more")
         known = head.headers.get("if-none-match", "")
         if f'"{stored.etag}"' in known or known.strip() == "*":
-            return _outgoing(304, _headers(stored), _nothing)
+            return _outgoing(304, self._headers(stored), _nothing)
         return self._content(head, stored)
 
     def _content(self, head: Head, stored: StoredObject) -> Outgoing:
         start, end = _range_of(head, stored)
-        headers = _headers(stored)
+        headers = self._headers(stored)
         if start >= end:
             unsatisfied = (("content-range", f"bytes */{stored.size_bytes}"), ("content-length", "0"))
             return _outgoing(416, (*headers, *unsatisfied), _nothing)
@@ -54,8 +54,20 @@ class MediaLinks:
             headers = (*headers, ("content-range", f"bytes {start}-{end - 1}/{stored.size_bytes}"))
         headers = (*headers, ("content-length", str(end - start)))
         if head.method == "HEAD":
-            return _outgoing(206 if partial else 200, headers, _nothing)
+            return _outgoing(200, headers, _nothing)
         return _outgoing(206 if partial else 200, headers, lambda: self.objects.open(stored.name, start, end))
+
+    def _headers(self, stored: StoredObject) -> tuple[tuple[str, str], ...]:
+        left_s = (stored.expires_ms - self.clock.now_ms()) // 1000
+        return (
+            ("content-type", stored.media_type),
+            ("content-disposition", f'inline; filename="{stored.name}"'),
+            ("etag", f'"{stored.etag}"'),
+            ("accept-ranges", "bytes"),
+            ("cache-control", f"private, max-age={left_s}, immutable"),
+            ("last-modified", formatdate(stored.created_ms / 1000, usegmt=True)),
+            ("x-content-type-options", "nosniff"),
+        )
 
 
 def _range_of(head: Head, stored: StoredObject) -> tuple[int, int]:
@@ -74,23 +86,13 @@ def _range_of(head: Head, stored: StoredObject) -> tuple[int, int]:
     return start, end
 
 
-def _headers(stored: StoredObject) -> tuple[tuple[str, str], ...]:
-    return (
-        ("content-type", stored.media_type),
-        ("content-disposition", f'inline; filename="{stored.name}"'),
-        ("etag", f'"{stored.etag}"'),
-        ("accept-ranges", "bytes"),
-        ("cache-control", "private, max-age=86400, immutable"),
-        ("last-modified", formatdate(stored.created_ms / 1000, usegmt=True)),
-        ("x-content-type-options", "nosniff"),
-    )
-
-
 async def _nothing() -> AsyncIterator[bytes]:
     return
     yield b""
 
 
-def _outgoing(status: int, headers: tuple[tuple[str, str], ...], chunks: object) -> Outgoing:
-    payload = Payload(-1, "", chunks)  # type: ignore[arg-type]  # a function that opens the chunks
-    return Outgoing(status, headers, payload, lambda complete: None)
+def _outgoing(
+    status: int, headers: tuple[tuple[str, str], ...], chunks: Callable[[], AsyncIterator[bytes]]
+) -> Outgoing:
+    """Type and length stand among the headers already: 304 has none, and those of HEAD are of what GET would bring."""
+    return Outgoing(status, headers, Payload(-1, "", chunks), lambda complete: None)

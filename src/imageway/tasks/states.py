@@ -1,4 +1,4 @@
-"""Every state and every transition, as tables. Whatever moves a task or an attempt asks here first."""
+"""Every state and every transition, as tables. What has no way on is final, and stays as it is."""
 
 from __future__ import annotations
 
@@ -25,15 +25,3 @@ PART: Final[dict[str, frozenset[str]]] = {
 
 FINAL_TASK: Final = frozenset(state for state, following in TASK.items() if not following)
 FINAL_PART: Final = frozenset(state for state, following in PART.items() if not following)
-
-
-def assert_task(before: str, after: str) -> None:
-    """Raises ValueError on a transition that the table does not hold."""
-    if after not in TASK[before]:
-        raise ValueError(f'a task never goes from "{before}" to "{after}"')
-
-
-def assert_part(before: str, after: str) -> None:
-    """Raises ValueError on a transition that the table does not hold."""
-    if after not in PART[before]:
-        raise ValueError(f'a part never goes from "{before}" to "{after}"')

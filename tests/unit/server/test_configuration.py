@@ -113,6 +113,12 @@ def test_a_file_that_was_named_has_to_be_there(write: Write) -> None:
         ("[limits]\ntasks_at_once = inf", '[limits] tasks_at_once is "inf"'),
         ("[limits]\nlease_s = nan", '[limits] lease_s is "nan"; a number above 0 is needed'),
         ("[limits]\nlease_s = -1", '[limits] lease_s is "-1"'),
+        ("[limits]\nlease_s = 9", '[limits] lease_s is "9"; at least twice lease_renew_s ("5") is needed'),
+        ("[limits]\nlease_renew_s = 11", 'at least twice lease_renew_s ("11") is needed'),
+        (
+            "public_url = 'gateway.example'",
+            'public_url is "gateway.example"; http:// or https://',
+        ),
         ("drain_s = -1", 'drain is "-1.0"'),
         ("drain_s = nan", 'drain is "nan"'),
         ("drain_s = inf", 'drain is "inf"'),
@@ -139,9 +145,9 @@ def test_a_variable_that_is_no_number_is_refused(write: Write, text: str) -> Non
 
 
 def test_limits_come_with_their_own_types(write: Write) -> None:
-    write("[limits]\ntasks_at_once = 7\nlease_s = 3\n[connections]\nhead_bytes = 9000\nstall_s = 1.5")
+    write("[limits]\ntasks_at_once = 7\nlease_s = 30\n[connections]\nhead_bytes = 9000\nstall_s = 1.5")
     settings = settings_of()
-    assert (settings.engine.tasks_at_once, settings.engine.lease_s) == (7, 3.0)
+    assert (settings.engine.tasks_at_once, settings.engine.lease_s) == (7, 30.0)
     assert (settings.connections.head_bytes, settings.connections.stall_s) == (9000, 1.5)
 
 
@@ -214,10 +220,10 @@ def test_rows_of_the_file_say_everything_about_an_upstream(write: Write) -> None
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("provider = 'nobody'\nkey = 'x'", '[[upstreams]] 0: provider "nobody" is none of openai, google'),
-        ("provider = 'openai'", "[[upstreams]] 0: give a key, or key_env and that variable"),
-        ("provider = 'openai'\nkey_env = 'NOT_SET'", "[[upstreams]] 0: give a key"),
-        ("provider = 'openai'\nkey = 'x'\nweight = 0", '[[upstreams]] 0: weight is "0"; a number from 1 up is needed'),
+        ("provider = 'nobody'\nkey = 'x'", '[[upstreams]] 1: provider "nobody" is none of openai, google'),
+        ("provider = 'openai'", "[[upstreams]] 1: give a key, or key_env and that variable"),
+        ("provider = 'openai'\nkey_env = 'NOT_SET'", "[[upstreams]] 1: give a key"),
+        ("provider = 'openai'\nkey = 'x'\nweight = 0", '[[upstreams]] 1: weight is "0"; a number from 1 up is needed'),
         ("provider = 'openai'\nkey = 'x'\nid = 'openai'", 'two upstreams have the id "openai"'),
     ],
 )

@@ -87,6 +87,11 @@ async def test_a_whole_image_comes_with_all_that_browsers_and_caches_ask(place: 
     }
 
 
+async def test_a_cache_keeps_an_image_no_longer_than_we_do(place: Place) -> None:
+    place.clock.now += DAY_MS - 90_500
+    assert (await place.get()).headers["cache-control"] == "private, max-age=90, immutable"
+
+
 RANGES = [
     # asked for, first and last byte that come; None: everything
     ("bytes=0-0", (0, 0)),

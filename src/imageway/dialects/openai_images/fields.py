@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from imageway.core.requests import MAX_IMAGES
 from imageway.dialects.openai_images import kinds
 from imageway.dialects.openai_images.kinds import Kind
 
@@ -48,7 +49,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("image", "images_top", kinds.IMAGES, "One input image or a list: data URL, http(s) URL or base64.", (TOP,)),
     Field("images", "images_listed", kinds.IMAGES, "Input images as `[{image_url}]`.", (TOP,)),
     Field("mask", "mask", kinds.IMAGE, "Where to edit: transparent pixels of a PNG; or `{image_url}`.", (TOP,)),
-    Field("n", "n", kinds.integers(1, 10), "How many images."),
+    Field("n", "n", kinds.integers(1, MAX_IMAGES), "How many images."),
     Field("sequential_image_generation", "grouped", kinds.words("disabled", "auto"), "`auto`: a group of images."),
     Field(
         "max_images",
