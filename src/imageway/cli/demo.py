@@ -6,24 +6,25 @@ from __future__ import annotations
 
 import base64
 import os
+import shlex
 import socket
-import subprocess
 import sys
 import time
 import tomllib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from imageway.catalog import load
 from imageway.cli.books import Books, make_funded_key, usage_prices, wallet_of
-from imageway.cli.generating import picture_of, post
+from imageway.cli.children import Child, child_gateway
+from imageway.cli.generating import picture_of, post, suffix_of
 from imageway.cli.printing import Stop, print_table
 
 WORKSPACE = "demo"
 TOP_UP_USD = "5"
 PORT = 8400
-READY_S = 30
 SHOTS = Path(__file__).with_name("demo.toml")
 
 
@@ -51,24 +52,22 @@ def run_demo(output: Path, books: Books, *, stop: bool) -> None:
     """Leaves the gateway running until Ctrl-C, unless `stop`."""
     output.mkdir(parents=True, exist_ok=True)
     key = make_funded_key(books, WORKSPACE, TOP_UP_USD)
-    gateway, url = _start(books)
     try:
-        before = wallet_of(books, WORKSPACE)
-        made = _make_all(url, key, output)
-        _print_results(books, made, before)
-        print(f"\nMake another:\n\n{_curl(url, key)}\n")
-        if not stop:
-            print("The gateway keeps running; Ctrl-C ends it.", flush=True)
-            gateway.wait()
+        with _gateway(books) as gateway:
+            print(f"The gateway answers at {gateway.url}\n", flush=True)
+            before = wallet_of(books, WORKSPACE)
+            _print_results(books, _make_all(gateway.url, key, output), before)
+            if not stop:
+                print(f"\nMake another:\n\n{_curl(gateway.url, key)}\n")
+                print("The gateway keeps running; Ctrl-C ends it.", flush=True)
+                raise Stop(f"the gateway ended by itself, with {gateway.wait()}; see {_log(books)}")
+        print(f"\nThe gateway has ended. Without --stop it stays, for more pictures:\n\n{_command(output, books)}")
     except KeyboardInterrupt:
         print()
-    finally:
-        gateway.terminate()
-        gateway.wait(timeout=40)
 
 
-def _start(books: Books) -> tuple[subprocess.Popen[str], str]:
-    """The gateway as a process of its own, without any provider's real credential."""
+def _gateway(books: Books) -> AbstractContextManager[Child]:
+    """A process of its own, without any provider's real credential."""
     secret_names = {
         name for provider in load().providers.values() for name in (provider.key_env, provider.base_url_env)
     }
@@ -76,21 +75,21 @@ def _start(books: Books) -> tuple[subprocess.Popen[str], str]:
     data = books.settings().data
     config = books.config or data / "demo.toml"
     config.touch()  # an empty one, so that an imageway.toml lying here brings no real credential in
-    command = [sys.executable, "-m", "imageway.cli.main", "serve", "--sandbox", "--data", str(data)]
-    command += ["--config", str(config)]
-    command += ["--port", str(PORT if _is_free(PORT) else 0)]
-    log = (data / "gateway.log").open("a")
-    gateway = subprocess.Popen(  # noqa: S603  # our own program
-        command, stdout=subprocess.PIPE, stderr=log, env={**environment, "IMAGEWAY_LOG_LEVEL": "info"}, text=True
-    )
-    log.close()
-    line = gateway.stdout.readline() if gateway.stdout else ""
-    if not line.startswith("ready "):
-        gateway.kill()
-        raise Stop(f"the gateway did not start; see {data / 'gateway.log'}")
-    url = line.split()[1]
-    print(f"The gateway answers at {url}\n", flush=True)
-    return gateway, url
+    arguments = ["--sandbox", "--data", str(data), "--config", str(config)]
+    ports = (PORT, 0) if _is_free(PORT) else (0,)
+    return child_gateway(arguments, ports, _log(books), {**environment, "IMAGEWAY_LOG_LEVEL": "info"})
+
+
+def _log(books: Books) -> Path:
+    return books.settings().data / "gateway.log"
+
+
+def _command(output: Path, books: Books) -> str:
+    """This demo as a command line for any directory."""
+    program = Path(sys.argv[0])
+    words = [str(program.absolute()) if program.name == "imageway" else "imageway", "demo"]
+    words += ["--output", str(output.absolute()), "--data", str(books.settings().data)]
+    return shlex.join([*words, "--config", str(books.config.absolute())] if books.config else words)
 
 
 def _is_free(port: int) -> bool:
@@ -119,8 +118,7 @@ def _make(url: str, key: str, shot: Shot, before: Mapping[str, Made], output: Pa
     answer = post(f"{url}/v1/images/generations", body, key)
     content = picture_of(answer.items[0])
     seconds = time.monotonic() - started_s
-    ending = {b"\x89P": "png", b"\xff\xd8": "jpg"}.get(content[:2], "webp")
-    file = output / f"{shot.name}.{ending}"
+    file = output / f"{shot.name}{suffix_of(content)}"
     file.write_bytes(content)
     return Made(shot, _size(content), seconds, answer.request_id, file, content)
 
