@@ -70,6 +70,8 @@ class App:
             complete = early or (watch is not None and not watch.done())
         except HungUp:
             pass
+        except OSError as error:  # the spool: what was not delivered is kept, or refunded
+            logger().error(events.REQUEST_FAILED, path=head.path, detail=str(error))
         except asyncio.CancelledError:
             if watch is None or not watch.done():
                 raise  # the server itself is ending this request
@@ -115,8 +117,13 @@ class App:
         else:
             named = ("x-request-id", new_id("req", self.gate.random))
             outgoing = replace(outgoing, headers=(*outgoing.headers, named))
-        await self._answer(outgoing, send)
-        outgoing.finish(True)
+        try:
+            await self._answer(outgoing, send)
+        except (OSError, EOFError) as error:
+            # Its length was told: a connection that ends before says that something is missing.
+            logger().error(events.MEDIA_FAILED, path=head.path, detail=str(error))
+        finally:
+            outgoing.finish(True)
 
     async def _health(self, path: str, send: Send) -> None:
         ok = path == "/healthz" or self.ready
