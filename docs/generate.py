@@ -197,7 +197,7 @@ def _facts(model: Model) -> Iterator[tuple[str, str]]:
 def _sizes(geometry: Geometry) -> tuple[str, ...]:
     """Where any pixels within limits will do, the forms that stand for all ratios and tiers are said in words."""
     accepted = accepted_sizes(geometry)
-    return (*accepted[:-2], "any ratio or tier, as the nearest of these") if geometry.kind == "free" else accepted
+    return (*accepted, "any ratio or tier, as the nearest of these") if geometry.kind == "free" else accepted
 
 
 def _inputs(inputs: Inputs) -> str:
@@ -208,7 +208,16 @@ def _inputs(inputs: Inputs) -> str:
     words.append(f"at most {inputs.max_pixels:,} pixels each")
     if inputs.total_with_outputs:
         words.append(f"inputs and outputs of a group together at most {inputs.total_with_outputs}")
-    return "; ".join([*words, "a mask"] if inputs.mask else words)
+    return "; ".join([*words, _mask(inputs)] if inputs.mask else words)
+
+
+def _mask(inputs: Inputs) -> str:
+    words = [f"in {', '.join(inputs.mask_formats)}"] if inputs.mask_formats else []
+    if inputs.mask_alpha:
+        words.append("with transparency")
+    if inputs.mask_like_first:
+        words.append("as large as the first image")
+    return " ".join(("a mask", ", ".join(words))).strip()
 
 
 def _prompt(model: Model) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from imageway.catalog.parameters import NAMES, Judgement, judge, quoted, spelled_in
+from imageway.catalog.parameters import NAMES, Judgement, asked_for, judge, spelled_in
 from imageway.catalog.schema import Inputs, Model
 from imageway.core.errors import Problem
 from imageway.core.requests import Group, ImageData, ImageInput, ImageRequest, Operation, RequestWarning, Turn
+from imageway.core.wording import quoted
 
 MOST_IMAGES: Final = 10
 USUAL_GROUP: Final = 4
@@ -40,7 +41,7 @@ def check(model: Model, request: ImageRequest) -> Checked:
         *_image_findings(model, request),
         *_shape_findings(model.inputs, images_of(request)),
         *_count_problems(request),
-        *_group_problems(model, request),
+        *_group_findings(model, request),
     ]
     request = _with_whole_group(model, request)
     request, about_fields = _fields(model, request)
@@ -139,15 +140,32 @@ def _image_findings(model: Model, request: ImageRequest) -> Iterator[Problem]:
         yield Problem(param, "image_required", message, _only(model.text_model))
     elif not images and request.operation is not Operation.GENERATE:
         yield Problem(param, "image_required", f"{param} is missing: there is nothing to {request.operation.value}")
-    if request.mask is not None:
-        yield from _mask_problems(model, request.mask.param, has_images=bool(images))
-
-
-def _mask_problems(model: Model, param: str, *, has_images: bool) -> Iterator[Problem]:
-    if not model.inputs.mask:
-        yield Problem(param, "parameter_not_supported", f"{model.id} takes no mask")
-    elif not has_images:
+    if request.mask is not None and not model.inputs.mask:
+        yield Problem(request.mask.param, "parameter_not_supported", f"{model.id} takes no mask")
+    elif request.mask is not None and not images:
+        param = request.mask.param
         yield Problem(param, "image_required", f"{param} needs an input image that it masks")
+    else:
+        yield from mask_problems(model.inputs, request)
+
+
+def mask_problems(limits: Inputs, request: ImageRequest) -> Iterator[Problem]:
+    """What is wrong with a mask, as far as its own header and that of the first image say; what is only linked says
+    nothing yet."""
+    mask, first = request.mask, next(iter(images_of(request)), None)
+    facts = mask.blob.facts if isinstance(mask, ImageData) else None
+    if mask is None or facts is None or not limits.mask:
+        return
+    if limits.mask_formats and facts.format not in limits.mask_formats:
+        message = f'{mask.param} is "{facts.format}"; accepted: {", ".join(limits.mask_formats)}'
+        yield Problem(mask.param, "invalid_mask", message, limits.mask_formats)
+    elif limits.mask_alpha and facts.alpha is False:
+        message = f"{mask.param} has no transparency; its transparent pixels would say where to edit"
+        yield Problem(mask.param, "invalid_mask", message)
+    masked = first.blob.facts if isinstance(first, ImageData) else None
+    if limits.mask_like_first and masked and (facts.width, facts.height) != (masked.width, masked.height):
+        sizes = f"{facts.width}x{facts.height} pixels and the first image {masked.width}x{masked.height}"
+        yield Problem(mask.param, "invalid_mask", f"{mask.param} has {sizes}; they must be the same")
 
 
 def _instead(other: str | None) -> str:
@@ -192,10 +210,10 @@ def shape_findings(limits: Inputs, image: ImageData) -> Iterator[Finding]:
 def _count_problems(request: ImageRequest) -> Iterator[Problem]:
     if request.n is not None and not 1 <= request.n <= MOST_IMAGES:
         param, accepted = request.param("n"), f"1 to {MOST_IMAGES}"
-        yield Problem(param, "invalid_value", f"{param} is {quoted(request.n)}; accepted: {accepted}", (accepted,))
+        yield Problem(param, "invalid_value", f"{param} is {request.said('n')}; accepted: {accepted}", (accepted,))
 
 
-def _group_problems(model: Model, request: ImageRequest) -> Iterator[Problem]:
+def _group_findings(model: Model, request: ImageRequest) -> Iterator[Finding]:
     if request.group is None:
         return
     param, asked, most = request.param("group"), request.group.max_images, model.group_max_images
@@ -214,6 +232,14 @@ def _group_problems(model: Model, request: ImageRequest) -> Iterator[Problem]:
     if total is not None and inputs + outputs > total:
         message = f"{inputs} input images and {outputs} outputs are more than the {total} that {model.id} takes in all"
         yield Problem(param, "invalid_value", message, (f"at most {max(total - inputs, 0)} outputs",))
+    elif _is_open(request) and outputs < min(USUAL_GROUP, most):
+        message = f"{inputs} input images leave room for a group of {outputs}: {model.id} takes {total} in all"
+        yield RequestWarning("group_reduced", param, message)
+
+
+def _is_open(request: ImageRequest) -> bool:
+    """Whether the caller left the size of his group to us."""
+    return request.group is not None and request.group.max_images is None and (request.n or 1) == 1
 
 
 def _group_size(model: Model, request: ImageRequest) -> int:
@@ -231,7 +257,8 @@ def _with_whole_group(model: Model, request: ImageRequest) -> ImageRequest:
     """A group is one call, and always told its size; n has been said with it."""
     if request.group is None or model.group_max_images is None:
         return request
-    return replace(request, group=Group(_group_size(model, request)), n=None)
+    counted = request.group.counted or (request.group.max_images is None and not _is_open(request))
+    return replace(request, group=Group(_group_size(model, request), counted), n=None)
 
 
 # Fields
@@ -242,16 +269,15 @@ def _fields(model: Model, request: ImageRequest) -> tuple[ImageRequest, list[Fin
     findings: list[Finding] = []
     idle = dict(_idle(request))
     for name in NAMES:
-        value = getattr(request, name)
-        if value is None:
+        asked = asked_for(request, name)
+        if asked is None:
             continue
-        param = request.param(name)
-        judgement = judge(model, name, value, param=param)
-        if (name, value) in _NOTHING_ASKED:
+        judgement = judge(model, asked)
+        if asked.key in _NOTHING_ASKED:
             judgement = Judgement(None)
         elif name in idle and not judgement.problems:
-            message = f"{param} was not sent: {idle[name]}"
-            judgement = Judgement(None, (RequestWarning("parameter_ignored", param, message),))
+            message = f"{asked} was not sent: {idle[name]}"
+            judgement = Judgement(None, (RequestWarning("parameter_ignored", asked.param, message),))
         findings += (*judgement.problems, *judgement.warnings)
         changes[name] = judgement.value
     return replace(request, **changes), [*findings, *_contradictions(model, request)]
@@ -273,9 +299,9 @@ def _contradictions(model: Model, request: ImageRequest) -> Iterator[Finding]:
         value = getattr(request, name)
         if row.one_image_for and spelled_in(row.one_image_for, value) and len(images_of(request)) != 1:
             param = request.param(name)
-            message = f"{param} {quoted(value)} goes with exactly one input image on {model.id}"
+            message = f"{param} {request.said(name)} goes with exactly one input image on {model.id}"
             yield Problem(param, "invalid_value", message)
     if request.background == "transparent" and request.output_format == "jpeg":
-        param = request.param("output_format")
-        message = f'{param} "jpeg" has no transparency, and {request.param("background")} is "transparent"'
+        param, other = request.param("output_format"), request.param("background")
+        message = f'{param} {request.said("output_format")} has no transparency, and {other} is "transparent"'
         yield Problem(param, "invalid_value", message, ("png", "webp"))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 from imageway.catalog.checking import images_of
-from imageway.catalog.geometry import FORMS, Impossible, nearest_tier, resolve, spelled
-from imageway.catalog.parameters import CONVERTED, NAMES, dropped, quoted, spelled_in
+from imageway.catalog.geometry import Impossible, Resolved, nearest_tier, resolve, served_tier, spelled, tier_edge
+from imageway.catalog.parameters import CONVERTED, NAMES, asked_for, dropped, spelled_in
 from imageway.catalog.schema import Geometry as Rules
 from imageway.catalog.schema import Model, Offering
 from imageway.core.errors import Problem
 from imageway.core.requests import Geometry, ImageRequest, RequestWarning, Size
+from imageway.core.wording import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,13 @@ def _quality_as_tier(
         return request, asked, ()
     param = request.param("quality")
     if asked is not None and asked.tier is not None:
-        message = f"{param} {quoted(request.quality)} was not used: the size {quoted(asked.tier)} was asked for"
+        other, tier = _tier_as_asked(request)
+        message = f"{param} {request.said('quality')} was not used: {other} {tier} was asked for"
         warning = RequestWarning("parameter_ignored", param, message)
     else:
         tier = nearest_tier(model.geometry.tiers, row.tiers[word])
         asked = replace(asked or Geometry(), tier=tier)
-        message = f'{param} {quoted(request.quality)} was taken as image size "{tier}"'
+        message = f'{param} {request.said("quality")} was taken as image size "{tier}"'
         warning = RequestWarning("parameter_replaced", param, message)
     return replace(request, quality=None), asked, (warning,)
 
@@ -65,17 +68,45 @@ def _size(
     try:
         resolved = resolve(model.geometry, asked, has_images=bool(images_of(request)))
     except Impossible:
-        accepted = accepted_sizes(model.geometry)
-        message = f"{param} {quoted(_asked(request, asked))} cannot be made; accepted: {', '.join(accepted)}"
+        accepted = (*accepted_sizes(model.geometry), *_foreign_forms(model.geometry))
+        message = f"{_shape_as_asked(request, asked)} cannot be made; accepted: {', '.join(accepted)}"
         return Size(), (), (Problem(param, "invalid_size", message, accepted),)
-    if resolved.exact:
-        return resolved.size, (), ()
-    message = f"{param} {quoted(_asked(request, asked))} became {_given(resolved.size)}: {_why(model)}"
-    return resolved.size, (RequestWarning("size_adjusted", param, message),), ()
+    return resolved.size, tuple(_adjustments(model, request, asked, resolved)), ()
 
 
-def _asked(request: ImageRequest, asked: Geometry | None) -> str:
-    return spelled(request.geometry or asked or Geometry())
+def _adjustments(
+    model: Model, request: ImageRequest, asked: Geometry | None, resolved: Resolved
+) -> Iterator[RequestWarning]:
+    """What became of each field that was not taken as it was written."""
+    apart = asked is not None and asked.tier is not None and "tier" in request.spelled
+    if not resolved.shape_kept or (not resolved.tier_kept and not apart):
+        message = f"{_shape_as_asked(request, asked)} became {_given(resolved.size)}: {_why(model)}"
+        yield RequestWarning("size_adjusted", request.param("geometry"), message)
+    if asked is None or asked.tier is None or resolved.tier_kept or not apart:
+        return
+    param, text = _tier_as_asked(request)
+    if model.geometry.kind == "none":
+        message = f"{param} {text} was not used: {_why(model)}"
+    elif asked.width is not None:
+        message = f"{param} {text} was not used: {_shape_as_asked(request, asked)} says how many pixels"
+    else:
+        message = f"{param} {text} became {quoted(served_tier(model.geometry, asked.tier))}: {_why(model)}"
+    yield RequestWarning("size_adjusted", param, message)
+
+
+def _shape_as_asked(request: ImageRequest, asked: Geometry | None) -> str:
+    """`size "16:9"`: the field and its value as written, the tier with it where the caller named no field for that."""
+    geometry = request.geometry or asked or Geometry()
+    if "tier" in request.spelled and geometry.tier and (geometry.width is not None or geometry.ratio):
+        geometry = replace(geometry, tier=None)
+    return f"{request.param('geometry')} {request.written.get('geometry') or quoted(spelled(geometry))}"
+
+
+def _tier_as_asked(request: ImageRequest) -> tuple[str, str]:
+    """The field that names the tier, and its value as written."""
+    field = "tier" if "tier" in request.spelled else "geometry"
+    tier = quoted(request.geometry.tier if request.geometry else None)
+    return request.param(field), request.written.get(field) or tier
 
 
 def _given(size: Size) -> str:
@@ -94,12 +125,13 @@ def _why(model: Model) -> str:
         case "none":
             return f"{model.id} takes no size"
         case "ratios":
-            return f"{model.id} makes aspect ratios in {', '.join(model.geometry.tiers)}"
-    return f"{model.id} makes other sizes"
+            ratios, tiers = ", ".join(model.geometry.ratios), ", ".join(model.geometry.tiers)
+            return f"the nearest that {model.id} makes, of {ratios} in {tiers}"
+    return f"the nearest that {model.id} makes, of {', '.join(accepted_sizes(model.geometry))}"
 
 
 def accepted_sizes(rules: Rules) -> tuple[str, ...]:
-    """How a size may be written for a model, in words for an error."""
+    """The sizes that a model is sent as they were written."""
     match rules.kind:
         case "none":
             return rules.words or ("no size",)
@@ -107,7 +139,15 @@ def accepted_sizes(rules: Rules) -> tuple[str, ...]:
             return (*rules.ratios, *rules.tiers)
         case "list":
             return (*rules.words, *rules.sizes)
-    return (*rules.words, *_limits(rules), *FORMS[1:3])
+    return (*rules.words, *_limits(rules))
+
+
+def _foreign_forms(rules: Rules) -> Iterator[str]:
+    """What else is understood, and translated, where any pixels can be had."""
+    if rules.kind == "free":
+        yield 'a ratio like "16:9"'
+        if not any(map(tier_edge, rules.words)):
+            yield 'a tier like "2K"'
 
 
 def _limits(rules: Rules) -> tuple[str, ...]:
@@ -133,12 +173,12 @@ def _taken(
     warnings: list[RequestWarning] = []
     problems: list[Problem] = []
     for name in NAMES:
-        value = getattr(request, name)
-        if value is None or _takes(model, offering, name, value):
+        asked = asked_for(request, name)
+        if asked is None or _takes(model, offering, name, asked.value):
             continue
         changes[name] = None
         if name not in CONVERTED:
-            judgement = dropped(model, name, value, param=request.param(name))
+            judgement = dropped(model, asked)
             warnings += judgement.warnings
             problems += judgement.problems
     if request.extras and not offering.takes_extras:

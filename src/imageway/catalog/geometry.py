@@ -15,7 +15,6 @@ from imageway.core.requests import Geometry, Size
 
 Pixels = tuple[int, int]
 
-FORMS = ("1024x1024", "16:9", "2K", "auto")  # how a size may be written, whatever the model
 _SAME_SHAPE = 0.02  # in log space: 2848x1600 and 1664x928 are both 16:9, 4:3 and 5:4 are far apart
 _MOST_EXTREME = math.log(16) + 1e-9  # no model draws more than 16 times as long as wide
 _LONGEST_EDGE = 30_000
@@ -85,10 +84,16 @@ def spelled(geometry: Geometry) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The size a model will be asked for. `exact`: it is what was asked for, in the model's own form."""
+    """The size a model will be asked for, and whether it is what was asked for, in the model's own form: as to pixels
+    or ratio (`shape_kept`) and as to the tier (`tier_kept`)."""
 
     size: Size
-    exact: bool
+    shape_kept: bool = True
+    tier_kept: bool = True
+
+    @property
+    def exact(self) -> bool:
+        return self.shape_kept and self.tier_kept
 
 
 class Impossible(Exception):
@@ -103,7 +108,7 @@ def resolve(rules: Rules, asked: Geometry | None, *, has_images: bool) -> Resolv
     match rules.kind:
         case "none":
             word = rules.default if rules.default in rules.words else None
-            return Resolved(Size(word=word), asked in (Geometry(), Geometry(auto=True)))
+            return Resolved(Size(word=word), asked.width is None and asked.ratio is None, asked.tier is None)
         case "ratios":
             return _by_ratio(rules, asked, has_images=has_images)
         case _:
@@ -144,18 +149,17 @@ def _shape(asked: Geometry) -> float | None:
 
 def _by_ratio(rules: Rules, asked: Geometry, *, has_images: bool) -> Resolved:
     shape = _shape(asked)
-    ratio, exact = _nearest_ratio(rules, shape, has_images=has_images)
-    exact = exact and asked.width is None
+    ratio, is_own = _nearest_ratio(rules, shape, has_images=has_images)
     if asked.tier is not None:
         tier = nearest_tier(rules.tiers, asked.tier)
-        exact = exact and tier == asked.tier
     elif asked.width and asked.height and ratio:
         tier = _tier_by_area(rules, ratio, asked.width * asked.height)
     else:
         tier = rules.default_tier or rules.tiers[0]
     expected = pixels_of(rules.pixels[tier][ratio]) if ratio else None
     width, height = expected or (None, None)
-    return Resolved(Size(width, height, ratio, tier if rules.send_tier else None), exact)
+    size = Size(width, height, ratio, tier if rules.send_tier else None)
+    return Resolved(size, is_own and asked.width is None, asked.tier in (None, tier))
 
 
 def _nearest_ratio(rules: Rules, shape: float | None, *, has_images: bool) -> tuple[str | None, bool]:
@@ -186,15 +190,17 @@ def _by_pixels(rules: Rules, asked: Geometry) -> Resolved:
     if asked.width is not None and asked.height is not None:
         wanted = (asked.width, asked.height)
         pixels = wanted if legal(rules, wanted) else _nearest_legal(rules, wanted)
-        return Resolved(Size(*pixels), pixels == wanted and asked.tier is None)
+        of_tier = _sizes(rules.size_tiers.get(asked.tier or "", ()))
+        return Resolved(Size(*pixels), pixels == wanted, asked.tier is None or pixels in of_tier)
     if asked.ratio is not None:
-        return Resolved(Size(*_of_shape(rules, _shape(asked) or 0.0, asked.tier)), exact=False)
+        size = Size(*_of_shape(rules, _shape(asked) or 0.0, asked.tier))
+        return Resolved(size, False, asked.tier is None or asked.tier in _tiers(rules))
     if asked.tier is not None:
         return _of_tier(rules, asked.tier)
     if asked.auto:
         word = next((word for word in ("auto", "adaptive") if word in rules.words), None)
-        return Resolved(Size(word=word) if word else _default(rules), exact=True)
-    return Resolved(_default(rules), exact=True)
+        return Resolved(Size(word=word) if word else _default(rules))
+    return Resolved(_default(rules))
 
 
 def _default(rules: Rules) -> Size:
@@ -210,13 +216,18 @@ def _word(word: str) -> Size:
 
 
 def _of_tier(rules: Rules, asked: str) -> Resolved:
-    known = _tiers(rules)
-    tier = nearest_tier(known, asked) if known else asked
+    tier = served_tier(rules, asked)
     if tier in rules.words:
-        return Resolved(_word(tier), tier == asked)
+        return Resolved(_word(tier), tier_kept=tier == asked)
     if tier in rules.size_tiers:
-        return Resolved(Size(*(pixels_of(rules.size_tiers[tier][0]) or (0, 0))), exact=False)
-    return Resolved(Size(*_of_shape(rules, 0.0, tier)), exact=False)
+        return Resolved(Size(*(pixels_of(rules.size_tiers[tier][0]) or (0, 0))), tier_kept=False)
+    return Resolved(Size(*_of_shape(rules, 0.0, tier)), tier_kept=False)
+
+
+def served_tier(rules: Rules, asked: str) -> str:
+    """The tier that stands in for the one asked for."""
+    known = rules.tiers or _tiers(rules)
+    return nearest_tier(known, asked) if known else asked
 
 
 def _tiers(rules: Rules) -> list[str]:
@@ -225,8 +236,7 @@ def _tiers(rules: Rules) -> list[str]:
 
 def _of_shape(rules: Rules, shape: float, tier: str | None) -> Pixels:
     """The size of this ratio whose area is nearest to the tier's, or to the default's."""
-    known = _tiers(rules)
-    tier = nearest_tier(known, tier) if tier and known else tier
+    tier = served_tier(rules, tier) if tier else None
     candidates = _sizes(rules.size_tiers[tier]) if tier in rules.size_tiers else _recommended(rules)
     area = tier_edge(tier) ** 2 if tier else _default_area(rules)
     alike = [pixels for pixels in candidates if abs(_log_ratio(pixels) - shape) <= _SAME_SHAPE]

@@ -11,6 +11,7 @@ from typing import Final
 from imageway.catalog.schema import Model, Parameter
 from imageway.core.errors import Problem
 from imageway.core.requests import ImageRequest, RequestWarning
+from imageway.core.wording import quoted
 
 Value = str | int | float | bool
 
@@ -42,7 +43,23 @@ CONVERTED: Final[Mapping[str, Parameter]] = MappingProxyType(
 
 # What changes the meaning of an answer, or protects somebody, is refused where it cannot be had: never just left out.
 _NEVER_DROPPED: Final = {("enhance_mode", "fast"), ("person", "dont_allow"), ("background", "transparent")}
-_QUOTED_CHARS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One field of a request: our name for it and its value, the caller's name for it and the value as he wrote it."""
+
+    name: str
+    value: Value
+    param: str
+    text: str
+
+    @property
+    def key(self) -> tuple[str, Value]:
+        return (self.name, self.value)
+
+    def __str__(self) -> str:
+        return f"{self.param} {self.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +71,10 @@ class Judgement:
     problems: tuple[Problem, ...] = ()
 
 
-def quoted(value: object) -> str:
-    """A caller's value as a message may repeat it: short, printable, true and false as JSON spells them."""
-    text = as_text(value)
-    short = text if len(text) <= _QUOTED_CHARS else text[: _QUOTED_CHARS - 1] + "…"
-    return '"' + "".join(c if c.isprintable() else "�" for c in short) + '"'
+def asked_for(request: ImageRequest, name: str) -> Asked | None:
+    """What a caller says about one of NAMES; None: nothing."""
+    value = getattr(request, name)
+    return None if value is None else Asked(name, value, request.param(name), request.said(name))
 
 
 def as_text(value: object) -> str:
@@ -78,43 +94,45 @@ def spelled_in(words: Iterable[str], value: object) -> str | None:
     return next((word for word in words if word.casefold() == text), None)
 
 
-def dropped(model: Model, name: str, value: Value, *, param: str) -> Judgement:
+def dropped(model: Model, asked: Asked) -> Judgement:
     """A field that cannot be sent: a warning, or a refusal where leaving it out would change what is meant."""
-    if (name, value) in _NEVER_DROPPED:
-        message = f"{param} {quoted(value)} cannot be had with {model.id}"
-        return Judgement(None, problems=(Problem(param, "parameter_not_supported", message),))
-    message = f"{param} {quoted(value)} was not sent: {model.id} does not take it"
-    return Judgement(None, (RequestWarning("parameter_ignored", param, message),))
+    if asked.key in _NEVER_DROPPED:
+        message = f"{asked} cannot be had with {model.id}"
+        return Judgement(None, problems=(Problem(asked.param, "parameter_not_supported", message),))
+    message = f"{asked} was not sent: {model.id} does not take it"
+    return Judgement(None, (RequestWarning("parameter_ignored", asked.param, message),))
 
 
-def judge(model: Model, name: str, value: Value, *, param: str) -> Judgement:
+def judge(model: Model, asked: Asked) -> Judgement:
     """One field by the model's row for it (catalog/schema.py's Parameter says what each column means)."""
+    name, value = asked.key
     row = CONVERTED.get(name) or model.parameters.get(name)
     if row is None and name == "negative_prompt" and model.negative_prompt_max_chars:
         row = Parameter(type="string", max_chars=model.negative_prompt_max_chars)
     if not _is_of_type(NAMES[name], value):
-        return _refused(param, value, (_ARTICLED[NAMES[name]],), code="invalid_type")
+        return _refused(asked, (_ARTICLED[NAMES[name]],), code="invalid_type")
     if row is None:
-        return dropped(model, name, value, param=param)
+        return dropped(model, asked)
     if spelled_in(row.omit, value):
         return Judgement(None)
     if (old := spelled_in(row.replace, value)) is not None:
         new = row.replace[old]
-        message = f"{param} {quoted(value)} was sent as {quoted(new)} to {model.id}"
-        return Judgement(_typed(row, new), (RequestWarning("parameter_replaced", param, message),))
+        message = f"{asked} was sent as {quoted(typed(row, new))} to {model.id}"
+        return Judgement(typed(row, new), (RequestWarning("parameter_replaced", asked.param, message),))
     if spelled_in(row.tiers, value) is not None:
         return Judgement(value)
-    return _judge_content(model, row, name, value, param)
+    return _judge_content(model, row, asked)
 
 
-def _judge_content(model: Model, row: Parameter, name: str, value: Value, param: str) -> Judgement:
+def _judge_content(model: Model, row: Parameter, asked: Asked) -> Judgement:
+    name, value, param = asked.name, asked.value, asked.param
     word = spelled_in(row.values, value)
     if (row.values or row.tiers) and word is None:
-        if row.refuse_other or (name, value) in _NEVER_DROPPED:
-            return _refused(param, value, accepted_values(row))
-        return dropped(model, name, value, param=param)
+        if row.refuse_other or asked.key in _NEVER_DROPPED:
+            return _refused(asked, accepted_values(row))
+        return dropped(model, asked)
     if isinstance(value, int | float) and not _in_range(row, value):
-        return _refused(param, value, accepted_values(row))
+        return _refused(asked, accepted_values(row))
     longest = row.max_chars or (model.negative_prompt_max_chars if name == "negative_prompt" else None)
     if isinstance(value, str) and longest and len(value) > longest:
         message = f"{param} has {len(value):,} characters; {model.id} takes at most {longest:,}"
@@ -124,9 +142,9 @@ def _judge_content(model: Model, row: Parameter, name: str, value: Value, param:
         message = f"{param} has {len(value):,} characters; {model.id} is meant for at most {row.advice_chars:,}"
         warnings.append(RequestWarning("advice", param, message))
     if row.ignored:
-        message = f"{param} {quoted(value)} was sent, but {model.id} does nothing with it"
+        message = f"{asked} was sent, but {model.id} does nothing with it"
         warnings.append(RequestWarning("parameter_ignored", param, message))
-    return Judgement(_typed(row, word) if word is not None else value, tuple(warnings))
+    return Judgement(typed(row, word) if word is not None else value, tuple(warnings))
 
 
 def accepted_values(row: Parameter) -> tuple[str, ...]:
@@ -142,9 +160,9 @@ def accepted_values(row: Parameter) -> tuple[str, ...]:
     return ("true", "false") if row.type == "boolean" else (_ARTICLED[row.type],)
 
 
-def _refused(param: str, value: Value, accepted: tuple[str, ...], *, code: str = "invalid_value") -> Judgement:
-    message = f"{param} is {quoted(value)}; accepted: {', '.join(accepted)}"
-    return Judgement(None, problems=(Problem(param, code, message, accepted),))
+def _refused(asked: Asked, accepted: tuple[str, ...], *, code: str = "invalid_value") -> Judgement:
+    message = f"{asked.param} is {asked.text}; accepted: {', '.join(accepted)}"
+    return Judgement(None, problems=(Problem(asked.param, code, message, accepted),))
 
 
 def _in_range(row: Parameter, value: float) -> bool:
@@ -162,8 +180,8 @@ def _is_of_type(type_: str, value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _typed(row: Parameter, text: str) -> Value:
-    """A row's word as the value that is sent."""
+def typed(row: Parameter, text: str) -> Value:
+    """A row's word as the value it stands for."""
     match row.type:
         case "boolean":
             return text == "true"

@@ -72,6 +72,8 @@ def _input_problems(model: Model) -> Iterator[Mistake]:
         yield "inputs.maximum", f"{inputs.maximum} does not go with the operations {', '.join(model.operations)}"
     if inputs.mask and not inputs.maximum:
         yield "inputs.mask", "masks nothing: inputs.maximum is 0"
+    if (inputs.mask_formats or inputs.mask_alpha or inputs.mask_like_first) and not inputs.mask:
+        yield "inputs.mask_formats", "mask_alpha and mask_like_first say nothing where no mask is taken"
 
 
 def geometry_problems(rules: Geometry) -> Iterator[Mistake]:

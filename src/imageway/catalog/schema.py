@@ -44,7 +44,9 @@ class Parameter(Row, frozen=True, kw_only=True):
 
 class Inputs(Row, frozen=True, kw_only=True):
     """Input images: how many, which formats (as core's ImageFacts names them), how large. `total_with_outputs`: inputs
-    + outputs of a group. `max_total_bytes`: of all images together. `max_ratio`: long by short. Advice only warns."""
+    + outputs of a group. `max_total_bytes`: of all images together. `max_ratio`: long by short. Advice only warns.
+    `mask`: takes one, in `mask_formats` (empty: as images); `mask_alpha`: one with transparency; `mask_like_first`: one
+    as large as the first image."""
 
     minimum: int = 0
     maximum: int = 0
@@ -57,6 +59,9 @@ class Inputs(Row, frozen=True, kw_only=True):
     advice_min_edge: int | None = None
     advice_max_edge: int | None = None
     mask: bool = False
+    mask_formats: tuple[str, ...] = ()
+    mask_alpha: bool = False
+    mask_like_first: bool = False
     total_with_outputs: int | None = None
     source: str = ""
     checked: str = ""

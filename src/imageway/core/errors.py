@@ -6,7 +6,10 @@ envelope; nothing here knows one."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from imageway.core.intents import Generate
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +87,10 @@ class GatewayError(Exception):
 
 
 class InvalidRequest(GatewayError):
-    """The request cannot be served as written. Carries every problem that was found; the first one speaks."""
+    """The request cannot be served as written. Carries every problem that was found; the first one speaks. `partial`:
+    what could be read of it all the same, with stand-ins for what could not, so that the rest can be judged too."""
 
-    def __init__(self, *problems: Problem) -> None:
+    def __init__(self, *problems: Problem, partial: Generate | None = None) -> None:
         first = problems[0]
         super().__init__(first.code, first.message, param=first.param, details=problems)
+        self.partial = partial

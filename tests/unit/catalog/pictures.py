@@ -25,8 +25,16 @@ class FactsOnly:
         raise AssertionError("the catalog never opens a blob")
 
 
-def picture(width: int = 1024, height: int = 1024, *, size_bytes: int = 1000, param: str = "image") -> ImageData:
-    return ImageData(FactsOnly(ImageFacts("png", width, height), size_bytes), param)
+def picture(
+    width: int = 1024,
+    height: int = 1024,
+    *,
+    size_bytes: int = 1000,
+    param: str = "image",
+    form: str = "png",
+    alpha: bool | None = None,
+) -> ImageData:
+    return ImageData(FactsOnly(ImageFacts(form, width, height, alpha), size_bytes), param)
 
 
 def links(count: int, param: str = "image") -> tuple[ImageLink, ...]:

@@ -176,6 +176,31 @@ def test_a_mask_is_refused_where_there_is_none_and_needs_an_image() -> None:
 
 
 @pytest.mark.parametrize(
+    ("mask", "told"),
+    [
+        (picture(640, 480, param="mask", alpha=True), None),
+        (picture(640, 480, param="mask"), None),  # its header did not say
+        (picture(640, 480, param="mask", alpha=False), "has no transparency"),
+        (picture(480, 640, param="mask", alpha=True), "480x640 pixels and the first image 640x480"),
+        (picture(640, 480, param="mask", form="webp"), 'mask is "webp"; accepted: png'),
+        (links(1)[0], None),
+    ],
+)
+def test_a_mask_has_the_format_transparency_and_size_that_the_model_needs(mask: ImageInput, told: str | None) -> None:
+    """As far as headers say; what is linked is looked at once it was fetched."""
+    images = (picture(640, 480), picture(10, 10))
+    result = checked("gpt-image-2", images=images, mask=mask)
+    assert codes(result) == ([("mask", "invalid_mask")] if told else [])
+    assert (told or "") in "".join(problem.message for problem in result.problems)
+    assert not checked("gpt-image-2", images=links(1), mask=picture(1, 2, alpha=True)).problems
+
+
+def test_everything_wrong_with_a_mask_is_said() -> None:
+    mask = picture(480, 640, param="mask", alpha=False)
+    assert codes(checked("gpt-image-1", images=(picture(),), mask=mask)) == [("mask", "invalid_mask")] * 2
+
+
+@pytest.mark.parametrize(
     ("model", "image", "code"),
     [
         (EDITOR, picture(14, 30), "image_too_small"),
@@ -210,7 +235,7 @@ def test_n_is_one_to_ten_for_every_model(n: int) -> None:
         request = ImageRequest(model=model.id, prompt="a cat", n=n, images=links(model.inputs.minimum))
         problem = check(model, request).problems[0]
         assert (problem.param, problem.accepted) == ("n", ("1 to 10",))
-        assert f'"{n}"' in problem.message
+        assert problem.message == f"n is {n}; accepted: 1 to 10"
     assert not checked("gemini-2.5-flash-image", n=10).problems
 
 
@@ -226,7 +251,9 @@ def test_groups_are_refused_elsewhere(model: str) -> None:
 )
 def test_a_group_is_one_call_of_a_known_size(model: str, n: int | None, asked: int | None, size: int) -> None:
     result = checked(model, n=n, group=Group(asked))
-    assert (result.problems, result.request.group, result.request.n) == ((), Group(size), None)
+    group = Group(size, counted=bool(n and n > 1))
+    assert (result.problems, result.request.group, result.request.n) == ((), group, None)
+    assert result.warnings == ()
 
 
 @pytest.mark.parametrize("asked", [0, 16, -3])
@@ -253,6 +280,17 @@ def test_inputs_and_outputs_of_a_group_share_fifteen_places(
         assert result.request.group == Group(1)
 
 
+@pytest.mark.parametrize(("inputs", "size"), [(11, 4), (12, 3), (14, 1)])
+def test_an_open_group_that_has_less_room_than_usual_is_told(inputs: int, size: int) -> None:
+    """Who named a size himself has it or is refused."""
+    result = checked(GROUPS[0], images=links(inputs), group=Group(), spelled={"group": "sequential_image_generation"})
+    assert result.request.group == Group(size)
+    told = [("sequential_image_generation", "group_reduced")] if size < 4 else []
+    assert warned(result) == told
+    assert all(f"{inputs} input images leave room for a group of {size}" in w.message for w in result.warnings)
+    assert checked(GROUPS[0], images=links(inputs), group=Group(size)).warnings == ()
+
+
 # Fields
 
 
@@ -269,6 +307,7 @@ def test_every_field_of_a_request_is_judged_or_is_structure() -> None:
         "geometry",
         "extras",
         "spelled",
+        "written",
     }
     assert {field.name for field in fields(ImageRequest)} == structure | set(NAMES)
 
@@ -377,6 +416,27 @@ def test_a_message_repeats_the_value_and_the_problem_lists_what_is_accepted() ->
     assert problem.message == ('parameters.quality is "ultra"; accepted: low, medium, high, auto, standard, hd')
     assert problem.accepted == ("low", "medium", "high", "auto", "standard", "hd")
     assert checked("qwen-image-plus", seed=-5).problems[0].accepted == ("0 to 2147483647",)
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "message"),
+    [
+        ("gpt-image-2", {"seed": 12345}, "seed 12345 was not sent: gpt-image-2 does not take it"),
+        ("gpt-image-2", {"want_text": False}, 'response_modalities "image" was not sent: '),
+        ("gpt-image-2", {"watermark": True}, "watermark true was not sent: "),
+        ("doubao-seedream-4-0-250828", {"seed": 7}, "seed 7 was sent, but "),
+        ("gpt-image-1", {"quality": "hd"}, 'quality "hd" was sent as "high" to gpt-image-1'),
+        (TEXT_ONLY, {"guidance": 99.5}, "guidance_scale is 99.5; accepted: 1 to 10"),
+        ("qwen-image", {"seed": -5}, 'seed is "-5"; accepted: 0 to 2147483647'),
+    ],
+)
+def test_a_value_is_said_as_the_caller_wrote_it(model: str, values: dict[str, Any], message: str) -> None:
+    """As JSON: text in quotes, numbers and truth without; by his own word for it where ours is another."""
+    written = {"want_text": '"image"'} | ({"seed": '"-5"'} if model == "qwen-image" else {})
+    spelled = {"want_text": "response_modalities", "guidance": "guidance_scale"}
+    result = checked(model, **values, spelled=spelled, written=written)
+    (finding,) = (*result.problems, *result.warnings)
+    assert finding.message.startswith(message)
 
 
 def test_a_long_or_unprintable_value_is_not_repeated_whole() -> None:

@@ -86,6 +86,83 @@ def test_an_impossible_size_is_a_problem_that_lists_what_is_accepted(model: str,
     assert result.size == Size()
 
 
+@pytest.mark.parametrize(
+    ("model", "size", "given"),
+    [
+        ("gemini-2.5-flash-image", "1024x768", '"4:3" (1184x864)'),
+        ("gpt-image-1", "800x600", '"1536x1024"'),
+        (SEEDREAM_45, "1K", '"2K"'),
+    ],
+)
+def test_a_warning_says_what_the_model_makes_each_form_once(model: str, size: str, given: str) -> None:
+    (warning,) = fitted(model, size).warnings
+    opening = f'geometry "{size}" became {given}: the nearest that {model} makes, of '
+    assert warning.message.startswith(opening)
+    forms = warning.message.removeprefix(opening).split(", ")
+    assert len(forms) == len(set(forms))
+
+
+def test_the_forms_of_an_impossible_size_are_each_named_once() -> None:
+    for model in MODELS:
+        for problem in fitted(model.id, "0x0").problems:
+            assert len(problem.accepted) == len(set(problem.accepted))
+    assert fitted(SEEDREAM_45, "0x0").problems[0].accepted[:2] == ("2K", "4K")
+    assert 'a tier like "2K"' not in fitted(SEEDREAM_45, "0x0").problems[0].accepted
+
+
+# Two fields for one size
+
+APART = {"geometry": "size", "tier": "image_size"}
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "tier", "messages"),
+    [
+        ("gemini-2.5-flash-image", "16:9", "2K", ['image_size "2K" became "1K": ']),
+        ("gemini-3-pro-image", "16:9", "2K", []),
+        ("gemini-2.5-flash-image", "1000x1000", "1K", ['size "1000x1000" became "1:1" (1024x1024): ']),
+        ("gemini-3-pro-image", "5:2", "8K", ['size "5:2" became "21:9 4K" ', 'image_size "8K" became "4K": ']),
+        (
+            "doubao-seedream-4-0-250828",
+            "2048x2048",
+            "4K",
+            ['image_size "4K" was not used: size "2048x2048" says how many'],
+        ),
+        ("doubao-seedream-4-0-250828", "2048x2048", "2K", []),
+        (SEEDREAM_45, "16:9", "1K", ['size "16:9" became "2848x1600": ', 'image_size "1K" became "2K": ']),
+        (SEEDREAM_45, "16:9", "4K", ['size "16:9" became "5504x3040": ']),
+        (
+            "qwen-image-edit",
+            "1:1",
+            "2K",
+            ['size "1:1" became what the model', 'image_size "2K" was not used: qwen-image'],
+        ),
+    ],
+)
+def test_each_field_is_told_by_its_own_name_and_value(model: str, size: str, tier: str, messages: list[str]) -> None:
+    """And only the one that is not taken as it was written."""
+    asked = parse_size(size)
+    assert asked is not None
+    warnings = fitted(model, geometry=replace(asked, tier=tier), spelled=APART).warnings
+    assert [warning.param for warning in warnings] == [message.split()[0] for message in messages]
+    for warning, message in zip(warnings, messages, strict=True):
+        assert warning.message.startswith(message)
+
+
+def test_a_size_is_quoted_as_it_was_written() -> None:
+    result = fitted("gpt-image-1", "1024*768", spelled={"geometry": "size"}, written={"geometry": '"1024*768"'})
+    assert result.warnings[0].message.startswith('size "1024*768" became "')
+    written = {"geometry": '"16:9"', "tier": '"0.5K"'}
+    result = fitted("gemini-3-pro-image", geometry=Geometry(ratio="16:9", tier="512"), spelled=APART, written=written)
+    assert result.warnings[0].message.startswith('image_size "0.5K" became "1K"')
+
+
+def test_a_tier_that_won_over_quality_is_told_by_its_own_field() -> None:
+    asked = Geometry(ratio="16:9", tier="4K")
+    (warning,) = fitted("gemini-3-pro-image", geometry=asked, quality="high", spelled=APART).warnings
+    assert warning.message == 'quality "high" was not used: image_size "4K" was asked for'
+
+
 # Quality as a tier
 
 

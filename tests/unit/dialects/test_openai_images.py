@@ -12,10 +12,11 @@ from imageway.core.blobs import Tree
 from imageway.core.errors import GatewayError, InvalidRequest
 from imageway.core.intents import Estimate, Generate, Inbound, Where
 from imageway.core.requests import ImageData
+from imageway.core.wording import QUOTED_CHARS
 from imageway.dialects import DIALECTS
 from imageway.dialects.openai_images import DIALECT, credential
-from imageway.dialects.openai_images.decode import MOST_UNKNOWN_FIELDS
-from imageway.dialects.openai_images.findings import MOST_FINDINGS, QUOTED_CHARS
+from imageway.dialects.openai_images.findings import MOST_FINDINGS
+from imageway.dialects.openai_images.written import MOST_UNKNOWN_FIELDS
 
 
 def decode(body: Tree, *, headers: Mapping[str, str] | None = None) -> Generate:
@@ -70,7 +71,7 @@ def test_a_lifted_image_is_placed_unread() -> None:
 def test_a_prompt_that_was_lifted_because_it_looks_like_base64_is_refused_without_its_content() -> None:
     error = refused({"model": "m", "prompt": blob_of(b"A" * 9000)})
     assert error.param == "prompt"
-    assert error.message == 'prompt is "9000 bytes of base64 data"; accepted: a string'
+    assert error.message == "prompt is 9000 bytes of base64 data; accepted: a string"
     assert len(error.details) == 1
 
 

@@ -77,8 +77,7 @@ def _read_part(part: dict[str, Tree], path: str, findings: Findings) -> list[Par
         elif name == "text":
             findings.wrong(f"{path}.text", value, ("a string",), code="invalid_type")
         elif name in PARTS:
-            image = read_image(value, f"{path}.{name}", findings)
-            found += [] if image is None else [image]
+            found.append(read_image(value, f"{path}.{name}", findings))
     if not {"text", *PARTS} & present.keys():
         findings.problem("invalid_value", path, f"{path} holds neither text nor an image", PART_FORMS)
     findings.unknown(present, ("text", "type", *PARTS), path)

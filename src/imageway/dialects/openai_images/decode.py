@@ -2,69 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from imageway.core.blobs import Tree
 from imageway.core.errors import InvalidRequest
 from imageway.core.intents import Estimate, Generate, Inbound, Intent, ShowModel, ShowModels, ShowTask
 from imageway.core.requests import Geometry, Group, ImageInput, ImageRequest, Operation, Turn
 from imageway.dialects.openai_images.conversation import Ask, combine, read_turns
-from imageway.dialects.openai_images.fields import BY_PLACE, TOP, Field
-from imageway.dialects.openai_images.findings import Findings, printable, quoted
-from imageway.dialects.openai_images.images import read_image, read_images
+from imageway.dialects.openai_images.findings import Findings
+from imageway.dialects.openai_images.images import read_image, read_images, unread
+from imageway.dialects.openai_images.written import DIRECT, Written
 
-MOST_UNKNOWN_FIELDS: Final = 64
-DIRECT: Final = frozenset(each.name for each in fields(ImageRequest))
-
-
-@dataclass(slots=True)
-class Written:
-    """What the caller wrote, by target: the value as its kind read it, and the path where it stood. The kinds in the
-    field table vouch for the types; a test holds them against ImageRequest's annotations."""
-
-    findings: Findings
-    values: dict[str, Any] = field(default_factory=dict)
-    spelled: dict[str, str] = field(default_factory=dict)
-    extras: dict[str, Tree] = field(default_factory=dict)
-
-    def read(self, tree: dict[str, Tree], place: str = TOP, prefix: str = "") -> None:
-        """Every field of one object, and of the objects in it that hold fields."""
-        for name, value in tree.items():
-            path = prefix + printable(name)
-            known = BY_PLACE.get((place, name))
-            if value is None:
-                continue
-            if known is None:
-                self._keep_unknown(name, value, place, path)
-            elif (result := known.kind.read(value)) is None:
-                self.findings.wrong(path, value, known.kind.accepted, code=known.kind.code(value))
-            elif known.target == "container" and isinstance(value, dict):
-                self.read(value, name, f"{path}.")
-            else:
-                self._keep(known, path, result)
-
-    def _keep(self, known: Field, path: str, value: object) -> None:
-        if known.target == "unserved":
-            if value:
-                self.findings.ignored(path, "no model is offered with it here")
-        elif known.target in self.values and self.values[known.target] != value:
-            other = self.spelled[known.target]
-            message = f"{other} and {path} say different things: send one of them"
-            self.findings.problem("conflicting_parameters", path, message)
-        else:
-            self.values.setdefault(known.target, value)
-            self.spelled.setdefault(known.target, path)
-
-    def _keep_unknown(self, name: str, value: Tree, place: str, path: str) -> None:
-        if place != TOP:
-            self.findings.ignored(path, "it is not known here")
-        elif len(self.extras) < MOST_UNKNOWN_FIELDS:
-            self.extras[name] = value
-        else:
-            message = f"More than {MOST_UNKNOWN_FIELDS} fields are not known here, {path} among them"
-            self.findings.problem("unknown_parameter", path, message)
+UNREAD: Final = "?"  # stands in for a text
 
 
 def decode(inbound: Inbound) -> Intent:
@@ -87,16 +37,14 @@ def _decode_generate(inbound: Inbound) -> Generate:
     strict, key = _read_strict(inbound, findings), _read_idempotency_key(inbound, findings)
     body = inbound.body
     if not isinstance(body, dict):
-        what = "is missing" if body is None else f"is {quoted(body)}"
-        findings.problem("invalid_type", None, f"the body {what}: send a JSON object", ("a JSON object",))
+        what = BODIES.get(type(body), "a string")
+        findings.problem("invalid_type", None, f"the body is {what}; send a JSON object", ("a JSON object",))
         raise InvalidRequest(*findings.problems)
     written = Written(findings)
     written.read(body)
     nested = body.get("input") is not None
     request = _build(written, must_edit=inbound.route == "edit")
-    if findings.problems:
-        raise InvalidRequest(*findings.problems)
-    return Generate(
+    intent = Generate(
         request=request,
         form=written.values.get("form", "b64_json" if nested else None),
         strict=strict,
@@ -104,6 +52,25 @@ def _decode_generate(inbound: Inbound) -> Generate:
         shape="nested" if nested else "flat",
         warnings=tuple(findings.warnings),
     )
+    if findings.problems:
+        raise InvalidRequest(*findings.problems, partial=_partial(intent, findings, must_edit=inbound.route == "edit"))
+    return intent
+
+
+BODIES: Final = {type(None): "null", list: "a list", bool: "true or false", int: "a number", float: "a number"}
+
+
+def _partial(intent: Generate, findings: Findings, *, must_edit: bool) -> Generate | None:
+    """The intent with stand-ins for a text and an image whose absence is no news. None: too little was read to judge it
+    by a model."""
+    request = intent.request
+    if not request.model.strip() or findings.places() & {"contents", "input"}:
+        return None
+    forgotten = not request.images and (must_edit or request.mask)
+    images = (unread("image"),) if forgotten else request.images
+    operation = Operation.EDIT if images else Operation.GENERATE
+    whole = replace(request, prompt=request.prompt or UNREAD, images=images, operation=operation)
+    return replace(intent, request=whole)
 
 
 def _build(written: Written, *, must_edit: bool) -> ImageRequest:
@@ -120,7 +87,7 @@ def _build(written: Written, *, must_edit: bool) -> ImageRequest:
         message = f"image is missing: {why}"
         findings.missing("image", message, "images", "contents", "input", code="image_required")
     if values.get("streaming"):
-        findings.problem("parameter_not_supported", "stream", 'stream is "true"; accepted: false', ("false",))
+        findings.problem("parameter_not_supported", "stream", "stream is true; accepted: false", ("false",))
     direct = {name: value for name, value in values.items() if name in DIRECT}
     direct["model"] = values.get("model", "")
     worked_out: dict[str, Any] = {
@@ -132,7 +99,8 @@ def _build(written: Written, *, must_edit: bool) -> ImageRequest:
         "geometry": _geometry(written),
         "group": _group(written),
         "extras": MappingProxyType(written.extras),
-        "spelled": MappingProxyType(_spelled(written)),
+        "spelled": MappingProxyType(written.names()),
+        "written": MappingProxyType(written.words()),
     }
     return ImageRequest(**direct | worked_out)
 
@@ -154,13 +122,13 @@ def _geometry(written: Written) -> Geometry | None:
     tier: str | None = written.values.get("tier")
     if tier is None:
         return size
-    written.spelled.setdefault("geometry", written.spelled["tier"])
     if size is None or size.auto:
+        written.rename("tier", "geometry")
         return Geometry(tier=tier)
     if size.tier not in (None, tier):
-        paths = written.spelled["geometry"], written.spelled["tier"]
-        message = f'{paths[0]} is "{size.tier}" and {paths[1]} is "{tier}": send one of them'
-        written.findings.problem("conflicting_parameters", paths[1], message)
+        one, other = written.said("geometry"), written.said("tier")
+        message = f"{one} and {other} say different things: send one of them"
+        written.findings.problem("conflicting_parameters", written.spelled["tier"], message)
     return replace(size, tier=tier)
 
 
@@ -172,26 +140,6 @@ def _group(written: Written) -> Group | None:
         path = written.spelled["max_images"]
         written.findings.ignored(path, 'it counts only beside sequential_image_generation "auto"')
     return None
-
-
-def _spelled(written: Written) -> dict[str, str]:
-    """Our field → the caller's name for it, where the two differ."""
-    spelled = dict(written.spelled)
-    for ours, theirs in SYNONYMS:
-        if theirs in spelled:
-            spelled.setdefault(ours, spelled[theirs])
-    return {ours: theirs for ours, theirs in spelled.items() if ours in DIRECT and ours != theirs}
-
-
-# Fields that decode works out of others: named after the first of these that the caller wrote.
-SYNONYMS: Final = (
-    ("group", "grouped"),
-    ("prompt", "contents"),
-    ("turns", "contents"),
-    ("images", "images_top"),
-    ("images", "images_listed"),
-    ("images", "contents"),
-)
 
 
 def _read_strict(inbound: Inbound, findings: Findings) -> bool:

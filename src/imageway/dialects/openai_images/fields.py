@@ -47,6 +47,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("contents", "contents", kinds.LIST, "A conversation: `[{role, parts: [{text} | {image} | …]}]`.", (TOP,)),
     Field("messages", "contents", kinds.LIST, "A conversation: `[{role, content: [{text} | {image}]}]`.", ("input",)),
     Field("image", "images_top", kinds.IMAGES, "One input image or a list: data URL, http(s) URL or base64.", (TOP,)),
+    Field("image[]", "images_top", kinds.IMAGES, "The same as `image`, as forms spell it.", (TOP,)),
     Field("images", "images_listed", kinds.IMAGES, "Input images as `[{image_url}]`.", (TOP,)),
     Field("mask", "mask", kinds.IMAGE, "Where to edit: transparent pixels of a PNG; or `{image_url}`.", (TOP,)),
     Field("n", "n", kinds.integers(1, MAX_IMAGES), "How many images."),

@@ -22,14 +22,13 @@ def read_images(value: Tree, path: str, findings: Findings) -> tuple[ImageInput,
     if value is None:
         return ()
     if not isinstance(value, list):
-        image = read_image(value, path, findings)
-        return () if image is None else (image,)
-    found = [read_image(item, f"{path}[{index}]", findings) for index, item in enumerate(value) if item is not None]
-    return tuple(image for image in found if image is not None)
+        return (read_image(value, path, findings),)
+    present = ((index, item) for index, item in enumerate(value) if item is not None)
+    return tuple(read_image(item, f"{path}[{index}]", findings) for index, item in present)
 
 
-def read_image(value: Tree, path: str, findings: Findings, depth: int = DEPTH) -> ImageInput | None:
-    """The image at `path`; None after a problem was noted."""
+def read_image(value: Tree, path: str, findings: Findings, depth: int = DEPTH) -> ImageInput:
+    """The image at `path`; after a problem was noted, a link to nowhere stands in for it."""
     match value:
         case str():
             return _spelled_out(value, path, findings)
@@ -38,20 +37,25 @@ def read_image(value: Tree, path: str, findings: Findings, depth: int = DEPTH) -
         case Blob():
             return ImageData(value, path)
     findings.wrong(path, value, IMAGE_FORMS, code="invalid_type")
-    return None
+    return unread(path)
 
 
-def _spelled_out(text: str, path: str, findings: Findings) -> ImageInput | None:
+def unread(path: str) -> ImageLink:
+    """Stands in for an image that could not be read, or was forgotten, in what is left of a request to be judged."""
+    return ImageLink("", path)
+
+
+def _spelled_out(text: str, path: str, findings: Findings) -> ImageInput:
     if text[:8].lower().startswith(("http://", "https://")):
         return ImageLink(text, path)
     blob = base64_blob(text) if text else None
     if blob is None:
         findings.wrong(path, text, IMAGE_FORMS, code="invalid_image")
-        return None
+        return unread(path)
     return ImageData(blob, path)
 
 
-def _unwrapped(value: dict[str, Tree], path: str, findings: Findings, depth: int) -> ImageInput | None:
+def _unwrapped(value: dict[str, Tree], path: str, findings: Findings, depth: int) -> ImageInput:
     present = {name: inner for name, inner in value.items() if inner is not None}
     keys = [name for name in HOLDERS if name in present]
     if "file_id" in present:
@@ -63,4 +67,4 @@ def _unwrapped(value: dict[str, Tree], path: str, findings: Findings, depth: int
     else:
         findings.unknown(present, (keys[0], *BESIDE), path)
         return read_image(present[keys[0]], f"{path}.{keys[0]}", findings, depth - 1)
-    return None
+    return unread(path)

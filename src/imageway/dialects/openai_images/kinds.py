@@ -1,6 +1,6 @@
 """How single JSON values are read: the type that documents name, what is accepted in words, and the reading function.
 
-Decimal strings pass for numbers ("4" → 4); nothing else is converted. Readers answer None for what they cannot read."""
+Decimal strings pass for numbers ("4.0" → 4), nothing else is converted. Readers answer None for what they cannot read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imageway.catalog import parse_size
 from imageway.core.blobs import Tree
 from imageway.core.requests import Geometry
 
-_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_INTEGER = re.compile(r"(-?[0-9]{1,18})(\.0{1,18})?")
 _NUMBER = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 _LARGEST = 10**18
 
@@ -33,24 +33,23 @@ _PYTHON: Final[dict[Type, tuple[type, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`accepted` speaks to callers, in errors and documents; `read` answers the value, or None for a wrong one."""
+    """`accepted` speaks to callers, in errors and documents; `read` answers the value, or None for a wrong one.
+    `wrong` is the error code of a value that has the right type and is none of those accepted."""
 
     type: Type
     accepted: tuple[str, ...]
     read: Callable[[Tree], object]
+    wrong: str = "invalid_value"
 
     def code(self, value: Tree) -> str:
         """How a value that `read` refused is wrong: its type, or only itself."""
         decimal = isinstance(value, str) and float in _PYTHON[self.type] and _NUMBER.fullmatch(value)
-        return "invalid_value" if decimal or type(value) in _PYTHON[self.type] else "invalid_type"
+        return self.wrong if decimal or type(value) in _PYTHON[self.type] else "invalid_type"
 
 
-def _text(value: Tree) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _boolean(value: Tree) -> bool | None:
-    return value if isinstance(value, bool) else None
+def _of(type_: type) -> Callable[[Tree], object]:
+    """Reads values of one type as they are."""
+    return lambda value: value if isinstance(value, type_) else None
 
 
 def _integer(value: Tree) -> int | None:
@@ -61,8 +60,8 @@ def _integer(value: Tree) -> int | None:
             return value
         case float() if value.is_integer() and abs(value) < _LARGEST:
             return int(value)
-        case str() if _INTEGER.fullmatch(value):
-            return int(value)
+        case str() if match := _INTEGER.fullmatch(value):
+            return int(match[1])
     return None
 
 
@@ -87,22 +86,20 @@ def integers(low: int, high: int) -> Kind:
 
 def words(*accepted: str, **same: str) -> Kind:
     """One of `accepted`, in any case; `same` are further spellings of one of them."""
-    meaning = {word: word for word in accepted} | same
-
-    def read(value: Tree) -> str | None:
-        return meaning.get(value.lower()) if isinstance(value, str) else None
-
-    return Kind("string", accepted, read)
+    return _one_of(accepted, {word: word for word in accepted} | same)
 
 
 def media_types(*formats: str) -> Kind:
     """`image/png` → "png"."""
     meaning = {f"image/{name}": name for name in formats}
+    return _one_of(tuple(meaning), meaning)
 
+
+def _one_of(accepted: tuple[str, ...], meaning: dict[str, str]) -> Kind:
     def read(value: Tree) -> str | None:
         return meaning.get(value.lower()) if isinstance(value, str) else None
 
-    return Kind("string", tuple(meaning), read)
+    return Kind("string", accepted, read)
 
 
 def _size(value: Tree) -> Geometry | None:
@@ -123,36 +120,22 @@ def _want_text(value: Tree) -> bool | None:
     return "text" in modalities if {"image"} <= modalities <= {"image", "text"} else None
 
 
-def _image(value: Tree) -> Tree:
-    return None if isinstance(value, bool | int | float | list) else value
-
-
-def _images(value: Tree) -> Tree:
-    return value if isinstance(value, list) else _image(value)
-
-
-def _list(value: Tree) -> list[Tree] | None:
-    return value if isinstance(value, list) else None
-
-
-def _object(value: Tree) -> dict[str, Tree] | None:
-    return value if isinstance(value, dict) else None
-
-
-TEXT = Kind("string", ("a string",), _text)
-BOOLEAN = Kind("boolean", ("true", "false"), _boolean)
+TEXT = Kind("string", ("a string",), _of(str))
+BOOLEAN = Kind("boolean", ("true", "false"), _of(bool))
 INTEGER = Kind("integer", ("an integer",), _integer)
 NUMBER = Kind("number", ("a number",), _number)
-LIST = Kind("array", ("a list",), _list)
-OBJECT = Kind("object", ("an object",), _object)
-ANYTHING = Kind("any", ("anything",), lambda value: value)
+LIST = Kind("array", ("a list",), _of(list))
+OBJECT = Kind("object", ("an object",), _of(dict))
+ANYTHING = Kind("any", ("anything",), _of(object))
 SIZE = Kind(
     "string",
     ('pixels like "1024x1024" or "1024*1024"', 'a ratio like "16:9"', 'a tier like "2K"', '"auto"', '"adaptive"'),
     _size,
+    "invalid_size",
 )
-TIER = Kind("string", ('a tier like "1K", "2K" or "4K"', '"512"'), _tier)
+TIER = Kind("string", ('a tier like "1K", "2K" or "4K"', '"512"'), _tier, "invalid_size")
 MODALITIES = Kind("strings", ('"image"', '["text", "image"]'), _want_text)
+# What is wrong with an image is found where images are read.
 IMAGE_FORMS = ("an http(s) URL", "a data URL", "base64")
-IMAGE = Kind("image", IMAGE_FORMS, _image)
-IMAGES = Kind("image", (*IMAGE_FORMS, "a list of these"), _images)
+IMAGE = Kind("image", IMAGE_FORMS, _of(object))
+IMAGES = Kind("image", (*IMAGE_FORMS, "a list of these"), _of(object))
