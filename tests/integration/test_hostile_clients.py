@@ -259,6 +259,8 @@ SMUGGLING: dict[str, Callable[[bytes], bytes]] = {
     "HTTP/2": lambda second: b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "a TLS greeting": lambda second: b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
     "blanks in the path": lambda second: post(body=BODY).replace(b"/v1/images", b"/v1 /images", 1),
+    "no Host": lambda second: request(KEY).replace(b"Host: gateway\r\n", b"", 1) + second,
+    "two Hosts": lambda second: request(KEY, BODY, "Host: other") + second,
     "a method nobody knows": lambda second: post(body=BODY).replace(b"POST", b"STEAL", 1),
 }
 KEY = "sk-iw-PLACE"
@@ -279,6 +281,14 @@ def test_what_can_be_read_in_two_ways_is_not_read(house: House, gateway: Process
     assert answer.status == 400, received
     assert answer.json["error"]["code"] in ("malformed_http", "body_empty", "malformed_json")
     assert tasks_of(house, "leaver") == before
+
+
+def test_a_missing_host_is_named_and_minded_in_http_1_1_alone(gateway: Process) -> None:
+    """RFC 9112 §3.2."""
+    lacking = b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n"
+    refused = assert_told(answer_of(exchange(gateway.url, lacking)), 400, "malformed_http")
+    assert "Host" in refused["message"]
+    assert answer_of(exchange(gateway.url, lacking.replace(b"1.1", b"1.0"))).status == 200
 
 
 def test_requests_one_behind_the_other_are_answered_in_order(house: House, gateway: Process, leaver: str) -> None:

@@ -47,8 +47,8 @@ def unpack_result(content: bytes) -> KeptResult:
     return _decoder.decode(content) if content else KeptResult()
 
 
-def view_of(task: Task, signer: LinkSigner) -> TaskView:
-    """Pictures that are stored, with links that live as long as they do."""
+def view_of(task: Task, signer: LinkSigner, now_ms: int) -> TaskView:
+    """Pictures that are still stored, with links that live as long as they do."""
     kept = unpack_result(task.result)
     pictures = tuple(
         Picture(
@@ -59,7 +59,7 @@ def view_of(task: Task, signer: LinkSigner) -> TaskView:
             revised_prompt=picture.revised_prompt,
         )
         for picture in kept.pictures
-        if picture.name
+        if picture.name and now_ms < kept.expires_ms
     )
     return TaskView(
         id=task.id,

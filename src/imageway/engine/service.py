@@ -91,7 +91,7 @@ class Engine:
         task = await self.tools.store.read(ShowTask(task_id, caller.workspace_id))
         if task is None:
             raise GatewayError("task_not_found", f'there is no task "{task_id}"', param="id")
-        return view_of(task, self.tools.signer)
+        return view_of(task, self.tools.signer, self.tools.clock.now_ms())
 
     def leave(self, handle: TaskHandle) -> None:
         """The subscriber hung up. Cancels only what nobody else hears and what never left this house."""

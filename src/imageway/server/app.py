@@ -44,7 +44,7 @@ class App:
             return
         path: str = scope["path"]
         if path in ("/healthz", "/readyz"):
-            await self._health(path, send)
+            await self._health(scope["method"], path, send)
             return
         head = head_of(scope)
         if path.startswith(PREFIX):
@@ -125,10 +125,19 @@ class App:
         finally:
             outgoing.finish(True)
 
-    async def _health(self, path: str, send: Send) -> None:
+    async def _health(self, method: str, path: str, send: Send) -> None:
+        if method not in ("GET", "HEAD"):
+            refused = GatewayError("method_not_allowed", f'"{method}" is not for {path}; use GET or HEAD')
+            outgoing = self.gate.refuse(refused)
+            await self._answer(outgoing, send)
+            outgoing.finish(True)
+            return
         ok = path == "/healthz" or self.ready
         body = b'{"status":"ok"}' if ok else b'{"status":"draining"}'
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        headers.append((b"x-request-id", new_id("req", self.gate.random).encode()))
+        if not ok:
+            headers.append((b"retry-after", b"1"))
         await send({"type": "http.response.start", "status": 200 if ok else 503, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

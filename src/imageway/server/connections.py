@@ -19,6 +19,10 @@ _RANDOM: Final = SystemRandom()
 _REASONS: Final = {400: "Bad Request", 431: "Request Header Fields Too Large"}
 
 
+class _Malformed(Exception):
+    """What the parser lets pass and RFC 9112 does not."""
+
+
 class Connection(HttpToolsProtocol):
     """One client connection. Ends by itself what would hold it, and its memory, for ever."""
 
@@ -45,9 +49,10 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         try:
             self._feed(data)
-        except httptools.HttpParserError:
+        except httptools.HttpParserError as error:
             why = "the request is not HTTP/1.1 as RFC 9112 has it, or can be read in two ways"
-            self._refuse(400, "malformed_http", why)
+            own = error.__context__ if isinstance(error.__context__, _Malformed) else None
+            self._refuse(400, "malformed_http", str(own or why))
             return
         if self._in_head:
             self._watch_head(len(data))
@@ -70,6 +75,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if not self._declining:
+            self._check_host()
             self._in_head = False
             super().on_headers_complete()
 
@@ -103,6 +109,13 @@ class Connection(HttpToolsProtocol):
         self._declining = True
         self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(framing))
         self._declining = False
+
+    def _check_host(self) -> None:
+        """RFC 9112 §3.2: a request of HTTP/1.1 without exactly one Host is answered 400. The parser carries what is
+        raised here to `data_received`."""
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if self.parser.get_http_version() == "1.1" and hosts != 1:
+            raise _Malformed(f"a request of HTTP/1.1 has one Host header, this one {hosts}")
 
     def _watch_head(self, size_bytes: int) -> None:
         self._head_bytes += size_bytes

@@ -14,7 +14,7 @@ from imageway.core.ports import Clock
 from imageway.media.links import PREFIX, LinkSigner, Verdict
 from imageway.server.gate import Head, Outgoing
 
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+_RANGE = re.compile(r"bytes=([0-9]{0,1000})-([0-9]{0,1000})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +40,27 @@ class MediaLinks:
             raise GatewayError("not_found", "this image is not stored any more")
         known = head.headers.get("if-none-match", "")
         if f'"{stored.etag}"' in known or known.strip() == "*":
-            return _outgoing(304, self._headers(stored), _nothing)
+            return _outgoing(304, self._headers(head, stored), _nothing)
         return self._content(head, stored)
 
     def _content(self, head: Head, stored: StoredObject) -> Outgoing:
-        start, end = _range_of(head, stored)
-        headers = self._headers(stored)
-        if start >= end:
-            unsatisfied = (("content-range", f"bytes */{stored.size_bytes}"), ("content-length", "0"))
+        headers, size = self._headers(head, stored), stored.size_bytes
+        asked = _range_of(head, stored)
+        start, end = asked or (0, size)
+        if asked and start >= end:
+            unsatisfied = (("content-range", f"bytes */{size}"), ("content-length", "0"))
             return _outgoing(416, (*headers, *unsatisfied), _nothing)
-        partial = (start, end) != (0, stored.size_bytes)
-        if partial:
-            headers = (*headers, ("content-range", f"bytes {start}-{end - 1}/{stored.size_bytes}"))
+        if asked:
+            headers = (*headers, ("content-range", f"bytes {start}-{end - 1}/{size}"))
         headers = (*headers, ("content-length", str(end - start)))
         if head.method == "HEAD":
             return _outgoing(200, headers, _nothing)
-        return _outgoing(206 if partial else 200, headers, lambda: self.objects.open(stored.name, start, end))
+        return _outgoing(206 if asked else 200, headers, lambda: self.objects.open(stored.name, start, end))
 
-    def _headers(self, stored: StoredObject) -> tuple[tuple[str, str], ...]:
-        left_s = (stored.expires_ms - self.clock.now_ms()) // 1000
+    def _headers(self, head: Head, stored: StoredObject) -> tuple[tuple[str, str], ...]:
+        """A cache may keep an image as long as both it and the link last."""
+        expires_ms = min(stored.expires_ms, int(head.query["expires"]) * 1000)
+        left_s = (expires_ms - self.clock.now_ms()) // 1000
         return (
             ("content-type", stored.media_type),
             ("content-disposition", f'inline; filename="{stored.name}"'),
@@ -70,20 +72,19 @@ class MediaLinks:
         )
 
 
-def _range_of(head: Head, stored: StoredObject) -> tuple[int, int]:
-    """RFC 9110 §14: one range of bytes; anything else we were asked for is answered whole. Empty: not satisfiable."""
+def _range_of(head: Head, stored: StoredObject) -> tuple[int, int] | None:
+    """RFC 9110 §14: one range of bytes, clipped to the image; None: whatever else we were asked for is answered whole.
+    Empty: it cannot be satisfied."""
     asked = _RANGE.fullmatch(head.headers.get("range", "").strip())
     changed = head.headers.get("if-range", f'"{stored.etag}"') != f'"{stored.etag}"'
     if asked is None or changed or head.method != "GET":
-        return 0, stored.size_bytes
+        return None
     first, last = asked.groups()
     if not (first or last) or (first and last and int(last) < int(first)):
-        return 0, stored.size_bytes
-    if first:
-        start, end = int(first), min(int(last) + 1 if last else stored.size_bytes, stored.size_bytes)
-    else:
-        start, end = max(0, stored.size_bytes - int(last)), stored.size_bytes
-    return start, end
+        return None
+    if not first:
+        return max(0, stored.size_bytes - int(last)), stored.size_bytes
+    return int(first), min(int(last) + 1 if last else stored.size_bytes, stored.size_bytes)
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -48,7 +48,7 @@ def test_nothing_kept_is_an_empty_result() -> None:
 
 
 def test_stored_pictures_are_shown_with_links_that_live_as_long_as_they_do() -> None:
-    view = view_of(task("succeeded", pack_result(RESULT)), SIGNER)
+    view = view_of(task("succeeded", pack_result(RESULT)), SIGNER, RESULT.expires_ms - 1)
     (stored,) = view.pictures  # what was only delivered is nowhere to be had
     assert stored.url is not None
     name = SIGNER.name_in(stored.url, NOW_MS)
@@ -65,11 +65,16 @@ def test_stored_pictures_are_shown_with_links_that_live_as_long_as_they_do() -> 
     assert view.warnings == RESULT.warnings
 
 
+def test_no_link_is_shown_to_what_is_gone() -> None:
+    view = view_of(task("succeeded", pack_result(RESULT)), SIGNER, RESULT.expires_ms)
+    assert (view.status, view.pictures) == ("succeeded", ())
+
+
 def test_a_running_task_has_nothing_to_show_yet() -> None:
-    view = view_of(task("running", b"", finished_ms=None), SIGNER)
+    view = view_of(task("running", b"", finished_ms=None), SIGNER, NOW_MS)
     assert (view.status, view.pictures, view.error, view.finished_s) == ("running", (), None, None)
 
 
 def test_a_failed_task_says_what_its_caller_was_told() -> None:
     kept = KeptResult(error=("content_policy_violation", "refused"))
-    assert view_of(task("failed", pack_result(kept)), SIGNER).error == ("content_policy_violation", "refused")
+    assert view_of(task("failed", pack_result(kept)), SIGNER, NOW_MS).error == ("content_policy_violation", "refused")
