@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from imageway.bodies import Scope, SpoolFull, is_complete
 from imageway.catalog.checking import shape_findings
 from imageway.catalog.schema import Inputs
@@ -35,20 +37,17 @@ def problem_with(image: ImageData, limits: Inputs) -> Problem | None:
 
 
 async def hold_all(tools: Tools, images: tuple[ImageInput, ...], limits: Inputs, scope: Scope) -> dict[int, ImageData]:
-    """Fetches every linked image. Raises InvalidRequest with every problem at once; fetched images obey `limits`."""
-    held: dict[int, ImageData] = {}
-    problems: list[Problem] = []
-    for image in images:
-        if isinstance(image, ImageLink) and id(image) not in held:
-            got = await _hold(tools, image, scope)
-            problem = got if isinstance(got, Problem) else problem_with(got, limits) or _misshapen(got, limits)
-            if problem:
-                problems.append(problem)
-            elif isinstance(got, ImageData):
-                held[id(image)] = got
+    """Fetches every linked image, all at once. Raises InvalidRequest with every problem; fetched images obey `limits`."""
+    links = list({id(image): image for image in images if isinstance(image, ImageLink)}.values())
+    fetched = await asyncio.gather(*(_hold(tools, link, scope) for link in links))
+    checked = [
+        got if isinstance(got, Problem) else problem_with(got, limits) or _misshapen(got, limits) or got
+        for got in fetched
+    ]
+    problems = [one for one in checked if isinstance(one, Problem)]
     if problems:
         raise InvalidRequest(*problems)
-    return held
+    return {id(link): got for link, got in zip(links, checked, strict=True) if isinstance(got, ImageData)}
 
 
 def _misshapen(image: ImageData, limits: Inputs) -> Problem | None:
