@@ -37,7 +37,7 @@ def problem_with(image: ImageData, limits: Inputs) -> Problem | None:
 
 
 async def hold_all(tools: Tools, images: tuple[ImageInput, ...], limits: Inputs, scope: Scope) -> dict[int, ImageData]:
-    """Fetches every linked image, all at once. Raises InvalidRequest with every problem; fetched images obey `limits`."""
+    """Fetches every linked image side by side; they obey `limits`. Raises InvalidRequest with every problem."""
     links = list({id(image): image for image in images if isinstance(image, ImageLink)}.values())
     fetched = await asyncio.gather(*(_hold(tools, link, scope) for link in links))
     checked = [
