@@ -283,6 +283,19 @@ def test_another_method_is_405_naming_the_right_one(gateway: Process, house: Hou
     assert "POST" in assert_told(answer, 405, "method_not_allowed")["message"]
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_health_is_asked_for_and_nothing_else(gateway: Process, path: str) -> None:
+    asked = f"%s {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    found, head = (answer_of(exchange(gateway.url, (asked % method).encode())) for method in ("GET", "HEAD"))
+    assert (found.status, found.json) == (200, {"status": "ok"})
+    assert (head.status, head.content, head.headers["content-length"]) == (200, b"", found.headers["content-length"])
+    assert found.headers["x-request-id"].startswith("req_")
+    assert found.headers["x-request-id"] != head.headers["x-request-id"]
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        refused = answer_of(exchange(gateway.url, (asked % method).encode()))
+        assert "GET or HEAD" in assert_told(refused, 405, "method_not_allowed")["message"]
+
+
 PATHS = (
     *("/", "/v1", "/v1/", "/v1/images", "/v1/images/generations/", "/V1/images/generations", "/v1/tasks/"),
     *("/v1/images/../images/generations", "/v1/models/a/b", "/.env", "/%00", "/%ff%fe", "//evil/", "/" + "a" * 8000),
@@ -413,7 +426,7 @@ def test_a_provider_that_misbehaves_costs_the_caller_nothing(house: House, gatew
     for answer in answers:
         error = assert_told(answer, status, code)
         assert "nothing was charged" in error["message"]
-        assert ("retry-after" in answer.headers) == (status == 429)
+        assert ("retry-after" in answer.headers) == (status in (429, 503))
         assert answer.headers.get("x-should-retry") == (None if fault in RESENDING_HELPS else "false")
         task = call(f"{gateway.url}/v1/tasks/{error['request_id']}", key=house.key).json
         assert task["status"] == ("unknown" if status == 504 else "failed")

@@ -197,6 +197,19 @@ def test_another_content_type(send: Send) -> None:
     assert (got.status, got.json["error"]["code"]) == (415, "unsupported_content_type")
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "br", "x-anything", "gzip, identity"])
+def test_a_body_that_was_compressed(send: Send, encoding: str) -> None:
+    """Even when it is none: what a header says of the body is believed, and undoing it could fill the memory."""
+    got = post(send, BOAT, **{"content-encoding": encoding})
+    assert (got.status, got.json["error"]["code"]) == (415, "unsupported_content_type")
+    assert f'"{encoding}"' in got.json["error"]["message"]
+
+
+@pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
+def test_a_body_that_was_not(send: Send, encoding: str) -> None:
+    assert post(send, BOAT, **{"content-encoding": encoding}).status == 200
+
+
 def test_all_problems_at_once(send: Send) -> None:
     got = post(send, {"model": "gpt-image-1", "n": 11, "size": "huge", "stream": True})
     assert got.status == 400

@@ -14,6 +14,7 @@ from imageway.core.intents import Form, Generate
 from imageway.core.requests import Caller, ImageData, ImageInput, ImageRequest, RequestWarning, Turn
 from imageway.engine.inputs import problem_with
 from imageway.engine.ports import Tools
+from imageway.engine.verdicts import NO_ROUTE_RETRY_S
 from imageway.routing import Candidate, candidates, in_order
 
 
@@ -105,7 +106,8 @@ def sellers_of(tools: Tools, model: Model) -> tuple[Candidate, ...]:
             message = f'the model "{model.id}" was retired by its vendor{hint}'
             raise GatewayError("model_retired", message, param="model")
     if not everyone:
-        raise GatewayError("no_healthy_route", f'no upstream is configured that serves "{model.id}"')
+        message = f'no upstream is configured that serves "{model.id}"'
+        raise GatewayError("no_healthy_route", message, retry_after_s=NO_ROUTE_RETRY_S)
     return everyone
 
 

@@ -43,6 +43,7 @@ _TOLD: Final[dict[FailureKind, tuple[str, str]]] = {
     ),
 }
 _DEFAULT_RETRY_S: Final = 1.0
+NO_ROUTE_RETRY_S: Final = 5.0  # nobody knows when somebody will be there again
 # Sending these again would buy again, or be refused again.
 _NEVER_RESEND: Final = frozenset({FailureKind.UNKNOWN, FailureKind.SPOILED, FailureKind.REFUSED, FailureKind.INVALID})
 
@@ -60,7 +61,9 @@ def verdict(failures: Sequence[Failed], forwarded: Collection[str] = ()) -> Gate
         code = "empty_response"
     retry_after_s = None
     if failed.kind is FailureKind.BUSY:
-        retry_after_s = math.ceil(failed.retry_after_s or _DEFAULT_RETRY_S)
+        retry_after_s = float(math.ceil(failed.retry_after_s or _DEFAULT_RETRY_S))
+    elif code == "no_healthy_route":
+        retry_after_s = NO_ROUTE_RETRY_S
     error = GatewayError(code, message, retry_after_s=retry_after_s)
     error.resend_override = failed.kind not in _NEVER_RESEND
     return error

@@ -230,6 +230,10 @@ class Gate:
         if content_type not in ("application/json", ""):
             message = f'the content type "{content_type[:80]}" is not taken here; send application/json'
             raise GatewayError("unsupported_content_type", message)
+        encoding = head.headers.get("content-encoding", "").strip().lower()
+        if encoding not in ("", "identity"):
+            message = f'the content encoding "{encoding[:80]}" is not taken here; send the body as it is'
+            raise GatewayError("unsupported_content_type", message)
         length = head.headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length) > self.request_bytes:
             raise self._too_large()

@@ -111,7 +111,7 @@ def test_a_retired_model_may_live_on_at_a_relay_or_in_the_sandbox(tools: Tools) 
 
 def test_a_model_that_nobody_here_sells_is_a_503(tools: Tools) -> None:
     error = refused(replace(tools, upstreams=(at("google"),)), request())
-    assert (error.code, error.kind.status) == ("no_healthy_route", 503)
+    assert (error.code, error.kind.status, error.retry_after_s) == ("no_healthy_route", 503, 5)
 
 
 # What is wrong

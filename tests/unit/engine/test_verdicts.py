@@ -65,6 +65,12 @@ def test_busy_says_how_long_to_wait_in_whole_seconds(hint_s: float | None, told_
     assert verdict([Failed(FailureKind.BUSY, retry_after_s=hint_s)]).retry_after_s == told_s
 
 
+@pytest.mark.parametrize("kind", list(FailureKind))
+def test_only_who_may_come_again_is_told_when(kind: FailureKind) -> None:
+    error = verdict([failed(kind)])
+    assert (error.retry_after_s is not None) == (error.kind.status in (429, 503))
+
+
 def test_an_answer_that_says_nothing_came_is_called_empty() -> None:
     assert verdict([Failed(FailureKind.SPOILED, "x", empty=True)]).code == "empty_response"
     assert verdict([Failed(FailureKind.SPOILED, "x")]).code == "bad_response"
