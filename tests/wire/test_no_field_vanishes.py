@@ -20,7 +20,7 @@ from imageway.core.steps import Adapter, Call
 from imageway.providers import ADAPTERS
 from tests.wire.providers.conversation import NamedBlob, show
 
-NOT_PARAMETERS = {"model", "spelled"}  # the name of the model itself; what the caller called each field
+NOT_PARAMETERS = {"model", "spelled", "written"}  # the name of the model itself; the caller's own words
 BY_THE_GATEWAY = set(CONVERTED)  # honoured by converting the image that came, where they are not sent
 SAME_THING = [("partial_images", 0), ("stream", False), ("want_text", False)]  # ask for what happens anyway
 

@@ -11,7 +11,7 @@ from imageway.bodies import blob_of
 from imageway.core.blobs import Tree
 from imageway.core.errors import GatewayError, InvalidRequest
 from imageway.core.intents import Estimate, Generate, Inbound, Where
-from imageway.core.requests import ImageData
+from imageway.core.requests import ImageData, ImageLink, Operation
 from imageway.core.wording import QUOTED_CHARS
 from imageway.dialects import DIALECTS
 from imageway.dialects.openai_images import DIALECT, credential
@@ -105,6 +105,47 @@ def test_an_estimate_takes_the_same_body() -> None:
     body: Tree = {"model": "m", "prompt": "p", "n": "2"}
     intent = DIALECT.decode(Inbound(route="estimate", body=body))
     assert intent == Estimate(generate=decode(body))
+
+
+def left_of(body: Tree, route: str = "generate") -> Generate | None:
+    with pytest.raises(InvalidRequest) as caught:
+        DIALECT.decode(Inbound(route=route, body=body))
+    return caught.value.partial
+
+
+def test_a_refusal_carries_what_could_be_read() -> None:
+    """For a model to judge the rest by: with stand-ins, so that nothing counts as missing that was only unreadable."""
+    left = left_of({"model": "m", "prompt": 5, "n": 0, "quality": "low", "image": ["not base64!", "https://x.test/a"]})
+    assert left is not None
+    request = left.request
+    assert (request.model, request.quality, request.n) == ("m", "low", None)
+    assert request.prompt
+    assert request.images == (ImageLink("", "image[0]"), ImageLink("https://x.test/a", "image[1]"))
+    assert request.operation is Operation.EDIT
+
+
+def test_an_image_that_was_forgotten_has_a_stand_in_too() -> None:
+    for left in (
+        left_of({"model": "m", "prompt": "p"}, "edit"),
+        left_of({"model": "m", "prompt": "p", "mask": "https://x.test/m"}),
+    ):
+        assert left is not None
+        assert (left.request.images, left.request.operation) == ((ImageLink("", "image"),), Operation.EDIT)
+
+
+@pytest.mark.parametrize(
+    "body", [None, {"prompt": "p"}, {"model": "m", "contents": "a cat"}, {"model": "m", "contents": [{"parts": [5]}]}]
+)
+def test_where_too_little_was_read_nothing_is_left(body: Tree) -> None:
+    """No model to judge by, or a conversation that may have said anything."""
+    assert left_of(body) is None
+
+
+@pytest.mark.parametrize("value", ["false", "True", ""])
+def test_a_truth_in_quotes_is_told_apart(value: str) -> None:
+    error = refused({"model": "m", "prompt": "p", "watermark": value})
+    assert error.message == f'watermark is the text "{value}"; accepted: true or false without quotes'
+    assert error.details[0].accepted == ("true", "false")
 
 
 @pytest.mark.parametrize("key", ["", "a" * 256, "a\nb", "é", "\x7f"])

@@ -127,7 +127,7 @@ def _geometry(written: Written) -> Geometry | None:
         return Geometry(tier=tier)
     if size.tier not in (None, tier):
         one, other = written.said("geometry"), written.said("tier")
-        message = f"{one} and {other} say different things: send one of them"
+        message = f"{one} and {other}: send one of them"
         written.findings.problem("conflicting_parameters", written.spelled["tier"], message)
     return replace(size, tier=tier)
 

@@ -27,6 +27,8 @@ from imageway.core.steps import Usage
 from imageway.dialects.openai_images.fields import SPELLING
 
 NESTED: Final = "nested"
+# Parameters whose values are others here than in the catalog.
+READ_OTHERWISE: Final[dict[str, Tree]] = {"want_text": {"type": "array", "values": ["image", "text"]}}
 
 
 def encode(intent: Intent, outcome: Outcome) -> Answer:
@@ -129,7 +131,8 @@ def _card(card: ModelCard) -> dict[str, Tree]:
     capabilities = dict(card.capabilities)
     parameters = capabilities.get("parameters")
     if isinstance(parameters, dict):
-        capabilities["parameters"] = {SPELLING[name]: row for name, row in parameters.items() if name in SPELLING}
+        shown = parameters | {name: row for name, row in READ_OTHERWISE.items() if name in parameters}
+        capabilities["parameters"] = {SPELLING[name]: row for name, row in shown.items() if name in SPELLING}
     return {
         "id": card.id,
         "object": "model",

@@ -1,6 +1,6 @@
 """How single JSON values are read: the type that documents name, what is accepted in words, and the reading function.
 
-Decimal strings pass for numbers ("4.0" → 4), nothing else is converted. Readers answer None for what they cannot read."""
+Decimal strings pass for numbers ("4.0" → 4), nothing else is converted. Readers answer None for what they refuse."""
 
 from __future__ import annotations
 

@@ -104,13 +104,8 @@ class Written:
     def words(self) -> dict[str, str]:
         """Our field → its value as the caller wrote it, where that is not simply the value."""
         words = {name: quoted(value) for name, value in self.raw.items() if name in WORDED}
-        return {name: word for name, word in words.items() if word != quoted(_plain(self.values.get(name)))}
+        return {name: word for name, word in words.items() if word != _word(self.values[name])}
 
 
-def _plain(value: object) -> Tree:
-    match value:
-        case Geometry():
-            return spelled(value)
-        case str() | bool() | int() | float():
-            return value
-    return None
+def _word(value: Any) -> str:
+    return quoted(spelled(value) if isinstance(value, Geometry) else value)
