@@ -276,6 +276,7 @@ def unharmed_by(house: House, gateway: Process) -> Iterator[None]:
     assert call(f"{gateway.url}/healthz", timeout_s=5).status == 200
     news = gateway.log.read_text()[seen:]
     assert not [word for word in CRASHES if word in news], news[-4000:]
+    assert not [line for line in news.splitlines() if not line.startswith('{"')], news[-4000:]
 
 
 def wait_for(what: Any, *, seconds: float = 20) -> Any:

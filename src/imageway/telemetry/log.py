@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
@@ -52,8 +52,14 @@ def _without_secrets(text: str) -> str:
     return _SECRET_VALUES.sub(_REDACTED, text)
 
 
+class _Bridge(logging.StreamHandler[TextIO]):
+    """What libraries tell the standard library's logging becomes lines like ours."""
+
+
 def configure(*, level: str = "info", as_json: bool = True) -> None:
-    """Call once, at start. Logs go to standard error, so that standard output stays a program's answer."""
+    """Call once, at start. Logs go to standard error, so that standard output stays a program's answer. Of libraries
+    only warnings and errors are told."""
+    lowest = logging.getLevelNamesMapping()[level.upper()]
     processors: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -63,10 +69,20 @@ def configure(*, level: str = "info", as_json: bool = True) -> None:
     ]
     structlog.configure(
         processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(lowest),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+    _bridge(max(lowest, logging.WARNING), processors)
+
+
+def _bridge(lowest: int, processors: list[Any]) -> None:
+    named = [structlog.stdlib.add_logger_name, structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    bridge = _Bridge(sys.stderr)
+    bridge.setLevel(lowest)
+    bridge.setFormatter(structlog.stdlib.ProcessorFormatter(processors=[*named, *processors]))
+    root = logging.getLogger()
+    root.handlers = [*(handler for handler in root.handlers if not isinstance(handler, _Bridge)), bridge]
 
 
 def logger() -> FilteringBoundLogger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,9 +30,11 @@ KEYS = (
 def written(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
     out = io.StringIO()
     monkeypatch.setattr(sys, "stderr", out)
+    handlers = logging.getLogger().handlers
     configure(as_json=request.param)
     yield out.getvalue
     structlog.reset_defaults()
+    logging.getLogger().handlers = handlers
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -124,9 +127,46 @@ def test_long_values_are_cut(written: Callable[[], str]) -> None:
     assert len(written()) < 3_000
 
 
+@pytest.mark.parametrize("name", ["uvicorn.error", "asyncio", "some.library"])
+def test_what_libraries_log_is_a_line_like_ours(written: Callable[[], str], name: str) -> None:
+    """One line, with the library's name, without keys, and with the traceback once."""
+    words = f"the last word {KEYS[0]}"
+    try:
+        raise ValueError(words)
+    except ValueError as error:
+        logging.getLogger(name).error("it failed with %s\n", KEYS[1], exc_info=error)
+        logging.getLogger(name).info("nobody wants to know")
+    said = written()
+    assert name in said
+    assert not any(key in said for key in KEYS)
+    assert (said.count("it failed with"), said.count("the last word"), said.count("Traceback")) == (1, 1, 1)
+    assert "nobody" not in said
+    if said.startswith("{"):
+        (line,) = said.splitlines()
+        found = json.loads(line)
+        assert (found["logger"], found["level"], found["event"]) == (name, "error", "it failed with [redacted]\n")
+        assert found["exception"].endswith("ValueError: the last word [redacted]")
+        assert set(found) == {"logger", "level", "event", "exception", "timestamp"}
+
+
+def test_libraries_are_heard_once_and_no_louder_than_was_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it is configured."""
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", out)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    for level, heard in (("debug", 1), ("warning", 1), ("error", 0)):
+        configure(level=level)
+        logging.getLogger("uvicorn.error").warning("a warning at %s", level)
+        logging.getLogger("some.library").debug("a detail")
+        assert out.getvalue().count(f"a warning at {level}") == heard
+    assert "a detail" not in out.getvalue()
+    structlog.reset_defaults()
+
+
 def test_numbers_stay_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     monkeypatch.setattr(sys, "stderr", out)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     configure()
     logger().info("something.happened", usd_micros=12, sandbox=True, nothing=None, share=0.5)
     structlog.reset_defaults()
