@@ -147,7 +147,7 @@ def price_of(house: House, answer: Answer) -> str:
 
 KITTEN = "A cute orange kitten sitting in a garden, sunny day, high quality photography"
 INPUT = data_url(picture())
-TIER = {("size_adjusted", "size"), ("parameter_ignored", "quality")}
+TIER = {("size_adjusted", "image_size"), ("parameter_ignored", "quality")}
 ANY_PRICE = ""
 
 SAMPLES: dict[str, tuple[dict[str, Any], tuple[int, int], str, set[tuple[str, str | None]]]] = {
@@ -618,8 +618,9 @@ def test_nulls_and_query_strings_say_nothing(house: House, gateway: Process) -> 
 @pytest.mark.parametrize(
     ("change", "param"),
     [
-        ({"model": GEMINI, "size": "16:9", "image_size": "4K"}, "size"),
+        ({"model": GEMINI, "size": "16:9", "image_size": "4K"}, "image_size"),
         ({"model": GEMINI, "size": "1024x768"}, "size"),
+        ({"model": GEMINI, "output_format": "webp"}, "output_format"),
         ({"model": "gemini-3-pro-image-preview"}, "model"),
         ({"model": SEEDREAM, "seed": 3}, "seed"),
         ({"model": GPT, "style": "vivid"}, "style"),

@@ -123,11 +123,11 @@ WRONG: dict[str, tuple[dict[str, object], int, str, str | None]] = {
     "n in words": ({"n": "two"}, 400, "invalid_type", "n"),
     "n as truth": ({"n": True}, 400, "invalid_type", "n"),
     "n as a list": ({"n": [1]}, 400, "invalid_type", "n"),
-    "size in words": ({"size": "huge"}, 400, "invalid_value", "size"),
-    "size cut": ({"size": "1024x"}, 400, "invalid_value", "size"),
+    "size in words": ({"size": "huge"}, 400, "invalid_size", "size"),
+    "size cut": ({"size": "1024x"}, 400, "invalid_size", "size"),
     "size of nothing": ({"size": "0x0"}, 400, "invalid_size", "size"),
-    "size below nothing": ({"size": "-1024x1024"}, 400, "invalid_value", "size"),
-    "size enormous": ({"size": "9" * 5000 + "x1"}, 400, "invalid_value", "size"),
+    "size below nothing": ({"size": "-1024x1024"}, 400, "invalid_size", "size"),
+    "size enormous": ({"size": "9" * 5000 + "x1"}, 400, "invalid_size", "size"),
     "ratio of nothing": ({"size": "0:1"}, 400, "invalid_size", "size"),
     "size as a number": ({"size": 1024}, 400, "invalid_type", "size"),
     "size as an object": ({"size": {"width": 1}}, 400, "invalid_type", "size"),
@@ -187,6 +187,29 @@ def test_what_only_the_model_can_judge_is_said_at_once_too(house: House, gateway
     body = {"model": GPT, "prompt": "x " * 20_000, "quality": "finest", "image": data_url(BOMB)}
     error = assert_told(post(gateway, body, house.key), 400, "prompt_too_long", "prompt")
     assert {detail["param"] for detail in error["details"]} == {"prompt", "quality", "image"}
+
+
+def test_what_the_dialect_and_what_the_model_finds_is_said_at_once(house: House, gateway: Process) -> None:
+    """An unknown model is a 404 alone, and one of the problems among others."""
+    body = {"model": "gpt-image-1-mini", "prompt": "x", "quality": "zz", "n": 0, "size": "0x0"}
+    error = assert_told(post(gateway, body, house.key), 400, "invalid_value", "n")
+    assert [detail["param"] for detail in error["details"]] == ["n", "quality", "size"]
+    error = assert_told(post(gateway, {**body, "model": "gpt-imagge-1"}, house.key), 400, "invalid_value", "n")
+    assert [detail["code"] for detail in error["details"]] == ["invalid_value", "model_not_found"]
+    body = {"model": "qwen-image-edit-plus", "n": 0, "parameters": {"seed": -5}}
+    error = assert_told(post(gateway, body, house.key, idempotency_key="n"), 400, "invalid_value", "n")
+    assert [detail["param"] for detail in error["details"]] == ["n", "prompt", "images", "parameters.seed"]
+
+
+@pytest.mark.parametrize(
+    ("mask", "told"),
+    [(png(), "has no transparency"), (png(64, 64), "64x64 pixels and the first image 512x512")],
+)
+def test_a_bad_mask_is_the_callers_mistake(house: House, gateway: Process, mask: bytes, told: str) -> None:
+    """Found by its header, before anything is held."""
+    body = {"model": GPT, "prompt": "x", "image": data_url(png()), "mask": data_url(mask)}
+    error = assert_told(post(gateway, body, house.key), 400, "invalid_mask", "mask")
+    assert told in "".join(detail["message"] for detail in error["details"])
 
 
 @pytest.mark.parametrize("model", [GPT, GEMINI, SEEDREAM, "qwen-image-edit-plus"])

@@ -10,10 +10,18 @@ from typing import Any, Final
 from imageway.catalog.parameters import NAMES, Judgement, asked_for, judge, spelled_in
 from imageway.catalog.schema import Inputs, Model
 from imageway.core.errors import Problem
-from imageway.core.requests import Group, ImageData, ImageInput, ImageRequest, Operation, RequestWarning, Turn
+from imageway.core.requests import (
+    MAX_IMAGES,
+    Group,
+    ImageData,
+    ImageInput,
+    ImageRequest,
+    Operation,
+    RequestWarning,
+    Turn,
+)
 from imageway.core.wording import quoted
 
-MOST_IMAGES: Final = 10
 USUAL_GROUP: Final = 4
 _NEEDS_NO_PROMPT: Final = (Operation.UPSCALE, Operation.REMOVE_BACKGROUND, Operation.VARIATION)
 _NOTHING_ASKED: Final = {("stream", False), ("partial_images", 0)}  # what happens anyway
@@ -208,8 +216,8 @@ def shape_findings(limits: Inputs, image: ImageData) -> Iterator[Finding]:
 
 
 def _count_problems(request: ImageRequest) -> Iterator[Problem]:
-    if request.n is not None and not 1 <= request.n <= MOST_IMAGES:
-        param, accepted = request.param("n"), f"1 to {MOST_IMAGES}"
+    if request.n is not None and not 1 <= request.n <= MAX_IMAGES:
+        param, accepted = request.param("n"), f"1 to {MAX_IMAGES}"
         yield Problem(param, "invalid_value", f"{param} is {request.said('n')}; accepted: {accepted}", (accepted,))
 
 

@@ -36,6 +36,19 @@ def fit(model: Model, offering: Offering, request: ImageRequest) -> Fitted:
     return Fitted(request, size, (*about_quality, *warnings, *about_fields), (*problems, *refused))
 
 
+def foreseen(model: Model, request: ImageRequest, fitted: Fitted) -> tuple[RequestWarning, ...]:
+    """What will be told of the answer, as far as that is certain before it comes: a format that never comes, and is
+    converted to here."""
+    asked, sent = request.output_format, fitted.request.output_format
+    own = model.output_formats[:1] if "output_format" in model.parameters else model.output_formats
+    coming = (sent,) if sent else own
+    if asked is None or asked in coming:
+        return ()
+    param = request.param("output_format")
+    message = f"{param} {request.said('output_format')} would be converted to: {model.id} answers {', '.join(coming)}"
+    return (RequestWarning("transcoded", param, message),)
+
+
 # Geometry
 
 

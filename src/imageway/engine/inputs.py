@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 from imageway.bodies import Scope, SpoolFull, is_complete
-from imageway.catalog.checking import shape_findings
+from imageway.catalog.checking import mask_problems, shape_findings
 from imageway.catalog.schema import Inputs
 from imageway.core.blobs import Blob
 from imageway.core.errors import InvalidRequest, Problem
 from imageway.core.failures import FetchRefused, TransportFailed
-from imageway.core.requests import ImageData, ImageInput, ImageLink
+from imageway.core.requests import ImageData, ImageInput, ImageLink, ImageRequest
 from imageway.engine.ports import Tools
 from imageway.telemetry import events, logger
 
@@ -50,6 +50,12 @@ async def hold_all(tools: Tools, images: tuple[ImageInput, ...], limits: Inputs,
     return {id(link): got for link, got in zip(links, checked, strict=True) if isinstance(got, ImageData)}
 
 
+def check_mask(request: ImageRequest, limits: Inputs) -> None:
+    """Once everything linked is here. Raises InvalidRequest."""
+    if problems := tuple(mask_problems(limits, request)):
+        raise InvalidRequest(*problems)
+
+
 def _misshapen(image: ImageData, limits: Inputs) -> Problem | None:
     return next((finding for finding in shape_findings(limits, image) if isinstance(finding, Problem)), None)
 
@@ -59,6 +65,8 @@ async def _hold(tools: Tools, link: ImageLink, scope: Scope) -> ImageData | Prob
     if own is not None:
         blob = await _from_store(tools, own, scope)
         return ImageData(blob, link.param) if blob else _not_fetched(link, "the image is no longer stored")
+    if tools.signer.has_expired(link.url, tools.clock.now_ms()):
+        return _not_fetched(link, "this link to a stored image has expired")
     settings = tools.settings
     try:
         reply = await tools.transport.fetch(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Final
 
-from imageway.catalog.schema import Model, Parameter, Price
+from imageway.catalog.parameters import typed
+from imageway.catalog.schema import Geometry, Model, Parameter, Price
 from imageway.core.blobs import Tree
 from imageway.core.errors import GatewayError
 from imageway.core.intents import ModelCard, ModelList
 from imageway.core.requests import MAX_IMAGES, Caller
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import allowed, find_model, sellers_of
+
+LIMITS: Final = ("multiple", "min_edge", "max_edge", "max_ratio", "min_pixels", "max_pixels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +78,7 @@ def _capabilities(model: Model) -> dict[str, Tree]:
             "formats": list(model.inputs.formats) if model.inputs.maximum else [],
             "mask": model.inputs.mask,
         },
-        "size": {
-            "default": geometry.default,
-            "sizes": list(geometry.sizes),
-            "words": list(geometry.words),
-            "ratios": list(geometry.ratios),
-            "tiers": list(geometry.tiers),
-        },
+        "size": _size(geometry),
         "parameters": {name: _parameter(parameter) for name, parameter in model.parameters.items()},
     }
     if model.group_max_images is not None:
@@ -92,15 +90,30 @@ def _capabilities(model: Model) -> dict[str, Tree]:
     return capabilities
 
 
+def _size(geometry: Geometry) -> dict[str, Tree]:
+    """Where any pixels within limits can be had, the limits too: `max_ratio` is long by short, the rest in pixels."""
+    shown: dict[str, Tree] = {
+        "default": geometry.default,
+        "sizes": list(geometry.sizes),
+        "words": list(geometry.words),
+        "ratios": list(geometry.ratios),
+        "tiers": list(geometry.tiers),
+    }
+    if geometry.kind == "free":
+        limits = {name: getattr(geometry, name) for name in LIMITS}
+        shown |= {name: limit for name, limit in limits.items() if limit is not None}
+    return shown
+
+
 def _parameter(parameter: Parameter) -> dict[str, Tree]:
     shown: dict[str, Tree] = {"type": parameter.type}
-    if parameter.values:
-        shown["values"] = list(parameter.values)
+    if words := dict.fromkeys((*parameter.values, *parameter.omit, *parameter.tiers)):
+        shown["values"] = list(words)
     for name, bound in (("minimum", parameter.minimum), ("maximum", parameter.maximum)):
         if bound is not None:
             shown[name] = int(bound) if parameter.type == "integer" else bound
     if parameter.default is not None:
-        shown["default"] = parameter.default
+        shown["default"] = typed(parameter, parameter.default)
     return shown
 
 

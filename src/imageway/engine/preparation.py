@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from imageway.catalog import Checked, Fitted, Quote, check, fit, quote
+from imageway.catalog import Checked, Fitted, Quote, check, fit, foreseen, quote
 from imageway.catalog.checking import images_of
 from imageway.catalog.schema import Model
 from imageway.core.errors import GatewayError, InvalidRequest, Problem
@@ -53,15 +53,10 @@ class Prepared:
 def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
     """Raises GatewayError (404, 403, 503) or InvalidRequest with every problem."""
     model, renamed = find_model(tools, intent.request.model, caller)
-    sellers = sellers_of(tools, model)
-    checked = check(model, intent.request)
-    problems = (*checked.problems, *input_problems(model, intent.request))
-    options, unfit = _fit_all(model, sellers, checked) if not problems else ((), problems)
-    if not options:
-        raise InvalidRequest(*unfit)
+    checked, options = _judged(tools, model, intent.request)
     warnings = (*intent.warnings, *renamed, *checked.warnings)
     if intent.strict:
-        options = _strictly(warnings, options)
+        options = _strictly(model, checked, warnings, options)
     ordered = _in_order(tools, options)
     counts = part_counts(checked.request, min(option.candidate.offering.max_n for option in ordered))
     return Prepared(
@@ -75,6 +70,32 @@ def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
         form=intent.form or model.form,
         warnings=warnings,
     )
+
+
+def with_the_rest(tools: Tools, refused: InvalidRequest, caller: Caller) -> GatewayError:
+    """What a dialect found wrong, and what the catalog finds wrong with all that could be read. Spends nothing."""
+    if refused.partial is None:
+        return refused
+    request = refused.partial.request
+    try:
+        _judged(tools, find_model(tools, request.model, caller)[0], request)
+    except GatewayError as error:
+        if error.code == "model_not_allowed":
+            return error
+        told = {problem.param for problem in refused.details}
+        return InvalidRequest(*refused.details, *(problem for problem in error.details if problem.param not in told))
+    return refused
+
+
+def _judged(tools: Tools, model: Model, request: ImageRequest) -> tuple[Checked, tuple[Option, ...]]:
+    """Raises GatewayError (404, 503) or InvalidRequest with every problem."""
+    sellers = sellers_of(tools, model)
+    checked = check(model, request)
+    options, unfit = _fit_all(model, sellers, checked)
+    problems = (*checked.problems, *input_problems(model, request), *(() if options else unfit))
+    if problems:
+        raise InvalidRequest(*problems)
+    return checked, options
 
 
 def find_model(tools: Tools, name: str, caller: Caller) -> tuple[Model, tuple[RequestWarning, ...]]:
@@ -104,7 +125,8 @@ def sellers_of(tools: Tools, model: Model) -> tuple[Candidate, ...]:
             successor = model.lifecycle.successor
             hint = f"; its successor is {successor}" if successor else ""
             message = f'the model "{model.id}" was retired by its vendor{hint}'
-            raise GatewayError("model_retired", message, param="model")
+            problem = Problem("model", "model_retired", message, (successor,) if successor else ())
+            raise GatewayError("model_retired", message, param="model", details=(problem,))
     if not everyone:
         message = f'no upstream is configured that serves "{model.id}"'
         raise GatewayError("no_healthy_route", message, retry_after_s=NO_ROUTE_RETRY_S)
@@ -163,11 +185,14 @@ def _dearest(tools: Tools, model: Model, options: tuple[Option, ...], images: in
     return max(quotes, key=lambda quoted: quoted.hold_usd_micros)
 
 
-def _strictly(warnings: tuple[RequestWarning, ...], options: tuple[Option, ...]) -> tuple[Option, ...]:
+def _strictly(
+    model: Model, checked: Checked, warnings: tuple[RequestWarning, ...], options: tuple[Option, ...]
+) -> tuple[Option, ...]:
     """Only what is honoured to the letter; where nothing is, every warning becomes a problem."""
-    exact = tuple(option for option in options if not option.fitted.warnings)
+    told = [(*option.fitted.warnings, *foreseen(model, checked.request, option.fitted)) for option in options]
+    exact = tuple(option for option, changes in zip(options, told, strict=True) if not changes)
     if warnings or not exact:
-        changed = (*warnings, *options[0].fitted.warnings)
+        changed = (*warnings, *told[0])
         raise InvalidRequest(*(Problem(w.param, w.code, f"{w.message} (Imageway-Strict is on)") for w in changed))
     return exact
 

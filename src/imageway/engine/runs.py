@@ -18,7 +18,7 @@ from imageway.core.requests import ImageRequest
 from imageway.core.steps import Failed, FailureKind
 from imageway.engine.attempts import PartResult, PartRun
 from imageway.engine.facts import TaskFacts
-from imageway.engine.inputs import hold_all
+from imageway.engine.inputs import check_mask, hold_all
 from imageway.engine.patience import surely
 from imageway.engine.pictures import store_all
 from imageway.engine.ports import Tools
@@ -94,8 +94,9 @@ class TaskRun:
     async def _hold_inputs(self, request: ImageRequest) -> None:
         if not (images := all_images(request)):
             return
-        held = await hold_all(self.tools, images, self.facts.model.inputs, self.scope)
-        ready = with_images(request, held)
+        limits = self.facts.model.inputs
+        ready = with_images(request, await hold_all(self.tools, images, limits, self.scope))
+        check_mask(ready, limits)
         for part in self.parts:
             part.request = ready
 

@@ -190,7 +190,8 @@ def _told(facts: TaskFacts, results: Sequence[PartResult]) -> tuple[RequestWarni
     served = [result for result in results if result.images]
     warnings = list(dict.fromkeys(warning for result in served for warning in result.option.fitted.warnings))
     delivered = sum(len(result.images) for result in served)
-    if delivered < facts.images and facts.request.group is None:
+    group = facts.request.group
+    if delivered < facts.images and (group is None or group.counted):
         message = f"{delivered} of {facts.images} images could be made; only those are charged"
         warnings.append(RequestWarning("partial_result", facts.request.param("n"), message))
     for result in served:

@@ -46,12 +46,20 @@ class LinkSigner:
 
     def name_in(self, url: str, now_ms: int) -> str | None:
         """The stored name when `url` is a valid link of ours; None for every other URL."""
+        name, verdict = self._look_at(url, now_ms)
+        return name if verdict is Verdict.VALID else None
+
+    def has_expired(self, url: str, now_ms: int) -> bool:
+        """Whether `url` is a genuine link of ours whose time is over."""
+        return self._look_at(url, now_ms)[1] is Verdict.EXPIRED
+
+    def _look_at(self, url: str, now_ms: int) -> tuple[str, Verdict]:
+        """Nobody else's URL is more than TAMPERED."""
         if not url.startswith(self.public_url + PREFIX):
-            return None
+            return "", Verdict.TAMPERED
         parts = urlsplit(url)
         name = parts.path.rpartition("/")[2]
-        valid = self.verify(name, dict(parse_qsl(parts.query)), now_ms) is Verdict.VALID
-        return name if valid else None
+        return name, self.verify(name, dict(parse_qsl(parts.query)), now_ms)
 
     @staticmethod
     def _signature(name: str, expires_s: str, secret: bytes) -> str:

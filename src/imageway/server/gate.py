@@ -32,6 +32,7 @@ from imageway.core.intents import (
 from imageway.core.ports import Random
 from imageway.core.requests import Caller
 from imageway.engine.models import ModelShelf
+from imageway.engine.preparation import with_the_rest
 from imageway.engine.runs import TaskHandle
 from imageway.engine.service import Engine
 from imageway.server.auth import KeyRing
@@ -179,7 +180,10 @@ class Gate:
             headers=head.headers,
             body=body,
         )
-        intent = match.dialect.decode(inbound)
+        try:
+            intent = match.dialect.decode(inbound)
+        except InvalidRequest as refused:
+            raise with_the_rest(self.engine.tools, refused, caller) from None
         if isinstance(intent, Generate):
             return await self._generate(match.dialect, intent, caller, scope)
         outcome = await self._look_up(intent, caller)

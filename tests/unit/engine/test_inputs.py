@@ -13,9 +13,9 @@ from imageway.bodies import blob_of
 from imageway.catalog.schema import Inputs
 from imageway.core.errors import InvalidRequest, Problem
 from imageway.core.failures import FetchRefused, TransportFailed
-from imageway.core.requests import ImageData, ImageInput, ImageLink
+from imageway.core.requests import ImageData, ImageInput, ImageLink, ImageRequest
 from imageway.core.steps import BlobReply, FailureKind
-from imageway.engine.inputs import hold_all, problem_with
+from imageway.engine.inputs import check_mask, hold_all, problem_with
 from imageway.engine.ports import Tools
 
 LIMITS = Inputs(maximum=4, formats=("png", "jpeg"), max_bytes=5_000, max_pixels=10_000)
@@ -112,8 +112,28 @@ async def test_a_link_of_ours_to_what_is_gone_is_the_callers_problem(tools: Tool
     assert "no longer stored" in told.message
 
 
-async def test_an_expired_link_of_ours_is_a_strangers(tools: Tools) -> None:
+async def test_an_expired_link_of_ours_is_told_as_such(tools: Tools) -> None:
+    """Nobody goes out to be told so by our own door; a link that was changed is a stranger's."""
     link = ImageLink(tools.signer.sign("req_1-0.png", NOW_MS - 60_000), "image")
-    web(tools).replies[link.url] = FetchRefused("image_url_status", "its host answered 410")
     (told,) = await problems(tools, link)
-    assert "410" in told.message
+    assert (told.param, told.code) == ("image", "invalid_image_url")
+    assert "has expired" in told.message
+    assert web(tools).asked == []
+    changed = ImageLink(link.url.replace("-0.png", "-1.png"), "image")
+    web(tools).replies[changed.url] = FetchRefused("image_url_status", "its host answered 403")
+    (told,) = await problems(tools, changed)
+    assert "403" in told.message
+
+
+def masked(image: ImageInput, mask: ImageInput, **limits: bool) -> tuple[ImageRequest, Inputs]:
+    request = ImageRequest(model="m", prompt="p", images=(image,), mask=mask)
+    return request, Inputs(maximum=1, mask=True, **limits)
+
+
+def test_a_mask_is_looked_at_once_everything_is_here() -> None:
+    sent, larger = ImageData(blob_of(made()), "image"), ImageData(blob_of(made(size=(60, 50))), "mask")
+    check_mask(*masked(sent, larger))
+    check_mask(*masked(ImageLink("https://x.test/a", "image"), larger, mask_like_first=True))
+    with pytest.raises(InvalidRequest) as told:
+        check_mask(*masked(sent, larger, mask_like_first=True, mask_alpha=True))
+    assert [(problem.param, problem.code) for problem in told.value.details] == [("mask", "invalid_mask")] * 2

@@ -13,7 +13,7 @@ from PIL import Image
 
 from imageway.bodies import blob_of
 from imageway.catalog import quote
-from imageway.core.errors import GatewayError, InvalidRequest
+from imageway.core.errors import GatewayError, InvalidRequest, Problem
 from imageway.core.intents import Generate
 from imageway.core.requests import (
     Caller,
@@ -30,7 +30,7 @@ from imageway.core.requests import (
 from imageway.core.steps import FailureKind
 from imageway.core.upstreams import Upstream
 from imageway.engine.ports import Tools
-from imageway.engine.preparation import Prepared, all_images, part_counts, prepare, with_images
+from imageway.engine.preparation import Prepared, all_images, part_counts, prepare, with_images, with_the_rest
 
 CALLER = Caller("key_1", "ws_1")
 
@@ -130,6 +130,66 @@ def test_a_size_that_no_candidate_can_make_is_refused(tools: Tools) -> None:
     assert (error.code, error.kind.status) == ("invalid_size", 400)
 
 
+def test_a_size_nobody_can_make_is_told_beside_everything_else(tools: Tools) -> None:
+    error = refused(tools, request(geometry=Geometry(width=16, height=4000), quality="superb"))
+    assert {problem.code for problem in error.details} == {"invalid_size", "invalid_value"}
+
+
+# What a dialect refused
+
+
+def told_with_the_rest(tools: Tools, asked: ImageRequest, *problems: Problem, **intent: Any) -> GatewayError:
+    """What becomes of a dialect's refusal, given what it could read all the same."""
+    left = Generate(request=asked, **intent)
+    return with_the_rest(tools, InvalidRequest(*problems, partial=left), CALLER)
+
+
+N_IS_WRONG = Problem("n", "invalid_value", "n is 0; accepted: an integer from 1 to 10")
+
+
+def test_a_dialects_problems_and_the_catalogs_are_told_together(tools: Tools) -> None:
+    error = told_with_the_rest(tools, request(quality="zz", geometry=Geometry(width=0, height=0)), N_IS_WRONG)
+    assert isinstance(error, InvalidRequest)
+    assert [problem.param for problem in error.details] == ["n", "quality", "geometry"]
+    assert (error.kind.status, error.param, error.message) == (400, "n", N_IS_WRONG.message)
+
+
+def test_an_unknown_model_is_one_problem_among_others(tools: Tools) -> None:
+    error = told_with_the_rest(tools, request("gpt-imag-2"), N_IS_WRONG)
+    assert [problem.code for problem in error.details] == ["invalid_value", "model_not_found"]
+    assert error.kind.status == 400
+    assert error.details[1].accepted[0] == "gpt-image-2"
+
+
+def test_a_retired_model_is_one_problem_among_others(tools: Tools) -> None:
+    own = at("openai", base_url=tools.catalog.providers["openai"].base_url)
+    error = told_with_the_rest(replace(tools, upstreams=(own,)), request("gpt-image-1"), N_IS_WRONG)
+    assert [problem.code for problem in error.details] == ["invalid_value", "model_retired"]
+    assert error.details[1].accepted == ("gpt-image-2",)
+
+
+def test_what_a_dialect_said_of_a_field_is_not_said_again(tools: Tools) -> None:
+    said = Problem("quality", "conflicting_parameters", "two places say different things")
+    error = told_with_the_rest(tools, request(quality="zz"), said)
+    assert error.details == (said,)
+
+
+def test_a_refusal_that_leaves_nothing_to_judge_is_told_as_it_is(tools: Tools) -> None:
+    refusal = InvalidRequest(N_IS_WRONG)
+    assert with_the_rest(tools, refusal, CALLER) is refusal
+    fine = InvalidRequest(N_IS_WRONG, partial=Generate(request=request()))
+    assert with_the_rest(tools, fine, CALLER) is fine
+
+
+def test_a_model_out_of_scope_is_a_403_whatever_else_is_wrong(tools: Tools) -> None:
+    refusal = InvalidRequest(N_IS_WRONG, partial=Generate(request=request()))
+    error = with_the_rest(tools, refusal, replace(CALLER, models=("gemini-*",)))
+    assert (error.code, error.kind.status) == ("model_not_allowed", 403)
+
+
+# Images that were sent
+
+
 def test_a_broken_input_image_is_told_by_the_callers_own_name(tools: Tools) -> None:
     whole = picture("images[1]")
     content = io.BytesIO()
@@ -152,6 +212,40 @@ def test_strict_refuses_what_would_only_be_warned_about(tools: Tools) -> None:
     error = refused(tools, odd, strict=True)
     assert isinstance(error, InvalidRequest)
     assert all("Imageway-Strict" in problem.message for problem in error.details)
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "right"),
+    [
+        ("gemini-2.5-flash-image", "png", True),
+        ("gemini-2.5-flash-image", "webp", False),
+        ("gemini-3.1-flash-image", "png", False),
+        ("gemini-3.1-flash-image", "jpeg", True),
+        ("gpt-image-2", "webp", True),
+        ("doubao-seedream-5-0-260128", "png", True),
+        ("doubao-seedream-4-0-250828", "png", False),
+    ],
+)
+def test_strict_refuses_a_format_that_never_comes(tools: Tools, model: str, asked: str, right: bool) -> None:
+    """Where it is not strict it is converted, and told when it was."""
+    wanted = request(model, output_format=asked, spelled={"output_format": "mime_type"})
+    assert prepared(tools, wanted).options[0].fitted.warnings == ()
+    if right:
+        assert prepared(tools, wanted, strict=True).warnings == ()
+    else:
+        error = refused(tools, wanted, strict=True)
+        assert (error.code, error.param) == ("transcoded", "mime_type")
+        assert f'"{asked}"' in error.message
+
+
+def test_strict_prefers_the_seller_who_can_be_asked_for_the_format(tools: Tools) -> None:
+    model = tools.catalog.models["gpt-image-2"]
+    other = replace_row(model.offerings[0], provider="google", parameters=("quality",))
+    both = replace_row(model, offerings=(model.offerings[0], other))
+    tools = replace(tools, catalog=replace(tools.catalog, models={**tools.catalog.models, model.id: both}))
+    options = prepared(tools, request(output_format="webp"), strict=True).options
+    assert [option.candidate.upstream.provider for option in options] == ["openai"]
+    assert len(prepared(tools, request(output_format="png"), strict=True).options) == 2
 
 
 def test_strict_counts_what_the_dialect_could_not_honour(tools: Tools) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from imageway.bodies import blob_of
 from imageway.core.blobs import ImageFacts
 from imageway.core.intents import Generate
-from imageway.core.requests import Caller, Geometry, ImageRequest, RequestWarning
+from imageway.core.requests import Caller, Geometry, Group, ImageRequest, RequestWarning
 from imageway.engine.attempts import PartResult, Proved
 from imageway.engine.facts import TaskFacts
 from imageway.engine.ports import Tools
@@ -60,3 +60,14 @@ def test_a_size_that_was_asked_for_is_named_as_he_named_it(tools: Tools) -> None
     asked = replace(ASKED, geometry=Geometry(width=1024, height=1024), spelled={"geometry": "config.size"})
     (warning,) = _told(facts(tools, asked), [served(option(tools), part, height=999) for part in (0, 1)])
     assert (warning.code, warning.param) == ("size_differs", "config.size")
+
+
+def test_a_group_that_came_short_is_told_where_the_caller_named_a_count(tools: Tools) -> None:
+    """By `n`. A group's own limit is a most, and fewer are no failure."""
+    results = [served(option(tools), 0)]
+    counted, limited = (replace(ASKED, n=None, group=Group(2, counted=counted)) for counted in (True, False))
+    (warning,) = _told(facts(tools, counted), results)
+    assert (warning.code, warning.param) == ("partial_result", "n")
+    assert "1 of 2 images" in warning.message
+    assert _told(facts(tools, limited), results) == ()
+    assert [told.code for told in _told(facts(tools), results)] == ["partial_result"]

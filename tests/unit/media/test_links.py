@@ -111,6 +111,13 @@ def test_every_other_url_is_a_strangers(url: str) -> None:
     assert SIGNER.name_in(url, NOW_MS) is None
 
 
+def test_only_a_genuine_link_has_expired() -> None:
+    old = SIGNER.sign(NAME, NOW_MS - 1000)
+    assert SIGNER.has_expired(old, NOW_MS)
+    for url in (SIGNER.sign(NAME, NOW_MS + 1000), old.replace("-0", "-1"), old.replace("https", "http"), ""):
+        assert not SIGNER.has_expired(url, NOW_MS)
+
+
 @given(st.text(), st.dictionaries(st.sampled_from(["expires", "key", "signature"]), st.text()))
 def test_nothing_made_up_ever_opens_or_crashes(name: str, query: dict[str, str]) -> None:
     assert SIGNER.verify(name, query, NOW_MS) is Verdict.TAMPERED
