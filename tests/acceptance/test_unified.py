@@ -594,6 +594,21 @@ def test_k_of_n_is_a_success_that_charges_k(house: House, gateway: Process) -> N
     assert price_of(house, answer) == "0.090000"
 
 
+def test_a_group_that_came_short_of_n_is_told(house: House, gateway: Process) -> None:
+    body = {"model": SEEDREAM, "prompt": "boats forbidden-output:2", "sequential_image_generation": "auto"}
+    answer = ask(gateway, house, {**body, "n": 3})
+    assert len(pictures_of(answer)) == 2
+    assert warned(answer) == {("partial_result", "n")}
+    assert price_of(house, answer) == "0.060000"
+
+
+def test_a_prompt_without_a_blank_is_a_prompt(house: House, gateway: Process) -> None:
+    """Though every letter of it could be base64."""
+    body = {"model": GPT, "prompt": "boat" * 8000, "quality": "low"}
+    pictures_of(ask(gateway, house, body))
+    assert_told(ask(gateway, house, {**body, "prompt": "boat" * 8000 + "s"}), 400, "prompt_too_long", "prompt")
+
+
 def test_a_group_is_one_call(house: House, gateway: Process) -> None:
     body = {"model": SEEDREAM, "prompt": "a story in pictures", "sequential_image_generation": "auto"}
     answer = ask(gateway, house, {**body, "sequential_image_generation_options": {"max_images": 3}})
@@ -682,6 +697,15 @@ def test_a_fetched_image_obeys_the_same_limits(house: House, gateway: Process, f
     assert house.money().spent == spent
 
 
+def test_a_fetched_mask_obeys_the_same_limits(house: House, gateway: Process, files: str) -> None:
+    """Looked at once it and the first image are here; nobody was asked to draw, and nothing is spent."""
+    spent = house.money().spent
+    body = {"model": GPT, "prompt": "bluer", "image": f"{files}/boat.png", "mask": f"{files}/tiny.png"}
+    error = assert_told(ask(gateway, house, body), 400, "invalid_mask", "mask")
+    assert len(error["details"]) == 2
+    assert house.money().spent == spent
+
+
 def test_who_leaves_before_anything_was_submitted_owes_nothing(house: House, gateway: Process, files: str) -> None:
     """While an input image is still being fetched: the hold goes back at once, and no provider was ever asked."""
     body = json.dumps({"model": GEMINI, "prompt": "bluer", "image": f"{files}/never"}).encode()
@@ -744,6 +768,9 @@ def test_a_link_of_ours_is_opened_not_fetched(house: House, gateway: Process, li
     assert_told(
         ask(gateway, house, {"model": GEMINI, "prompt": "bluer", "image": link + "0"}), 400, "invalid_image_url"
     )
+    old = signer(house, gateway).sign("req_none-0.png", int(time.time() * 1000) - 1000)
+    refused = ask(gateway, house, {"model": GEMINI, "prompt": "bluer", "image": old})
+    assert "has expired" in assert_told(refused, 400, "invalid_image_url", "image")["message"]
 
 
 def test_an_edit_may_be_asked_for_in_every_spelling(house: House, gateway: Process) -> None:
