@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from imageway.cli.main import main
 
@@ -56,10 +59,13 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """A command that serves sends logs to its standard error, which is gone after the test: so they do not stay."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     for name in [
         name for name in os.environ if name.startswith("IMAGEWAY") or name.endswith(("_API_KEY", "_BASE_URL"))
     ]:
         monkeypatch.delenv(name)
-    return Shell(tmp_path / "data", capsys, monkeypatch)
+    yield Shell(tmp_path / "data", capsys, monkeypatch)
+    structlog.reset_defaults()
