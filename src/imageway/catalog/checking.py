@@ -55,7 +55,7 @@ def check(model: Model, request: ImageRequest) -> Checked:
     request, about_fields = _fields(model, request)
     findings += about_fields
     return Checked(
-        replace(request, model=model.id),
+        request if request.model == model.id else replace(request, model=model.id),
         tuple(finding for finding in findings if isinstance(finding, RequestWarning)),
         tuple(finding for finding in findings if isinstance(finding, Problem)),
     )
@@ -287,8 +287,10 @@ def _fields(model: Model, request: ImageRequest) -> tuple[ImageRequest, list[Fin
             message = f"{asked} was not sent: {idle[name]}"
             judgement = Judgement(None, (RequestWarning("parameter_ignored", asked.param, message),))
         findings += (*judgement.problems, *judgement.warnings)
-        changes[name] = judgement.value
-    return replace(request, **changes), [*findings, *_contradictions(model, request)]
+        if judgement.value != asked.value or type(judgement.value) is not type(asked.value):
+            changes[name] = judgement.value
+    fitted = replace(request, **changes) if changes else request
+    return fitted, [*findings, *_contradictions(model, request)]
 
 
 def _idle(request: ImageRequest) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
+from math import lcm
 from typing import Final, Protocol
 
 from imageway.catalog.schema import Geometry, Model, Offering, Price, Tokens
@@ -203,20 +204,32 @@ def _row(catalog: PriceBook, rows: Sequence[Price], case: _Case) -> Price | None
             break
     if len(possible) == 1:
         return possible[0]
-    return max(possible or rows, key=lambda row: _unit_usd(catalog, row), default=None)
+    return max(possible or rows, key=lambda row: _unit(catalog, row).usd, default=None)
 
 
-def _unit_usd(catalog: PriceBook, row: Price) -> Fraction:
-    """Dollars per image or per token, exactly."""
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """Dollars per image or per token, exactly, and as text."""
+
+    usd: Fraction
+    text: str
+
+
+def _unit(catalog: PriceBook, row: Price) -> _Unit:
     return _exact(row.amount, row.per, None if row.currency == "USD" else catalog.usd_per_cny)
 
 
 @lru_cache(maxsize=4096)
-def _exact(amount: str, per: str, rate: Fraction | None) -> Fraction:
-    return Fraction(amount) * (rate or 1) / (TOKENS_PER_PRICE if per == "token" else 1)
+def _exact(amount: str, per: str, rate: Fraction | None) -> _Unit:
+    usd = Fraction(amount) * (rate or 1) / (TOKENS_PER_PRICE if per == "token" else 1)
+    return _Unit(usd, _decimal_text(usd))
 
 
 # Lines and sums
+
+_TOKEN_KINDS: Final = tuple(
+    (kind, kind.replace("_", " ") + " tokens") for kind in ("input_text", "input_image", "output_text", "output_image")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +237,7 @@ class _Line:
     what: str
     quantity: int
     unit: str
-    unit_usd: Fraction
+    price: _Unit
     assumed: bool
 
 
@@ -233,20 +246,19 @@ def _lines(catalog: PriceBook, rows: Sequence[Price], case: _Case, tokens: _Coun
 
 
 def _all_lines(catalog: PriceBook, rows: Sequence[Price], case: _Case, tokens: _Count) -> Iterator[_Line]:
-    rows = [row for row in rows if not row.shown_only]
-    row = _row(catalog, [row for row in rows if row.per == "image"], case)
-    if row is not None:
-        yield _Line(_named(row), case.images, "image", _unit_usd(catalog, row), row.assumed)
-    row = _row(catalog, [row for row in rows if row.per == "input_image"], case)
-    if row is not None:
-        paid = max(0, len(case.request.images) - row.free_first) * case.calls
-        yield _Line("input image", paid, "image", _unit_usd(catalog, row), row.assumed)
-    for kind in ("input_text", "input_image", "output_text", "output_image"):
-        row = _row(catalog, [row for row in rows if row.per == "token" and row.tokens == kind], case)
-        if row is not None:
-            count: int = getattr(tokens.usage, kind)
-            what = kind.replace("_", " ") + " tokens"
-            yield _Line(what, count, "token", _unit_usd(catalog, row), row.assumed or tokens.assumed)
+    billed: dict[tuple[str, str | None], list[Price]] = {}
+    for row in rows:
+        if not row.shown_only:
+            billed.setdefault((row.per, row.tokens if row.per == "token" else None), []).append(row)
+    if one := _row(catalog, billed.get(("image", None), ()), case):
+        yield _Line(_named(one), case.images, "image", _unit(catalog, one), one.assumed)
+    if one := _row(catalog, billed.get(("input_image", None), ()), case):
+        paid = max(0, len(case.request.images) - one.free_first) * case.calls
+        yield _Line("input image", paid, "image", _unit(catalog, one), one.assumed)
+    for kind, what in _TOKEN_KINDS:
+        count: int = getattr(tokens.usage, kind)
+        if count and (one := _row(catalog, billed.get(("token", kind), ()), case)):
+            yield _Line(what, count, "token", _unit(catalog, one), one.assumed or tokens.assumed)
 
 
 def _named(row: Price) -> str:
@@ -257,7 +269,11 @@ def _named(row: Price) -> str:
 
 
 def _total(lines: Iterable[_Line]) -> int:
-    return round_up(sum((line.quantity * line.unit_usd for line in lines), Fraction()) * MICROS_PER_USD)
+    """Summed over one denominator: fractions would reduce every step."""
+    priced = [(line.quantity, line.price.usd) for line in lines]
+    whole = lcm(*(usd.denominator for _, usd in priced))
+    dollars = sum(quantity * usd.numerator * (whole // usd.denominator) for quantity, usd in priced)
+    return round_up(dollars * MICROS_PER_USD, denominator=whole)
 
 
 def _shown(lines: Iterable[_Line]) -> tuple[PriceLine, ...]:
@@ -266,14 +282,13 @@ def _shown(lines: Iterable[_Line]) -> tuple[PriceLine, ...]:
             what=line.what,
             quantity=str(line.quantity),
             unit=line.unit,
-            unit_usd=_decimal_text(line.unit_usd),
+            unit_usd=line.price.text,
             assumed=line.assumed,
         )
         for line in lines
     )
 
 
-@lru_cache(maxsize=4096)
 def _decimal_text(value: Fraction) -> str:
     """`Fraction(3, 100_000)` → `"0.00003"`. Amounts and rates are decimals, so their products end."""
     with localcontext(prec=60):

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from imageway.core.ports import Random
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no i, l, o, u to misread
+_ALPHABET = b"0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no i, l, o, u to misread
+_DIGITS = _ALPHABET * 8  # a digit for every byte, each for eight of them
 
 
 def new_id(prefix: str, random: Random) -> str:
     """`new_id("req", random)` → `"req_7k2m…"`: 25 characters after the underscore."""
-    number = int.from_bytes(random.token_bytes(16), "big") >> 3
-    digits = []
-    for _ in range(25):
-        digits.append(_ALPHABET[number & 31])
-        number >>= 5
-    return f"{prefix}_{''.join(digits)}"
+    return f"{prefix}_{random.token_bytes(25).translate(_DIGITS).decode()}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 
 MICROS_PER_USD = 1_000_000
 _USD = re.compile(r"(\d{1,12})(?:\.(\d{1,6}))?")
@@ -25,6 +24,6 @@ def format_usd(usd_micros: int) -> str:
     return f"{sign}{whole}.{micros:06d}"
 
 
-def round_up(usd_micros: Fraction) -> int:
+def round_up(numerator: int, *, denominator: int) -> int:
     """The one rounding of a price: up, once, after all lines were summed exactly."""
-    return -(-usd_micros.numerator // usd_micros.denominator)
+    return -(-numerator // denominator)
