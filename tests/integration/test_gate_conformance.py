@@ -140,6 +140,13 @@ def test_a_picture(send: Send) -> None:
     assert got.json["data"][0]["b64_json"].startswith("iVBOR")
 
 
+def test_a_failure_of_a_pretend_provider_is_labelled_too(send: Send) -> None:
+    got = post(send, {**BOAT, "prompt": "forbidden"})
+    assert (got.status, got.json["error"]["code"]) == (400, "content_policy_violation")
+    assert got.headers["x-imageway-sandbox"] == "true"
+    assert "x-imageway-sandbox" not in post(send, {**BOAT, "n": 0}).headers
+
+
 def test_an_unknown_query_is_ignored(send: Send) -> None:
     assert post(send, BOAT, target=f"{GENERATE}?api-version=2025-01-01&x=").status == 200
 

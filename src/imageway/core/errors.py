@@ -75,6 +75,7 @@ class GatewayError(Exception):
         self.details = details
         self.retry_after_s = retry_after_s
         self.request_id: str | None = None
+        self.sandbox = False  # a pretend upstream had part in it: every such answer is labelled
         self.resend_override: bool | None = None
 
     @property

@@ -152,6 +152,7 @@ class TaskRun:
             return
         if isinstance(answer, GatewayError):
             answer.request_id = self.facts.task_id
+            answer.sandbox = any(part.options[0].candidate.upstream.sandbox for part in self.parts)
             self.answer.set_exception(answer)
             self.answer.exception()  # somebody looked: nobody may be listening any more
         else:

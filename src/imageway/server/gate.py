@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from imageway.bodies import LiftError, LiftLimits, Payload, Scope, Spool, SpoolFull, json_payload, lift_json
@@ -38,6 +38,7 @@ from imageway.engine.service import Engine
 from imageway.server.auth import KeyRing
 from imageway.telemetry import events, logger
 
+SANDBOX_LABEL = ("x-imageway-sandbox", "true")
 Chunks = AsyncIterator[bytes]
 LookUp = Estimate | ShowModels | ShowModel | ShowTask
 _NAMED: Final = re.compile(r"\{[^}]*\}")
@@ -268,7 +269,10 @@ class Gate:
         dialect = match.dialect if match else self.dialects[0]
         request_id = error.request_id or new_id("req", self.random)
         where = Where(match.route.name if match else None, request_id)
-        return self._outgoing(dialect.encode_error(where, error), scope)
+        answer = dialect.encode_error(where, error)
+        if error.sandbox:
+            answer = replace(answer, headers=(*answer.headers, SANDBOX_LABEL))
+        return self._outgoing(answer, scope)
 
     def _outgoing(self, answer: Answer, scope: Scope, finish: Callable[[bool], None] | None = None) -> Outgoing:
         payload = json_payload(answer.body)
