@@ -38,7 +38,7 @@ class Server:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     room = open_sandbox(random_seed=7)
-    config = uvicorn.Config(sandbox_app(room), host="127.0.0.1", port=0, log_level="warning", server_header=False)
+    config = uvicorn.Config(sandbox_app(room), host="127.0.0.1", port=0, log_config=None, server_header=False)
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run)
     thread.start()

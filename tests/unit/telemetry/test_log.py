@@ -127,6 +127,16 @@ def test_long_values_are_cut(written: Callable[[], str]) -> None:
     assert len(written()) < 3_000
 
 
+@pytest.fixture(autouse=True)
+def _loggers_as_they_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever ran a server in this process before may have set up its loggers in its own way."""
+    for name in ("uvicorn", "uvicorn.error", "asyncio", "some.library"):
+        found = logging.getLogger(name)
+        for attribute, value in (("propagate", True), ("disabled", False), ("handlers", []), ("level", 0)):
+            monkeypatch.setattr(found, attribute, value)
+        found.setLevel(logging.NOTSET)  # setting the attribute alone leaves what is cached
+
+
 @pytest.mark.parametrize("name", ["uvicorn.error", "asyncio", "some.library"])
 def test_what_libraries_log_is_a_line_like_ours(written: Callable[[], str], name: str) -> None:
     """One line, with the library's name, without keys, and with the traceback once."""
