@@ -17,7 +17,8 @@ from imageway.catalog import Catalog, load
 from imageway.catalog.fitting import accepted_sizes
 from imageway.catalog.parameters import accepted_values
 from imageway.catalog.schema import Geometry, Inputs, Model, Parameter, Price
-from imageway.dialects.openai_images.fields import FIELDS, TOP, Field
+from imageway.dialects.openai_images.fields import FIELDS
+from imageway.dialects.shared.table import TOP, Field
 from imageway.sandbox.faults import FAULTS
 from imageway.tasks.states import PART, TASK
 
@@ -82,7 +83,7 @@ def _accepted(field: Field) -> str:
 
 
 def _meaning(field: Field) -> str:
-    known = " No model here takes it: it is reported." if field.target == "unserved" else ""
+    known = " No model here takes it: it is reported." if field.target == "ignored" else ""
     return field.description + known
 
 

@@ -20,7 +20,8 @@ FUNCTION_LINES = 60
 PARAMETERS = 5
 MEDIAN_FUNCTION_LINES = 10
 TRANSLATOR_MODULE_LINES = 250
-PACKAGE_LINES = {"providers": 600, "dialects": 1000}
+PACKAGE_LINES = {"providers": 600, "dialects": 600}
+LARGER_PACKAGES = {"dialects/openai_images": 1000, "dialects/shared": 1000}  # DESIGN section 7; what all dialects share
 DEBTS: dict[str, int] = {}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -61,7 +62,8 @@ def test_translators_are_small() -> None:
             size = len(path.read_text().splitlines())
             packages[f"{room}/{top}"] = packages.get(f"{room}/{top}", 0) + size
             assert size <= TRANSLATOR_MODULE_LINES, f"{name(path)}: {size} > {TRANSLATOR_MODULE_LINES}"
-        assert not over(limit, packages)
+        allowed = {place: LARGER_PACKAGES.get(place, limit) for place in packages}
+        assert not [f"{place}: {size} > {allowed[place]}" for place, size in packages.items() if size > allowed[place]]
 
 
 def test_a_function_fits_a_screen() -> None:
@@ -138,10 +140,11 @@ def test_translators_do_not_know_their_neighbours(room: str) -> None:
         if relative.name == "__init__.py" and len(relative.parts) == 1:
             continue
         own = relative.parts[0].removesuffix(".py")
+        assert own != "shared" or "openai" not in path.read_text(), f"{name(path)} names a dialect"
         for node in ast.walk(ast.parse(path.read_text())):
             module = node.module if isinstance(node, ast.ImportFrom) else None
             if module and module.startswith(f"imageway.{room}."):
-                assert module.split(".")[2] in (own, "fields"), f"{name(path)} imports {module}"
+                assert module.split(".")[2] in (own, "fields", "shared"), f"{name(path)} imports {module}"
 
 
 def test_the_repository_speaks_of_imageway_alone() -> None:

@@ -1,9 +1,12 @@
 """Golden conversations of inbound dialects: a request as it arrives, the intent it becomes, the outcome, the answer.
 
-A file is comment lines and sections: `== request METHOD PATH` (header lines, then JSON), `== intent KIND`,
+A file is comment lines and sections: `== request METHOD PATH` (header lines, then JSON) or `== form METHOD PATH`
+(header lines, then JSON: a list of [name, text] and [name, {"file": base64, "name", "type"}]), `== intent KIND`,
 `== outcome KIND` or `== error CODE`, `== answer STATUS` (header lines, then JSON; a request that cannot be decoded is
-answered at once). An intent shows what differs from the defaults. `$PNG` stands for the base64 of a small PNG,
-`$LARGE` for one so long that it is lifted out of the body on its way in, `$URLSAFE` for base64url without padding."""
+answered at once). Of a stream: `== event KIND` (preview, arrived, finished, broken), then `== sse` (a list of
+[name or null, data]). An intent shows what differs from the defaults, its request's family aside. `$PNG` stands for the
+base64 of a small PNG, `$LARGE` for one so long that it is lifted out of the body on its way in, `$URLSAFE` for
+base64url without padding."""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -24,21 +28,32 @@ from imageway.bodies import Budget, Spool, blob_of, json_payload, lift_json
 from imageway.core.errors import GatewayError, InvalidRequest
 from imageway.core.intents import (
     Answer,
+    Arrived,
+    Broken,
     Dialect,
     Estimated,
+    Event,
+    Finished,
+    Generate,
     Generated,
     Inbound,
     Intent,
+    Missing,
     ModelCard,
     ModelList,
     Outcome,
     Picture,
+    Preview,
     PriceLine,
+    TaskList,
     TaskView,
+    Uploaded,
+    UploadGrant,
     Where,
 )
 from imageway.core.requests import ImageData, ImageLink, RequestWarning
-from imageway.core.steps import Usage
+from imageway.core.steps import FormBody, FormFile, Usage
+from imageway.core.streams import StreamEvent
 from imageway.dialects import DIALECTS
 
 FOLDER = Path(__file__).parent / "dialects"
@@ -118,7 +133,8 @@ def shown(value: object) -> Any:
         return {
             each.name: shown(getattr(value, each.name))
             for each in fields(value)
-            if getattr(value, each.name)
+            if each.name != "family"
+            and getattr(value, each.name)
             != (each.default if each.default_factory is MISSING else each.default_factory())
         }
     return value
@@ -146,6 +162,7 @@ def build_outcome(kind: str, content: Any) -> Outcome:
                 pictures=tuple(picture(each) for each in content.pop("pictures")),
                 usage=Usage(**usage) if (usage := content.pop("usage", None)) else None,
                 seeds=tuple(content.pop("seeds", ())),
+                missing=tuple(Missing(**each) for each in content.pop("missing", ())),
                 **{"request_id": "req_1", "model": "m", "family": "f", "created_s": 1763600000} | content,
             )
         case "estimated":
@@ -156,10 +173,54 @@ def build_outcome(kind: str, content: Any) -> Outcome:
         case "model":
             return ModelCard(**content)
         case "task":
-            pictures = tuple(picture(each) for each in content.pop("pictures", ()))
-            error = tuple(content.pop("error", ())) or None
-            return TaskView(pictures=pictures, error=error, warnings=warnings(content), **content)
+            return task(content)
+        case "tasks":
+            return TaskList(tasks=tuple(map(task, content.pop("tasks"))), **content)
+        case "upload_grant":
+            return UploadGrant(**content)
+        case "uploaded":
+            return Uploaded(**content)
     raise AssertionError(f"unknown outcome {kind}")
+
+
+def task(content: dict[str, Any]) -> TaskView:
+    pictures = tuple(picture(each) for each in content.pop("pictures", ()))
+    error = tuple(content.pop("error", ())) or None
+    return TaskView(pictures=pictures, error=error, warnings=warnings(content), **content)
+
+
+def build_event(kind: str, content: Any) -> Event:
+    match kind:
+        case "preview":
+            return Preview(image=content["image"], index=content["index"], picture=picture(content["picture"]))
+        case "arrived":
+            return Arrived(image=content["image"], picture=picture(content["picture"]))
+        case "finished":
+            outcome = build_outcome("generated", content)
+            assert isinstance(outcome, Generated)
+            return Finished(outcome)
+        case "broken":
+            return Broken("req_1", GatewayError(content.pop("code"), **content))
+    raise AssertionError(f"unknown event {kind}")
+
+
+async def events_read(events: tuple[StreamEvent, ...]) -> list[Any]:
+    """Each as [name, data], the data as a client would read it."""
+    return [
+        [event.name, event.data if isinstance(event.data, str) else json.loads(await body_bytes(Answer(0, event.data)))]
+        for event in events
+    ]
+
+
+def form_of(parts: Any) -> FormBody:
+    return FormBody(
+        tuple(
+            (name, value)
+            if isinstance(value, str)
+            else (name, FormFile(blob_of(base64.b64decode(value["file"])), value["name"], value["type"]))
+            for name, value in parts
+        )
+    )
 
 
 async def body_bytes(answer: Answer) -> bytes:
@@ -187,15 +248,27 @@ async def test_conversation(path: Path, tmp_path: Path) -> None:
     intent: Intent | None = None
     answer: Answer | None = None
     where = Where(None, "req_1")
+    events: tuple[StreamEvent, ...] = ()
     for section in read_sections(path.read_text()):
         match section.kind:
-            case "request":
+            case "request" | "form":
                 method, url = section.words
-                name, params = find_route(dialect, method, url)
+                place, _, query = url.partition("?")
+                name, params = find_route(dialect, method, place)
                 where = Where(name, "req_1")
-                tree = None if section.content is None else await lift_json(chunks_of(section.content), scope)
+                body: Any = None
+                if section.kind == "form":
+                    body = form_of(section.content)
+                elif section.content is not None:
+                    body = await lift_json(chunks_of(section.content), scope)
                 inbound = Inbound(
-                    route=name, method=method, path=url, params=params, headers=section.headers, body=tree
+                    route=name,
+                    method=method,
+                    path=place,
+                    params=params,
+                    query=dict(parse_qsl(query)),
+                    headers=section.headers,
+                    body=body,
                 )
                 try:
                     intent, answer = dialect.decode(inbound), None
@@ -208,6 +281,12 @@ async def test_conversation(path: Path, tmp_path: Path) -> None:
             case "outcome":
                 assert intent is not None, f"refused: {answer}"
                 answer = dialect.encode(intent, build_outcome(section.words[0], section.content))
+            case "event":
+                assert isinstance(intent, Generate), f"refused: {answer}"
+                assert dialect.encode_event is not None
+                events = dialect.encode_event(intent, build_event(section.words[0], section.content))
+            case "sse":
+                assert await events_read(events) == section.content
             case "error":
                 override = section.content.pop("resend", None)
                 failure = GatewayError(section.words[0], **section.content)

@@ -20,7 +20,7 @@ from imageway.core.steps import Adapter, Call
 from imageway.providers import ADAPTERS
 from tests.wire.providers.conversation import NamedBlob, show
 
-NOT_PARAMETERS = {"model", "spelled", "written"}  # the name of the model itself; the caller's own words
+NOT_PARAMETERS = {"model", "family", "spelled", "written"}  # who is asked, and the caller's own words
 BY_THE_GATEWAY = set(CONVERTED)  # honoured by converting the image that came, where they are not sent
 SAME_THING = [("partial_images", 0), ("stream", False), ("want_text", False)]  # ask for what happens anyway
 
@@ -120,7 +120,8 @@ def vanished(catalog: Catalog, adapters: Mapping[str, Adapter]) -> set[tuple[str
     for model in catalog.models.values():
         for offering in model.offerings:
             encode = adapters[offering.adapter].encode
-            for plain in plain_requests(model):
+            for request in plain_requests(model):
+                plain = dataclasses.replace(request, family=offering.forwards)
                 before = sent(model, offering, plain, encode)
                 assert before is not None, f"the plain request to {model.id} is refused: nothing can be learned from it"
                 for change in changes(model, plain):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +12,7 @@ from imageway.catalog.geometry import Impossible, Resolved, nearest_tier, resolv
 from imageway.catalog.parameters import CONVERTED, NAMES, asked_for, dropped, spelled_in
 from imageway.catalog.schema import Geometry as Rules
 from imageway.catalog.schema import Model, Offering
+from imageway.core.blobs import Tree
 from imageway.core.errors import Problem
 from imageway.core.requests import Geometry, ImageRequest, RequestWarning, Size
 from imageway.core.wording import quoted
@@ -194,9 +195,9 @@ def _taken(
             judgement = dropped(model, asked)
             warnings += judgement.warnings
             problems += judgement.problems
-    if request.extras and not offering.takes_extras:
+    if request.extras and offering.forwards != request.family:
         changes["extras"] = MappingProxyType({})
-        for name in request.extras:
+        for name in _paths(request.extras):
             message = f"{quoted(name)} was not sent: nobody knows this field here"
             warnings.append(RequestWarning("parameter_ignored", name, message))
     taken = replace(request, **changes)
@@ -207,6 +208,15 @@ def _taken(
     ):
         taken = replace(taken, output_format="png")  # what came is converted to what was asked for
     return taken, tuple(warnings), tuple(problems)
+
+
+def _paths(extras: Mapping[str, Tree]) -> Iterator[str]:
+    """Where unknown fields stand, by the caller's own paths."""
+    for name, value in extras.items():
+        if value and isinstance(value, dict):
+            yield from (f"{name}.{inner}" for inner in _paths(value))
+        else:
+            yield name
 
 
 def _takes(model: Model, offering: Offering, name: str, value: object) -> bool:

@@ -37,9 +37,10 @@ CONVERTED: Final[Mapping[str, Parameter]] = MappingProxyType(
     {
         "output_format": Parameter(type="string", values=("png", "jpeg", "webp")),
         "output_compression": Parameter(type="integer", minimum=0, maximum=100),
+        "stream": Parameter(type="boolean"),
     }
 )
-"""Fields the gateway honours itself, on any model, by converting what came."""
+"""Fields the gateway honours itself, on any model: it converts what came, and streams what came at once."""
 
 # What changes the meaning of an answer, or protects somebody, is refused where it cannot be had: never just left out.
 _NEVER_DROPPED: Final = {("enhance_mode", "fast"), ("person", "dont_allow"), ("background", "transparent")}

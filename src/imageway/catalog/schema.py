@@ -151,7 +151,7 @@ class Lifecycle(Row, frozen=True, kw_only=True):
 class Offering(Row, frozen=True, kw_only=True):
     """A model as one provider sells it. `adapter` names a package in providers. `parameters` None: all of the model's.
     `max_n`: images one call gives. `inputs`: how input images must arrive. `options` go to the adapter as they are.
-    `takes_extras`: fields that no family knows are passed on. `cost` like prices, in the vendor's currency."""
+    `forwards`: the family whose callers' unknown fields are passed on. `cost` like prices, in the vendor's currency."""
 
     provider: str
     upstream_name: str
@@ -159,7 +159,7 @@ class Offering(Row, frozen=True, kw_only=True):
     max_n: int = 1
     inputs: Literal["inline", "url_or_inline"] = "inline"
     parameters: tuple[str, ...] | None = None
-    takes_extras: bool = False
+    forwards: str = ""
     options: dict[str, str] = {}
     cost: tuple[Price, ...] = ()
     max_answer_bytes: int = 33_554_432

@@ -9,13 +9,15 @@ from typing import Literal
 from imageway.core.blobs import Blob, Tree
 from imageway.core.errors import GatewayError
 from imageway.core.requests import ImageRequest, RequestWarning
-from imageway.core.steps import NO_VALUES, Usage
+from imageway.core.steps import NO_VALUES, FormBody, Usage
+from imageway.core.streams import StreamEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inbound:
     """One request as a dialect sees it. `route` is the name of the dialect's own route; `params` come from its path.
-    Header names are lower case; `query` values are the last of each name. `body` is None when there was none."""
+    Header names are lower case; `query` values are the last of each name. `body` is None when there was none, a
+    FormBody when it was multipart/form-data."""
 
     route: str
     method: str = "POST"
@@ -23,7 +25,7 @@ class Inbound:
     params: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
     query: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
     headers: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
-    body: Tree = None
+    body: Tree | FormBody = None
 
 
 Form = Literal["b64_json", "url"]
@@ -32,13 +34,14 @@ Form = Literal["b64_json", "url"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generate:
     """`form` None: the model's default. `shape` is the dialect's own word for how to answer. `warnings` are what decode
-    itself could not honour."""
+    itself could not honour. `background`: the answer is the task, at once; the images are fetched later."""
 
     request: ImageRequest
     form: Form | None = None
     strict: bool = False
     idempotency_key: str | None = None
     shape: str = "flat"
+    background: bool = False
     warnings: tuple[RequestWarning, ...] = ()
 
 
@@ -64,12 +67,46 @@ class ShowTask:
     id: str
 
 
-Intent = Generate | Estimate | ShowModels | ShowModel | ShowTask
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListTasks:
+    """The workspace's tasks, newest first: those created from `since_ms` until before `until_ms`, in one of `states`
+    (empty: any), of `model` (None: any); `limit` of them, after the first `skip`."""
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+    states: tuple[str, ...] = ()
+    model: str | None = None
+    limit: int = 20
+    skip: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTask:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GrantUpload:
+    """Where and how the caller may put a file that a later request will name."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that comes under such a grant; the form's own fields prove it."""
+
+    fields: Mapping[str, str]
+    content: Blob
+
+
+Intent = Generate | Estimate | ShowModels | ShowModel | ShowTask | ListTasks | CancelTask | GrantUpload | Upload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """One proved image on its way out: `blob` for b64_json, `url` for url (exactly one is set)."""
+    """One proved image on its way out: `blob` for b64_json, `url` for url (exactly one is set). `signature`: see core's
+    Turn."""
 
     media_type: str
     width: int
@@ -77,11 +114,21 @@ class Picture:
     blob: Blob | None = None
     url: str | None = None
     revised_prompt: str | None = None
+    signature: Blob | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """One image of several that did not come, in words for the caller: `code` is one of core's errors."""
+
+    code: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """A finished generation with k ≥ 1 pictures. `family` is the model's family in the catalog."""
+    """A finished generation with k ≥ 1 pictures. `family` is the model's family in the catalog. `missing`: the images
+    asked for that did not come; of a group that was left to choose, only those that were begun and failed."""
 
     request_id: str
     model: str
@@ -94,6 +141,7 @@ class Generated:
     usage: Usage | None = None
     text: str | None = None
     seeds: tuple[int, ...] = ()
+    missing: tuple[Missing, ...] = ()
     warnings: tuple[RequestWarning, ...] = ()
     sandbox: bool = False
 
@@ -138,20 +186,87 @@ class ModelList:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskView:
     """One task as its owner may see it: `pictures` carry signed URLs while the images are stored. `error` is
-    (code, message)."""
+    (code, message). `started_ms` is when its first attempt began; `requested` is how many images were asked for."""
 
     id: str
     status: str
     model: str
     created_s: int
     finished_s: int | None = None
+    created_ms: int = 0
+    started_ms: int | None = None
+    finished_ms: int | None = None
+    requested: int = 1
     pictures: tuple[Picture, ...] = ()
     error: tuple[str, str] | None = None
     price_usd_micros: int = 0
     warnings: tuple[RequestWarning, ...] = ()
 
 
-Outcome = Generated | Estimated | ModelList | ModelCard | TaskView
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskList:
+    """One page of a workspace's tasks; `total` counts all that match."""
+
+    tasks: tuple[TaskView, ...]
+    total: int
+    skip: int = 0
+    limit: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadGrant:
+    """What the caller needs to put one file: a form posted to `url` with `fields` and the file itself, of at most
+    `max_bytes`, before `expires_s`; requests then name it `folder`/file name."""
+
+    url: str
+    fields: Mapping[str, str]
+    folder: str
+    max_bytes: int
+    expires_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    name: str
+
+
+Outcome = Generated | Estimated | ModelList | ModelCard | TaskView | TaskList | UploadGrant | Uploaded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """A partial image on its way: `index` counts those of one image from 0, `picture` carries a blob."""
+
+    image: int
+    index: int
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """One finished, proved image, in the form asked for, before the whole is settled: the `image`-th to come, from 0.
+    It is charged for when the task is."""
+
+    image: int
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last event of a stream that brought something: paid for, durably."""
+
+    generated: Generated
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The last event of a stream that could not be finished after it had begun."""
+
+    request_id: str
+    error: GatewayError
+
+
+Event = Preview | Arrived | Finished | Broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,22 +284,29 @@ class Where:
 
     route: str | None
     request_id: str
-    stream_started: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One path a dialect owns. `path` may hold {names} that match one segment each."""
+    """One path a dialect owns. `path` may hold {names} that match one segment each, or its beginning:
+    "{model}:predict". `carriers`: it is taken only with one of these headers or query parameters ("x-goog-api-key",
+    "?key"), so that two dialects may share a path. `form`: its body may be multipart/form-data. `public`: no caller
+    is asked for."""
 
     name: str
     method: str
     path: str
+    carriers: tuple[str, ...] = ()
+    form: bool = False
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """The code for one inbound wire format: pure functions. `credential` finds the caller's key in headers and query.
-    `decode` raises InvalidRequest with every problem at once."""
+    `decode` raises InvalidRequest with every problem at once. `encode_event` turns each event of a stream into what is
+    written, the closing words included; None: it has no streams. `heartbeat` is written while nothing else comes.
+    `prefixes`: paths below these that nobody owns are refused in this dialect's envelope."""
 
     name: str
     routes: tuple[Route, ...]
@@ -192,3 +314,6 @@ class Dialect:
     decode: Callable[[Inbound], Intent]
     encode: Callable[[Intent, Outcome], Answer]
     encode_error: Callable[[Where, GatewayError], Answer]
+    encode_event: Callable[[Generate, Event], tuple[StreamEvent, ...]] | None = None
+    heartbeat: bytes = b": waiting\n\n"
+    prefixes: tuple[str, ...] = ()

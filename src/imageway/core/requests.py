@@ -44,12 +44,17 @@ class ImageData:
 ImageInput = ImageLink | ImageData
 
 
+_UNSIGNED: Mapping[int, Blob | str] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One entry of a conversation: role `user` or `model`, parts in the order written."""
+    """One entry of a conversation: role `user` or `model`, parts in the order written. `signatures`: index of a part →
+    what the provider put there to recognise its own thoughts; it goes back to that family untouched, to no other."""
 
     role: str
     parts: tuple[str | ImageInput, ...]
+    signatures: Mapping[int, Blob | str] = field(default_factory=lambda: _UNSIGNED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +80,11 @@ class Group:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
     """One request for images. When `turns` is set, the conversation is authoritative and `prompt`/`images` are what a
-    model without turns would get. `spelled` maps a field here to the name the caller used, for errors and warnings; it
-    has `tier` where he named one apart from the rest of the geometry. `written` maps such a field to its value as he
-    wrote it, in the form of `core.wording.quoted`, where that differs from the value here."""
+    model without turns would get. `extras` are fields that no family knows, in the objects where the caller wrote them;
+    they reach only upstreams of his own dialect's `family` (DESIGN §7). `spelled` maps a field here to the name the
+    caller used, for errors and warnings; it has `tier` where he named one apart from the rest of the geometry.
+    `written` maps such a field to its value as he wrote it, in the form of `core.wording.quoted`, where that differs
+    from the value here."""
 
     model: str
     operation: Operation = Operation.GENERATE
@@ -109,7 +116,9 @@ class ImageRequest:
     stream: bool | None = None
     partial_images: int | None = None
     user: str | None = None
-    extras: Mapping[str, Tree] = field(default_factory=lambda: _NO_TREE)  # fields no family knows
+    scale: int | None = None  # of an upscale: 2 doubles both edges
+    extras: Mapping[str, Tree] = field(default_factory=lambda: _NO_TREE)
+    family: str = ""
     spelled: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     written: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
 

@@ -1,7 +1,8 @@
 """The conversation with a provider as values: what to send, what came back, what that means (DESIGN §7).
 
 An adapter is `encode(call) -> Send` and `decode(call, memo, reply) -> Step`; both may run again at any time, on another
-machine, and must give the same answer."""
+machine, and must give the same answer. Of a stream (`call.request.stream`), `decode` sees event after event, then its
+end; it answers More until it can say Done or Failed."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from typing import Literal
 
 from imageway.core.blobs import Blob, Tree
 from imageway.core.requests import ImageRequest, Size
+from imageway.core.streams import StreamEnd, StreamEvent
 
 NO_VALUES: Mapping[str, str] = MappingProxyType({})
 
@@ -79,11 +81,12 @@ class BlobReply:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One complete HTTP answer. Header names are lower case. A cut answer never becomes a Reply: transport raises."""
+    """One complete HTTP answer, or one event of a stream and then its end, each with the answer's status and headers.
+    Header names are lower case. A cut answer never becomes a Reply: transport raises."""
 
     status: int
     headers: Mapping[str, str]
-    body: JsonReply | BlobReply | Page
+    body: JsonReply | BlobReply | Page | StreamEvent | StreamEnd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,15 +144,17 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Produced:
-    """One image of a reply: the bytes themselves, or the URL to fetch them from."""
+    """One image of a reply: the bytes themselves, or the URL to fetch them from. `signature`: see core's Turn."""
 
     image: Blob | str
     revised_prompt: str | None = None
+    signature: Blob | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The provider has answered with at least one image. `missing` are the images it said it could not give."""
+    """The provider has answered with at least one image, of a stream in this event or an earlier one. `missing` are the
+    images it said it could not give."""
 
     images: tuple[Produced, ...]
     usage: Usage | None = None
@@ -159,10 +164,13 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """A stream goes on: images completed and partial images so far; the engine adds them up."""
+    """A stream goes on: what this one event brought; the engine adds it up. `partials` are previews, charged for only
+    where the catalog says so; `missing` are images that failed for good."""
 
     images: tuple[Produced, ...] = ()
     partials: tuple[Produced, ...] = ()
+    text: str | None = None
+    missing: tuple[Failed, ...] = ()
 
 
 class FailureKind(StrEnum):

@@ -27,6 +27,7 @@ from imageway.providers.fields import (
     at,
     count_at,
     failure,
+    forward,
     given,
     kind_of_status,
     link_or_data_url,
@@ -86,7 +87,7 @@ def encode(call: Call) -> Send:
             "response_format": call.options.get("answer", "url"),
         }
     )
-    return Send(HttpRequest("POST", "/images/generations", JsonBody({**body, **_group(call)})))
+    return Send(HttpRequest("POST", "/images/generations", JsonBody(forward(body | _group(call), call.request.extras))))
 
 
 def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:

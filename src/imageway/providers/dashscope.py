@@ -26,6 +26,7 @@ from imageway.core.steps import (
 from imageway.providers.fields import (
     at,
     failure,
+    forward,
     given,
     kind_of_status,
     link_or_data_url,
@@ -83,7 +84,8 @@ def encode(call: Call) -> Send:
     """The one submit of a call; everything later is a read."""
     path = call.options.get("path", "multimodal")
     content = _prompted(call) if path == "text2image" else _messages(call)
-    body: Tree = {"model": call.model, "input": content, "parameters": _parameters(call, path)}
+    known: dict[str, Tree] = {"model": call.model, "input": content, "parameters": _parameters(call, path)}
+    body = forward(known, call.request.extras)
     headers = {} if path == "multimodal" else {"X-DashScope-Async": "enable"}
     return Send(HttpRequest("POST", PATHS[path], JsonBody(body), headers))
 

@@ -80,6 +80,19 @@ def given(tree: Mapping[str, Tree]) -> dict[str, Tree]:
     return {name: value for name, value in tree.items() if value is not None}
 
 
+def forward(body: Mapping[str, Tree], extras: Mapping[str, Tree]) -> dict[str, Tree]:
+    """`body` with fields that nobody here knows, each in the object where the caller had it. What stands already is
+    never overridden (DESIGN §7, the diagonal)."""
+    merged = dict(body)
+    for name, value in extras.items():
+        here = merged.get(name)
+        if isinstance(here, dict) and isinstance(value, dict):
+            merged[name] = forward(here, value)
+        elif name not in merged:
+            merged[name] = value
+    return merged
+
+
 def media_type(blob: Blob) -> str:
     """What an input image is, by its own header before anybody's word."""
     if blob.facts is not None:

@@ -31,6 +31,7 @@ from imageway.providers.fields import (
     count_at,
     duration_s,
     failure,
+    forward,
     given,
     kind_of_status,
     list_at,
@@ -84,7 +85,7 @@ def encode(call: Call) -> Send:
             "thinkingConfig": {"thinkingLevel": call.request.thinking.upper()} if call.request.thinking else None,
         }
     )
-    body: Tree = {"contents": _contents(call.request), "generationConfig": config}
+    body = forward({"contents": _contents(call.request), "generationConfig": config}, call.request.extras)
     version = call.upstream.get("api_version", "v1beta")
     return Send(HttpRequest("POST", f"/{version}/models/{call.model}:generateContent", JsonBody(body)))
 

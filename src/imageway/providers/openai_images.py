@@ -30,6 +30,7 @@ from imageway.providers.fields import (
     at,
     count_at,
     failure,
+    forward,
     given,
     kind_of_status,
     link_or_data_url,
@@ -108,7 +109,7 @@ def _parameters(call: Call) -> dict[str, Tree]:
             "user": request.user,
         }
     )
-    return known | {name: value for name, value in request.extras.items() if name not in known}
+    return forward(known, request.extras)
 
 
 def _size(call: Call) -> str | None:

@@ -306,6 +306,7 @@ def test_every_field_of_a_request_is_judged_or_is_structure() -> None:
         "group",
         "geometry",
         "extras",
+        "family",
         "spelled",
         "written",
     }

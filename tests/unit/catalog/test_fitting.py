@@ -250,11 +250,12 @@ def test_what_must_not_be_dropped_makes_the_offering_unfit() -> None:
 
 
 def test_fields_nobody_knows_go_only_where_they_are_taken() -> None:
-    extras = {"complexity": "high"}
-    assert fitted("gpt-image-2", extras=extras).request.extras == extras
-    result = fitted("gemini-3-pro-image", extras=extras)
+    extras = {"complexity": "high", "deep": {"er": {}, "est": 1}}
+    assert fitted("gpt-image-2", extras=extras, family="openai").request.extras == extras
+    result = fitted("gemini-3-pro-image", extras=extras, family="openai")
     assert result.request.extras == {}
-    assert [(warning.code, warning.param) for warning in result.warnings] == [("parameter_ignored", "complexity")]
+    told = [(warning.code, warning.param) for warning in result.warnings]
+    assert told == [("parameter_ignored", name) for name in ("complexity", "deep.er", "deep.est")]
 
 
 def test_fitting_leaves_the_request_for_the_next_candidate() -> None:

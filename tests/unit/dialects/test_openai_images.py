@@ -15,8 +15,8 @@ from imageway.core.requests import ImageData, ImageLink, Operation
 from imageway.core.wording import QUOTED_CHARS
 from imageway.dialects import DIALECTS
 from imageway.dialects.openai_images import DIALECT, credential
-from imageway.dialects.openai_images.findings import MOST_FINDINGS
-from imageway.dialects.openai_images.written import MOST_UNKNOWN_FIELDS
+from imageway.dialects.shared.findings import MOST_FINDINGS
+from imageway.dialects.shared.written import MOST_UNKNOWN_FIELDS
 
 
 def decode(body: Tree, *, headers: Mapping[str, str] | None = None) -> Generate:

@@ -10,9 +10,10 @@ import pytest
 from imageway.bodies import blob_of
 from imageway.core.blobs import Tree
 from imageway.core.requests import Geometry, ImageRequest
-from imageway.dialects.openai_images import kinds
-from imageway.dialects.openai_images.fields import BY_PLACE, FIELDS, MEANINGS, Field
-from imageway.dialects.openai_images.kinds import Kind
+from imageway.dialects.openai_images.fields import FIELDS, MEANINGS, TABLE
+from imageway.dialects.shared import kinds
+from imageway.dialects.shared.kinds import Kind
+from imageway.dialects.shared.table import Field
 
 DIRECT = {each.name for each in fields(ImageRequest)}
 HINTS = get_type_hints(ImageRequest)
@@ -35,7 +36,7 @@ def test_every_target_is_a_field_of_the_request_or_a_meaning() -> None:
 
 
 def test_no_place_holds_one_name_twice() -> None:
-    assert len(BY_PLACE) == sum(len(field.where) for field in FIELDS)
+    assert len(TABLE.by_place) == sum(len(field.where) for field in FIELDS)
 
 
 def test_every_place_is_an_object_of_the_table() -> None:
@@ -61,8 +62,8 @@ def test_what_a_kind_reads_is_what_the_request_holds(field: Field) -> None:
 
 def test_a_request_can_be_spelled_in_every_word_this_dialect_is_to_know() -> None:
     """What no row reaches belongs to other dialects, or is worked out."""
-    worked_out = {"operation", "turns", "images", "group", "extras", "spelled", "written", "stream"}
-    assert DIRECT - worked_out - {field.target for field in FIELDS} == {"thinking", "person"}
+    worked_out = {"operation", "turns", "images", "group", "extras", "spelled", "written", "stream", "family"}
+    assert DIRECT - worked_out - {field.target for field in FIELDS} == {"thinking", "person", "scale"}
 
 
 @pytest.mark.parametrize(

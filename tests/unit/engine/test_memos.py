@@ -24,6 +24,8 @@ from imageway.engine.memos import (
 )
 
 EVERYTHING: dict[str, Any] = {
+    "family": "somebody",
+    "scale": 2,
     "operation": Operation.EDIT,
     "prompt": "eine Katze, 猫, \U0001f408",
     "negative_prompt": "dogs",

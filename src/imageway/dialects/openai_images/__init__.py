@@ -8,6 +8,7 @@ from typing import Final
 from imageway.core.intents import Dialect, Route
 from imageway.dialects.openai_images.decode import decode
 from imageway.dialects.openai_images.encode import encode, encode_error
+from imageway.dialects.shared.headers import bearer
 
 ROUTES: Final = (
     Route("generate", "POST", "/v1/images/generations"),
@@ -21,9 +22,7 @@ ROUTES: Final = (
 
 def credential(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
     """`Authorization: Bearer …`, else `x-api-key`, else `api-key`; never out of the query, which ends up in logs."""
-    scheme, _, token = headers.get("authorization", "").strip().partition(" ")
-    bearer = token.strip() if scheme.lower() == "bearer" else ""
-    return bearer or headers.get("x-api-key", "").strip() or headers.get("api-key", "").strip() or None
+    return bearer(headers) or headers.get("x-api-key", "").strip() or headers.get("api-key", "").strip() or None
 
 
 DIALECT: Final = Dialect(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, Final
 
 from imageway.core.errors import InvalidRequest
 from imageway.core.intents import Estimate, Generate, Inbound, Intent, ShowModel, ShowModels, ShowTask
 from imageway.core.requests import Geometry, Group, ImageInput, ImageRequest, Operation, Turn
-from imageway.dialects.openai_images.conversation import Ask, combine, read_turns
-from imageway.dialects.openai_images.findings import Findings
-from imageway.dialects.openai_images.images import read_image, read_images, unread
-from imageway.dialects.openai_images.written import DIRECT, Written
+from imageway.dialects.openai_images.fields import FAMILY, TABLE
+from imageway.dialects.shared.conversation import Ask, combine, read_turns
+from imageway.dialects.shared.findings import Findings
+from imageway.dialects.shared.headers import read_idempotency_key, read_strict
+from imageway.dialects.shared.images import read_image, read_images, unread
+from imageway.dialects.shared.written import Written
 
 UNREAD: Final = "?"  # stands in for a text
 
@@ -34,13 +35,13 @@ def decode(inbound: Inbound) -> Intent:
 
 def _decode_generate(inbound: Inbound) -> Generate:
     findings = Findings()
-    strict, key = _read_strict(inbound, findings), _read_idempotency_key(inbound, findings)
+    strict, key = read_strict(inbound, findings), read_idempotency_key(inbound, findings)
     body = inbound.body
     if not isinstance(body, dict):
         what = BODIES.get(type(body), "a string")
         findings.problem("invalid_type", None, f"the body is {what}; send a JSON object", ("a JSON object",))
         raise InvalidRequest(*findings.problems)
-    written = Written(findings)
+    written = Written(TABLE, findings)
     written.read(body)
     nested = body.get("input") is not None
     request = _build(written, must_edit=inbound.route == "edit")
@@ -88,9 +89,9 @@ def _build(written: Written, *, must_edit: bool) -> ImageRequest:
         findings.missing("image", message, "images", "contents", "input", code="image_required")
     if values.get("streaming"):
         findings.problem("parameter_not_supported", "stream", "stream is true; accepted: false", ("false",))
-    direct = {name: value for name, value in values.items() if name in DIRECT}
-    direct["model"] = values.get("model", "")
     worked_out: dict[str, Any] = {
+        "model": values.get("model", ""),
+        "family": FAMILY,
         "operation": Operation.EDIT if ask.images else Operation.GENERATE,
         "prompt": ask.prompt,
         "images": ask.images,
@@ -98,11 +99,8 @@ def _build(written: Written, *, must_edit: bool) -> ImageRequest:
         "mask": mask,
         "geometry": _geometry(written),
         "group": _group(written),
-        "extras": MappingProxyType(written.extras),
-        "spelled": MappingProxyType(written.names()),
-        "written": MappingProxyType(written.words()),
     }
-    return ImageRequest(**direct | worked_out)
+    return ImageRequest(**written.direct() | worked_out)
 
 
 def _ask(written: Written) -> Ask:
@@ -140,20 +138,3 @@ def _group(written: Written) -> Group | None:
         path = written.spelled["max_images"]
         written.findings.ignored(path, 'it counts only beside sequential_image_generation "auto"')
     return None
-
-
-def _read_strict(inbound: Inbound, findings: Findings) -> bool:
-    value = inbound.headers.get("imageway-strict", "0").strip().lower()
-    if value not in STRICT:
-        findings.wrong("Imageway-Strict", value, ("1", "0"))
-    return STRICT.get(value, False)
-
-
-STRICT: Final = {"1": True, "true": True, "0": False, "false": False, "": False}
-
-
-def _read_idempotency_key(inbound: Inbound, findings: Findings) -> str | None:
-    key = inbound.headers.get("idempotency-key")
-    if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
-        findings.wrong("Idempotency-Key", key, ("1 to 255 printable ASCII characters",))
-    return key

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 from imageway.core.blobs import Tree
@@ -22,9 +21,9 @@ from imageway.core.intents import (
     Where,
 )
 from imageway.core.money import format_usd
-from imageway.core.requests import RequestWarning
 from imageway.core.steps import Usage
-from imageway.dialects.openai_images.fields import SPELLING
+from imageway.dialects.openai_images.fields import TABLE
+from imageway.dialects.shared.answers import error_headers, problems_list, warnings_list
 
 NESTED: Final = "nested"
 # Parameters whose values are others here than in the catalog.
@@ -46,6 +45,7 @@ def encode(intent: Intent, outcome: Outcome) -> Answer:
             return Answer(200, _card(outcome))
         case TaskView():
             return Answer(200, _task(outcome))
+    raise TypeError(f"{type(outcome).__name__} is no outcome of this dialect's intents")
 
 
 def _headers(outcome: Generated) -> tuple[tuple[str, str], ...]:
@@ -61,7 +61,7 @@ def _flat(outcome: Generated) -> dict[str, Tree]:
         "size": outcome.size,
         "usage": _usage(outcome.usage) if outcome.usage else None,
         "metadata": _metadata(outcome),
-        "warnings": _warnings(outcome.warnings),
+        "warnings": warnings_list(outcome.warnings),
     }
     return body | {name: value for name, value in optional.items() if value} | {"request_id": outcome.request_id}
 
@@ -87,10 +87,6 @@ def _metadata(outcome: Generated) -> dict[str, Tree]:
     return text | ({"seeds": list(outcome.seeds)} if outcome.seeds else {})
 
 
-def _warnings(warnings: tuple[RequestWarning, ...]) -> list[Tree]:
-    return [{"code": each.code, "param": each.param, "message": each.message} for each in warnings]
-
-
 def _nested(outcome: Generated) -> dict[str, Tree]:
     """Every item has all three keys; the unused ones are empty."""
     items: list[Tree] = [
@@ -102,7 +98,7 @@ def _nested(outcome: Generated) -> dict[str, Tree]:
         for picture in outcome.pictures
     ]
     body: dict[str, Tree] = {"code": 200, "msg": "Success", "data": {"data": items, "created": outcome.created_s}}
-    warnings: dict[str, Tree] = {"warnings": _warnings(outcome.warnings)} if outcome.warnings else {}
+    warnings: dict[str, Tree] = {"warnings": warnings_list(outcome.warnings)} if outcome.warnings else {}
     return body | warnings | {"request_id": outcome.request_id}
 
 
@@ -113,7 +109,7 @@ def _estimate(outcome: Estimated) -> dict[str, Tree]:
         "expected_usd": format_usd(outcome.expected_usd_micros),
         "prices": [_price(line) for line in outcome.prices],
     }
-    return body | ({"warnings": _warnings(outcome.warnings)} if outcome.warnings else {})
+    return body | ({"warnings": warnings_list(outcome.warnings)} if outcome.warnings else {})
 
 
 def _price(line: PriceLine) -> dict[str, Tree]:
@@ -132,7 +128,9 @@ def _card(card: ModelCard) -> dict[str, Tree]:
     parameters = capabilities.get("parameters")
     if isinstance(parameters, dict):
         shown = parameters | {name: row for name, row in READ_OTHERWISE.items() if name in parameters}
-        capabilities["parameters"] = {SPELLING[name]: row for name, row in shown.items() if name in SPELLING}
+        capabilities["parameters"] = {
+            TABLE.spelling[name]: row for name, row in shown.items() if name in TABLE.spelling
+        }
     return {
         "id": card.id,
         "object": "model",
@@ -161,7 +159,7 @@ def _task(task: TaskView) -> dict[str, Tree]:
         "error": error,
         "price_usd": format_usd(task.price_usd_micros),
     }
-    return body | ({"warnings": _warnings(task.warnings)} if task.warnings else {})
+    return body | ({"warnings": warnings_list(task.warnings)} if task.warnings else {})
 
 
 def encode_error(where: Where, error: GatewayError) -> Answer:
@@ -175,19 +173,5 @@ def encode_error(where: Where, error: GatewayError) -> Answer:
         "request_id": request_id,
     }
     if error.details:
-        body["details"] = [
-            {"param": each.param, "code": each.code, "message": each.message, "accepted": list(each.accepted)}
-            for each in error.details
-        ]
-    return Answer(error.kind.status, {"error": body}, _error_headers(request_id, error))
-
-
-def _error_headers(request_id: str, error: GatewayError) -> tuple[tuple[str, str], ...]:
-    headers = [("x-request-id", request_id)]
-    if error.retry_after_s is not None:
-        headers.append(("retry-after", str(max(1, math.ceil(error.retry_after_s)))))
-    if not error.resend:
-        headers.append(("x-should-retry", "false"))
-    if error.kind.status == 401:
-        headers.append(("www-authenticate", 'Bearer realm="Imageway"'))
-    return tuple(headers)
+        body["details"] = problems_list(error.details)
+    return Answer(error.kind.status, {"error": body}, error_headers(request_id, error))

@@ -3,28 +3,14 @@ families, and where each may stand. Type checks, unknown fields, error texts and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from imageway.core.requests import MAX_IMAGES
-from imageway.dialects.openai_images import kinds
-from imageway.dialects.openai_images.kinds import Kind
+from imageway.dialects.shared import kinds
+from imageway.dialects.shared.table import TOP, Field, Table
 
-TOP: Final = ""
+FAMILY: Final = "openai"
 BOTH: Final = (TOP, "parameters")  # nested bodies carry the same fields one level down
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """`target` is a field of core's ImageRequest, or one of `MEANINGS`, which decode works out together.
-    `where` names the objects it is read in, "" for the top level."""
-
-    name: str
-    target: str
-    kind: Kind
-    description: str
-    where: tuple[str, ...] = BOTH
-
 
 MEANINGS: Final = {
     "form": "whether images come back as base64 or as URLs",
@@ -36,7 +22,7 @@ MEANINGS: Final = {
     "images_listed": "input images",
     "streaming": "refused until streams are served",
     "container": "holds other fields of this table",
-    "unserved": "known to one family, offered by none here: reported",
+    "ignored": "known to one family, offered by none here: reported",
 }
 
 FIELDS: Final[tuple[Field, ...]] = (
@@ -50,8 +36,10 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("image[]", "images_top", kinds.IMAGES, "The same as `image`, as forms spell it.", (TOP,)),
     Field("images", "images_listed", kinds.IMAGES, "Input images as `[{image_url}]`.", (TOP,)),
     Field("mask", "mask", kinds.IMAGE, "Where to edit: transparent pixels of a PNG; or `{image_url}`.", (TOP,)),
-    Field("n", "n", kinds.integers(1, MAX_IMAGES), "How many images."),
-    Field("sequential_image_generation", "grouped", kinds.words("disabled", "auto"), "`auto`: a group of images."),
+    Field("n", "n", kinds.integers(1, MAX_IMAGES), "How many images.", BOTH),
+    Field(
+        "sequential_image_generation", "grouped", kinds.words("disabled", "auto"), "`auto`: a group of images.", BOTH
+    ),
     Field(
         "max_images",
         "max_images",
@@ -60,18 +48,20 @@ FIELDS: Final[tuple[Field, ...]] = (
         ("sequential_image_generation_options",),
     ),
     # How large and how good
-    Field("size", "geometry", kinds.SIZE, "Pixels, an aspect ratio, a tier, or `auto`."),
-    Field("image_size", "tier", kinds.TIER, "The tier that goes with an aspect ratio: 1K, 2K, 4K."),
-    Field("quality", "quality", kinds.TEXT, "low, medium, high, auto; some models know more."),
-    Field("style", "style", kinds.TEXT, "vivid or natural, for models that know it."),
-    Field("background", "background", kinds.TEXT, "transparent, opaque or auto."),
-    Field("input_fidelity", "input_fidelity", kinds.TEXT, "How closely an edit keeps to its input: low, high, auto."),
+    Field("size", "geometry", kinds.SIZE, "Pixels, an aspect ratio, a tier, or `auto`.", BOTH),
+    Field("image_size", "tier", kinds.TIER, "The tier that goes with an aspect ratio: 1K, 2K, 4K.", BOTH),
+    Field("quality", "quality", kinds.TEXT, "low, medium, high, auto; some models know more.", BOTH),
+    Field("style", "style", kinds.TEXT, "vivid or natural, for models that know it.", BOTH),
+    Field("background", "background", kinds.TEXT, "transparent, opaque or auto.", BOTH),
+    Field(
+        "input_fidelity", "input_fidelity", kinds.TEXT, "How closely an edit keeps to its input: low, high, auto.", BOTH
+    ),
     # How it is made
-    Field("seed", "seed", kinds.INTEGER, "The same seed draws alike; −1 is chance where a model knows it."),
-    Field("guidance_scale", "guidance", kinds.NUMBER, "How closely the image follows the prompt."),
-    Field("temperature", "temperature", kinds.NUMBER, "How freely the model chooses."),
-    Field("top_p", "top_p", kinds.NUMBER, "The share of likelihood it chooses from."),
-    Field("prompt_extend", "enhance_prompt", kinds.BOOLEAN, "Let the model enrich the prompt first."),
+    Field("seed", "seed", kinds.INTEGER, "The same seed draws alike; −1 is chance where a model knows it.", BOTH),
+    Field("guidance_scale", "guidance", kinds.NUMBER, "How closely the image follows the prompt.", BOTH),
+    Field("temperature", "temperature", kinds.NUMBER, "How freely the model chooses.", BOTH),
+    Field("top_p", "top_p", kinds.NUMBER, "The share of likelihood it chooses from.", BOTH),
+    Field("prompt_extend", "enhance_prompt", kinds.BOOLEAN, "Let the model enrich the prompt first.", BOTH),
     Field(
         "mode",
         "enhance_mode",
@@ -79,33 +69,47 @@ FIELDS: Final[tuple[Field, ...]] = (
         "How thoroughly the prompt is optimised.",
         ("optimize_prompt_options",),
     ),
-    Field("watermark", "watermark", kinds.BOOLEAN, "A visible mark; absent: the provider's default."),
-    Field("moderation", "moderation", kinds.TEXT, "low or auto."),
+    Field("watermark", "watermark", kinds.BOOLEAN, "A visible mark; absent: the provider's default.", BOTH),
+    Field("moderation", "moderation", kinds.TEXT, "low or auto.", BOTH),
     # What comes back
-    Field("response_format", "form", kinds.words("b64_json", "url"), "Base64 in the answer, or URLs valid for 24 h."),
-    Field("output_format", "output_format", kinds.words("png", "jpeg", "webp", jpg="jpeg"), "The file format."),
-    Field("mime_type", "output_format", kinds.media_types("png", "jpeg", "webp"), "The file format as a media type."),
-    Field("output_compression", "output_compression", kinds.integers(0, 100), "Quality of a JPEG or WebP in percent."),
-    Field("response_modalities", "want_text", kinds.MODALITIES, "`image`, or text beside it as `metadata.text`."),
+    Field(
+        "response_format", "form", kinds.words("b64_json", "url"), "Base64 in the answer, or URLs valid for 24 h.", BOTH
+    ),
+    Field("output_format", "output_format", kinds.words("png", "jpeg", "webp", jpg="jpeg"), "The file format.", BOTH),
+    Field(
+        "mime_type", "output_format", kinds.media_types("png", "jpeg", "webp"), "The file format as a media type.", BOTH
+    ),
+    Field(
+        "output_compression",
+        "output_compression",
+        kinds.integers(0, 100),
+        "Quality of a JPEG or WebP in percent.",
+        BOTH,
+    ),
+    Field("response_modalities", "want_text", kinds.MODALITIES, "`image`, or text beside it as `metadata.text`.", BOTH),
     Field("stream", "streaming", kinds.BOOLEAN, "Only `false` so far.", (TOP,)),
     Field("partial_images", "partial_images", kinds.integers(0, 3), "Previews in a stream.", (TOP,)),
     Field("user", "user", kinds.TEXT, "Your own id of the person who asks.", (TOP,)),
     # Objects that hold fields
     Field("input", "container", kinds.OBJECT, "The nested body's prompt or messages.", (TOP,)),
     Field("parameters", "container", kinds.OBJECT, "The nested body's parameters.", (TOP,)),
-    Field("optimize_prompt_options", "container", kinds.OBJECT, "`{mode}`."),
-    Field("sequential_image_generation_options", "container", kinds.OBJECT, "`{max_images}`."),
+    Field("optimize_prompt_options", "container", kinds.OBJECT, "`{mode}`.", BOTH),
+    Field("sequential_image_generation_options", "container", kinds.OBJECT, "`{max_images}`.", BOTH),
     # One family's own, not offered by this gateway
-    Field("tools", "unserved", kinds.ANYTHING, "Web search while drawing."),
-    Field("layer_decomposition", "unserved", kinds.ANYTHING, "An image as layers."),
-    Field("optimize_prompt", "unserved", kinds.ANYTHING, "Replaced by `optimize_prompt_options`."),
-    Field("prompt_extend_mode", "unserved", kinds.ANYTHING, "How `prompt_extend` works."),
-    Field("enable_thinking", "unserved", kinds.ANYTHING, "Think before drawing."),
+    Field("tools", "ignored", kinds.ANYTHING, "Web search while drawing.", BOTH),
+    Field("layer_decomposition", "ignored", kinds.ANYTHING, "An image as layers.", BOTH),
+    Field("optimize_prompt", "ignored", kinds.ANYTHING, "Replaced by `optimize_prompt_options`.", BOTH),
+    Field("prompt_extend_mode", "ignored", kinds.ANYTHING, "How `prompt_extend` works.", BOTH),
+    Field("enable_thinking", "ignored", kinds.ANYTHING, "Think before drawing.", BOTH),
 )
 
-BY_PLACE: Final = {(place, field.name): field for field in FIELDS for place in field.where}
-
-SPELLING: Final = {
-    field.target: ".".join(part for part in (field.where[0], field.name) if part) for field in reversed(FIELDS)
-}
-"""How a target is written at this endpoint; of several ways the first in the table."""
+# Fields that decode works out of others: named after the first of these that the caller wrote.
+SYNONYMS: Final = (
+    ("group", "grouped"),
+    ("prompt", "contents"),
+    ("turns", "contents"),
+    ("images", "images_top"),
+    ("images", "images_listed"),
+    ("images", "contents"),
+)
+TABLE: Final = Table(FIELDS, synonyms=SYNONYMS)

@@ -3,31 +3,23 @@ errors and warnings will say."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, Final
 
 from imageway.catalog.geometry import spelled
 from imageway.core.blobs import Tree
 from imageway.core.requests import Geometry, ImageRequest
 from imageway.core.wording import printable, quoted
-from imageway.dialects.openai_images.fields import BY_PLACE, TOP, Field
-from imageway.dialects.openai_images.findings import Findings
-from imageway.dialects.openai_images.kinds import BOOLEAN, Kind
+from imageway.dialects.shared.findings import Findings
+from imageway.dialects.shared.kinds import BOOLEAN, Kind
+from imageway.dialects.shared.table import TOP, Field, Table
 
 MOST_UNKNOWN_FIELDS: Final = 64
 DIRECT: Final = frozenset(each.name for each in fields(ImageRequest))
 NAMED: Final = DIRECT | {"tier"}
 WORDED: Final = NAMED - {"model", "prompt", "negative_prompt", "mask"}  # what messages repeat
-
-# Fields that decode works out of others: named after the first of these that the caller wrote.
-SYNONYMS: Final = (
-    ("group", "grouped"),
-    ("prompt", "contents"),
-    ("turns", "contents"),
-    ("images", "images_top"),
-    ("images", "images_listed"),
-    ("images", "contents"),
-)
 
 
 @dataclass(slots=True)
@@ -35,25 +27,33 @@ class Written:
     """What the caller wrote, by target: the value as its kind read it, the path where it stood, and the value itself.
     The kinds in the field table vouch for the types; a test holds them against ImageRequest's annotations."""
 
+    table: Table
     findings: Findings
     values: dict[str, Any] = field(default_factory=dict)
     spelled: dict[str, str] = field(default_factory=dict)
     raw: dict[str, Tree] = field(default_factory=dict)
     extras: dict[str, Tree] = field(default_factory=dict)
+    unknown: int = 0
 
-    def read(self, tree: dict[str, Tree], place: str = TOP, prefix: str = "") -> None:
-        """Every field of one object, and of the objects in it that hold fields."""
+    def read(self, tree: Mapping[str, Tree]) -> None:
+        """Every field of a body, and of the objects in it that hold fields."""
+        self._read(tree, TOP, "", self.extras)
+
+    def _read(self, tree: Mapping[str, Tree], place: str, prefix: str, extras: dict[str, Tree]) -> None:
         for name, value in tree.items():
-            path = prefix + printable(name)
-            known = BY_PLACE.get((place, name))
             if value is None:
                 continue
+            known = self.table.by_place.get((place, name))
+            path = prefix + printable(name)
             if known is None:
-                self._keep_unknown(name, value, place, path)
+                self._keep_unknown(name, value, place, path, extras)
             elif (result := known.kind.read(value)) is None:
                 self._refuse(known.kind, path, value)
             elif known.target == "container" and isinstance(value, dict):
-                self.read(value, name, f"{path}.")
+                inner: dict[str, Tree] = {}
+                self._read(value, known.name, f"{path}.", inner)
+                if inner:
+                    extras[known.name] = inner
             else:
                 self._keep(known, path, result, value)
 
@@ -65,9 +65,11 @@ class Written:
             self.findings.wrong(path, value, kind.accepted, code=kind.code(value))
 
     def _keep(self, known: Field, path: str, value: object, raw: Tree) -> None:
-        if known.target == "unserved":
+        if known.target == "ignored":
             if value:
-                self.findings.ignored(path, "no model is offered with it here")
+                self.findings.ignored(path, known.why)
+        elif known.target == "silent":
+            return
         elif known.target in self.values and self.values[known.target] != value:
             other = self.spelled[known.target]
             message = f"{other} and {path} say different things: send one of them"
@@ -75,11 +77,14 @@ class Written:
         elif known.target not in self.values:
             self.values[known.target], self.spelled[known.target], self.raw[known.target] = value, path, raw
 
-    def _keep_unknown(self, name: str, value: Tree, place: str, path: str) -> None:
-        if place != TOP:
+    def _keep_unknown(self, name: str, value: Tree, place: str, path: str, extras: dict[str, Tree]) -> None:
+        if self.table.strict:
+            self.findings.problem("unknown_parameter", path, f"{path} is not a field of this request")
+        elif place not in self.table.open_places:
             self.findings.ignored(path, "it is not known here")
-        elif len(self.extras) < MOST_UNKNOWN_FIELDS:
-            self.extras[name] = value
+        elif self.unknown < MOST_UNKNOWN_FIELDS:
+            self.unknown += 1
+            extras[name] = value
         else:
             message = f"More than {MOST_UNKNOWN_FIELDS} fields are not known here, {path} among them"
             self.findings.problem("unknown_parameter", path, message)
@@ -93,18 +98,46 @@ class Written:
     def said(self, target: str) -> str:
         return f"{self.spelled[target]} is {quoted(self.raw[target])}"
 
+    def direct(self) -> dict[str, Any]:
+        """What goes into an ImageRequest as it was read, by field; and how the caller wrote it all."""
+        values = {name: value for name, value in self.values.items() if name in DIRECT}
+        return values | {
+            "extras": MappingProxyType(self.extras),
+            "spelled": MappingProxyType(self.names()),
+            "written": Words(self.values, self.raw),
+        }
+
     def names(self) -> dict[str, str]:
         """Our field → the caller's name for it, where the two differ."""
         spelled = dict(self.spelled)
-        for ours, theirs in SYNONYMS:
+        for ours, theirs in self.table.synonyms:
             if theirs in spelled:
                 spelled.setdefault(ours, spelled[theirs])
         return {ours: theirs for ours, theirs in spelled.items() if ours in NAMED and ours != theirs}
 
-    def words(self) -> dict[str, str]:
-        """Our field → its value as the caller wrote it, where that is not simply the value."""
-        words = {name: quoted(value) for name, value in self.raw.items() if name in WORDED}
-        return {name: word for name, word in words.items() if word != _word(self.values[name])}
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Words(Mapping[str, str]):
+    """Our field → its value as the caller wrote it, where that is not simply the value. Worked out when somebody asks:
+    only errors and warnings do."""
+
+    values_read: Mapping[str, Any]
+    raw: Mapping[str, Tree]
+
+    def __getitem__(self, name: str) -> str:
+        word = quoted(self.raw[name]) if name in WORDED else ""
+        if not word or word == _word(self.values_read[name]):
+            raise KeyError(name)
+        return word
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self.raw if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
 
 
 def _word(value: Any) -> str:

@@ -5,8 +5,8 @@ Decimal strings pass for numbers ("4.0" → 4), nothing else is converted. Reade
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from imageway.catalog import parse_size
@@ -29,17 +29,28 @@ _PYTHON: Final[dict[Type, tuple[type, ...]]] = {
     "image": (str,),
     "any": (),
 }
+_SCHEMAS: Final[dict[Type, dict[str, Tree]]] = {
+    "strings": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+    "image": {},
+    "any": {},
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """`accepted` speaks to callers, in errors and documents; `read` answers the value, or None for a wrong one.
-    `wrong` is the error code of a value that has the right type and is none of those accepted."""
+    `wrong` is the error code of a value that has the right type and is none of those accepted. `limits` are further
+    JSON Schema keywords."""
 
     type: Type
     accepted: tuple[str, ...]
     read: Callable[[Tree], object]
     wrong: str = "invalid_value"
+    limits: Mapping[str, Tree] = field(default_factory=dict)
+
+    def schema(self) -> dict[str, Tree]:
+        """Its JSON Schema (2020-12): what clients should send, not all that is read."""
+        return {**_SCHEMAS.get(self.type, {"type": self.type}), **self.limits}
 
     def code(self, value: Tree) -> str:
         """How a value that `read` refused is wrong: its type, or only itself."""
@@ -81,7 +92,8 @@ def integers(low: int, high: int) -> Kind:
         number = _integer(value)
         return number if number is not None and low <= number <= high else None
 
-    return Kind("integer", (f"an integer from {low} to {high}",), read)
+    limits: dict[str, Tree] = {"minimum": low, "maximum": high}
+    return Kind("integer", (f"an integer from {low} to {high}",), read, limits=limits)
 
 
 def words(*accepted: str, **same: str) -> Kind:
@@ -99,7 +111,7 @@ def _one_of(accepted: tuple[str, ...], meaning: dict[str, str]) -> Kind:
     def read(value: Tree) -> str | None:
         return meaning.get(value.lower()) if isinstance(value, str) else None
 
-    return Kind("string", accepted, read)
+    return Kind("string", accepted, read, limits={"enum": list(accepted)})
 
 
 def _size(value: Tree) -> Geometry | None:

@@ -8,8 +8,8 @@ from typing import Final
 
 from imageway.core.blobs import Tree
 from imageway.core.requests import ImageInput, Turn
-from imageway.dialects.openai_images.findings import Findings
-from imageway.dialects.openai_images.images import PARTS, read_image
+from imageway.dialects.shared.findings import Findings
+from imageway.dialects.shared.images import PARTS, read_image
 
 ROLES: Final = {"user": "user", "model": "model", "assistant": "model"}
 PART_FORMS: Final = ("{text}", *(f"{{{name}}}" for name in PARTS))

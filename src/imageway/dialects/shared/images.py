@@ -7,8 +7,8 @@ from typing import Final
 from imageway.bodies import base64_blob
 from imageway.core.blobs import Blob, Tree
 from imageway.core.requests import ImageData, ImageInput, ImageLink
-from imageway.dialects.openai_images.findings import Findings
-from imageway.dialects.openai_images.kinds import IMAGE_FORMS
+from imageway.dialects.shared.findings import Findings
+from imageway.dialects.shared.kinds import IMAGE_FORMS
 
 PARTS: Final = ("image", "image_url", "inlineData", "inline_data", "fileData", "file_data")  # may stand beside a text
 HOLDERS: Final = (*PARTS, "url", "data", "fileUri", "file_uri")
