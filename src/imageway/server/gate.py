@@ -6,24 +6,35 @@ Cancelling `handle` means the client hung up."""
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from imageway.bodies import LiftError, LiftLimits, Payload, Scope, Spool, SpoolFull, json_payload, lift_json
+from imageway.bodies import (
+    LiftError,
+    LiftLimits,
+    Payload,
+    Scope,
+    Spool,
+    SpoolFull,
+    boundary_of,
+    json_payload,
+    lift_json,
+    read_form,
+)
 from imageway.core.blobs import Tree
 from imageway.core.errors import GatewayError, InvalidRequest, Problem
 from imageway.core.failures import StoreFailed
 from imageway.core.ids import new_id
 from imageway.core.intents import (
     Answer,
+    CancelTask,
     Dialect,
     Estimate,
     Generate,
     Inbound,
+    ListTasks,
     Outcome,
-    Route,
     ShowModel,
     ShowModels,
     ShowTask,
@@ -31,28 +42,22 @@ from imageway.core.intents import (
 )
 from imageway.core.ports import Random
 from imageway.core.requests import Caller
+from imageway.core.steps import FormBody
 from imageway.engine.models import ModelShelf
 from imageway.engine.preparation import with_the_rest
 from imageway.engine.runs import TaskHandle
 from imageway.engine.service import Engine
 from imageway.server.auth import KeyRing
+from imageway.server.routes import Head as Head
+from imageway.server.routes import Match, MethodNotAllowed, RouteTable
+from imageway.server.streaming import EventStream
 from imageway.telemetry import events, logger
 
 SANDBOX_LABEL = ("x-imageway-sandbox", "true")
 Chunks = AsyncIterator[bytes]
-LookUp = Estimate | ShowModels | ShowModel | ShowTask
-_NAMED: Final = re.compile(r"\{[^}]*\}")
-_TOLD_PATH_CHARS: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Header names are lower case; query values are the last of each name."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
+LookUp = Estimate | ShowModels | ShowModel | ShowTask | ListTasks | CancelTask
+_FORM: Final = "multipart/form-data"
+_NOWHERE: Final = Head("GET", "/", {}, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,74 +68,6 @@ class Outgoing:
     headers: tuple[tuple[str, str], ...]
     payload: Payload
     finish: Callable[[bool], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    dialect: Dialect
-    route: Route
-    params: Mapping[str, str]
-
-
-class RouteTable:
-    """Paths to dialects. Two dialects that claim one (method, path) are a mistake that shows at start."""
-
-    def __init__(self, dialects: tuple[Dialect, ...]) -> None:
-        self._exact: dict[str, dict[str, Match]] = {}
-        self._patterns: list[tuple[tuple[str, ...], Match]] = []
-        self._claims: set[tuple[str, str]] = set()
-        for dialect in dialects:
-            for route in dialect.routes:
-                self._add(dialect, route)
-
-    def _add(self, dialect: Dialect, route: Route) -> None:
-        claim = (route.method, _NAMED.sub("{}", route.path))  # whatever a segment is called, it matches the same
-        if claim in self._claims:
-            raise ValueError(f'"{dialect.name}" and another dialect both claim {route.method} {route.path}')
-        self._claims.add(claim)
-        match = Match(dialect, route, {})
-        if "{" in route.path:
-            self._patterns.append((tuple(route.path.split("/")), match))
-        else:
-            self._exact.setdefault(route.path, {})[route.method] = match
-
-    def owns(self, path: str) -> bool:
-        return path in self._exact or any(True for _ in self._matching(path))
-
-    def find(self, method: str, path: str) -> Match:
-        """Raises GatewayError 404 or 405."""
-        methods = self._exact.get(path)
-        if methods is None:
-            methods = {match.route.method: match for match in self._matching(path)}
-        if not methods:
-            raise GatewayError("not_found", f'there is nothing at "{path[:_TOLD_PATH_CHARS]}"')
-        if method not in methods:
-            told = path[:_TOLD_PATH_CHARS]
-            raise GatewayError("method_not_allowed", f'"{method}" is not for {told}; use {", ".join(methods)}')
-        return methods[method]
-
-    def _matching(self, path: str) -> list[Match]:
-        segments = path.split("/")
-        found = []
-        for pattern, match in self._patterns:
-            params = _params(pattern, segments)
-            if params is not None:
-                found.append(Match(match.dialect, match.route, params))
-        return found
-
-
-def _params(pattern: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
-    if len(pattern) != len(segments):
-        return None
-    params = {}
-    for expected, segment in zip(pattern, segments, strict=True):
-        if expected.startswith("{"):
-            if not segment:
-                return None
-            params[expected[1:-1]] = segment
-        elif expected != segment:
-            return None
-    return params
 
 
 @dataclass(slots=True)
@@ -144,6 +81,7 @@ class Gate:
     random: Random
     dialects: tuple[Dialect, ...]
     request_bytes: int
+    heartbeat_s: float = 10.0
     routes: RouteTable = field(init=False)
 
     def __post_init__(self) -> None:
@@ -154,24 +92,26 @@ class Gate:
         match: Match | None = None
         scope = self.spool.scope()
         try:
-            match = self.routes.find(head.method, head.path)
+            match = self.routes.find(head)
             return await self._serve(head, match, chunks, scope)
         except asyncio.CancelledError:
             scope.release()
             raise
         except GatewayError as error:
-            return self._refused(match, error, scope)
+            return self._refused(head, match, error, scope)
         except StoreFailed as error:
             logger().error(events.STORE_FAILED, path=head.path, detail=str(error))
             busy = GatewayError("overloaded", "the database does not answer just now", retry_after_s=1)
-            return self._refused(match, busy, scope)
+            return self._refused(head, match, busy, scope)
         except Exception as error:  # noqa: BLE001  # the last wall: a hole of ours is a clean 500, logged whole
             logger().exception(events.REQUEST_CRASHED, path=head.path, exc_info=error)
-            return self._refused(match, GatewayError("internal_error", "the gateway failed on this request"), scope)
+            return self._refused(
+                head, match, GatewayError("internal_error", "the gateway failed on this request"), scope
+            )
 
     async def _serve(self, head: Head, match: Match, chunks: Chunks, scope: Scope) -> Outgoing:
         caller = await self.keys.caller(match.dialect.credential(head.headers, head.query))
-        body = await self._body(head, chunks, scope) if match.route.method == "POST" else None
+        body = await self._body(head, match, chunks, scope) if match.route.method == "POST" else None
         inbound = Inbound(
             route=match.route.name,
             method=head.method,
@@ -197,15 +137,14 @@ class Gate:
             return self.shelf.all(caller)
         if isinstance(intent, ShowModel):
             return self.shelf.one(intent.id, caller)
+        if isinstance(intent, ListTasks):
+            return await self.engine.list_tasks(intent, caller)
+        if isinstance(intent, CancelTask):
+            return await self.engine.cancel_task(intent.id, caller)
         return await self.engine.show_task(intent.id, caller)
 
     async def _generate(self, dialect: Dialect, intent: Generate, caller: Caller, scope: Scope) -> Outgoing:
         handle = await self._start(intent, caller, scope)
-        try:
-            answer = dialect.encode(intent, await handle.outcome())
-        except BaseException:  # hung up, refused, or a hole of ours: nobody will receive it
-            self.engine.leave(handle)
-            raise
 
         def finish(complete: bool) -> None:
             if complete:
@@ -213,7 +152,17 @@ class Gate:
             else:
                 self.engine.leave(handle)
 
-        return self._outgoing(answer, scope, finish)
+        try:
+            if intent.background:
+                return self._outgoing(dialect.encode(intent, self.engine.view(handle)), scope, finish)
+            if intent.request.stream and dialect.encode_event:
+                stream = EventStream(dialect, intent, handle, self.heartbeat_s)
+                payload = await stream.opened()
+                return Outgoing(200, stream.headers(), payload, _finisher(scope, finish))
+            return self._outgoing(dialect.encode(intent, await handle.outcome()), scope, finish)
+        except BaseException:  # hung up, refused, or a hole of ours: nobody will receive it
+            self.engine.leave(handle)
+            raise
 
     async def _start(self, intent: Generate, caller: Caller, scope: Scope) -> TaskHandle:
         """Accepting is never torn in two: who hangs up meanwhile leaves as soon as it is done."""
@@ -230,10 +179,13 @@ class Gate:
             self.engine.leave(started.result())
         scope.release()
 
-    async def _body(self, head: Head, chunks: Chunks, scope: Scope) -> Tree:
-        content_type = head.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if content_type not in ("application/json", ""):
-            message = f'the content type "{content_type[:80]}" is not taken here; send application/json'
+    async def _body(self, head: Head, match: Match, chunks: Chunks, scope: Scope) -> Tree | FormBody:
+        written = head.headers.get("content-type", "")
+        content_type = written.partition(";")[0].strip().lower()
+        form = match.route.form and content_type == _FORM
+        if not form and content_type not in ("application/json", ""):
+            accepted = f"application/json or {_FORM}" if match.route.form else "application/json"
+            message = f'the content type "{content_type[:80]}" is not taken here; send {accepted}'
             raise GatewayError("unsupported_content_type", message)
         encoding = head.headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "identity"):
@@ -243,6 +195,8 @@ class Gate:
         if length.isascii() and length.isdigit() and int(length) > self.request_bytes:
             raise self._too_large()
         try:
+            if form:
+                return await read_form(self._counted(chunks), _boundary(written), scope)
             return await lift_json(self._counted(chunks), scope, LiftLimits())
         except LiftError as error:
             raise InvalidRequest(Problem(error.path or None, error.code, error.message)) from None
@@ -262,27 +216,40 @@ class Gate:
         return GatewayError("body_too_large", f"the body is larger than the {self.request_bytes:,} bytes taken here")
 
     def refuse(self, error: GatewayError) -> Outgoing:
-        """An error of a path that no dialect owns."""
-        return self._refused(None, error, self.spool.scope())
+        """An error of a path that is the server's own."""
+        return self._refused(_NOWHERE, None, error, self.spool.scope())
 
-    def _refused(self, match: Match | None, error: GatewayError, scope: Scope) -> Outgoing:
-        dialect = match.dialect if match else self.dialects[0]
+    def _refused(self, head: Head, match: Match | None, error: GatewayError, scope: Scope) -> Outgoing:
+        dialect = match.dialect if match else self.routes.speaker(head.path)
         request_id = error.request_id or new_id("req", self.random)
         where = Where(match.route.name if match else None, request_id)
         answer = dialect.encode_error(where, error)
         if error.sandbox:
             answer = replace(answer, headers=(*answer.headers, SANDBOX_LABEL))
+        if isinstance(error, MethodNotAllowed):
+            answer = replace(answer, headers=(*answer.headers, ("allow", ", ".join(error.methods))))
         return self._outgoing(answer, scope)
 
     def _outgoing(self, answer: Answer, scope: Scope, finish: Callable[[bool], None] | None = None) -> Outgoing:
-        payload = json_payload(answer.body)
         headers = answer.headers
         if not any(name == "x-request-id" for name, _ in headers):
             headers = (*headers, ("x-request-id", new_id("req", self.random)))
+        return Outgoing(answer.status, headers, json_payload(answer.body), _finisher(scope, finish))
 
-        def finished(complete: bool) -> None:
-            if finish is not None:
-                finish(complete)
-            scope.release()
 
-        return Outgoing(answer.status, headers, payload, finished)
+def _finisher(scope: Scope, finish: Callable[[bool], None] | None) -> Callable[[bool], None]:
+    def finished(complete: bool) -> None:
+        if finish is not None:
+            finish(complete)
+        scope.release()
+
+    return finished
+
+
+def _boundary(content_type: str) -> str:
+    """Raises InvalidRequest where there is none, or none that could be one."""
+    boundary = boundary_of(content_type)
+    if boundary is None:
+        message = f"the content type of a form names its boundary (RFC 2046): {_FORM}; boundary=…"
+        raise InvalidRequest(Problem("Content-Type", "malformed_form", message))
+    return boundary

@@ -16,7 +16,8 @@ from imageway.core.failures import StoreFailed
 from imageway.core.intents import Dialect, Generate, Route
 from imageway.core.requests import Caller, ImageRequest
 from imageway.dialects import DIALECTS
-from imageway.server.gate import Gate, Head, Outgoing, RouteTable
+from imageway.server.gate import Gate, Head, Outgoing
+from imageway.server.routes import RouteTable
 
 POST = Head("POST", "/v1/images/generations", {}, {"authorization": "Bearer k", "content-type": "application/json"})
 
@@ -156,7 +157,7 @@ def test_two_dialects_that_claim_one_path_fail_at_start(mine: str, yours: str) -
 
 def test_one_path_may_have_several_methods() -> None:
     table = RouteTable((speaking("a", ("GET", "/v1/{id}"), ("DELETE", "/v1/{id}")), speaking("b", ("GET", "/v2/{id}"))))
-    assert table.find("DELETE", "/v1/7").params == {"id": "7"}
+    assert table.find(Head("DELETE", "/v1/7", {}, {})).params == {"id": "7"}
     with pytest.raises(GatewayError) as refused:
-        table.find("PUT", "/v1/7")
+        table.find(Head("PUT", "/v1/7", {}, {}))
     assert refused.value.code == "method_not_allowed"

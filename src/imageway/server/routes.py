@@ -1,0 +1,121 @@
+"""Which dialect a request belongs to: by its path, its method and, where two share these, by what carries its key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from imageway.core.errors import GatewayError
+from imageway.core.intents import Dialect, Route
+
+_NAMED: Final = re.compile(r"\{[^}]*\}")
+_TOLD_PATH_CHARS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Header names are lower case; query values are the last of each name."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    dialect: Dialect
+    route: Route
+    params: Mapping[str, str]
+
+
+class MethodNotAllowed(GatewayError):
+    """The path is somebody's, the method is not. `methods` are those that are."""
+
+    def __init__(self, method: str, path: str, methods: tuple[str, ...]) -> None:
+        super().__init__("method_not_allowed", f'"{method}" is not for {path}; use {", ".join(methods)}')
+        self.methods = methods
+
+
+class RouteTable:
+    """Paths to dialects. Two routes that claim one (method, path, carrier) are a mistake that shows at start."""
+
+    def __init__(self, dialects: tuple[Dialect, ...]) -> None:
+        self._exact: dict[str, list[Match]] = {}
+        self._patterns: list[tuple[tuple[str, ...], Match]] = []
+        self._claims: set[tuple[str, str, str]] = set()
+        self._prefixes = sorted(
+            ((prefix, dialect) for dialect in dialects for prefix in dialect.prefixes),
+            key=lambda entry: len(entry[0]),
+            reverse=True,
+        )
+        self._first = dialects[0]
+        for dialect in dialects:
+            for route in dialect.routes:
+                self._add(dialect, route)
+
+    def _add(self, dialect: Dialect, route: Route) -> None:
+        path = _NAMED.sub("{}", route.path)  # whatever a segment is called, it matches the same
+        for carrier in route.carriers or ("",):
+            claim = (route.method, path, carrier)
+            if claim in self._claims:
+                raise ValueError(f'"{dialect.name}" and another dialect both claim {route.method} {route.path}')
+            self._claims.add(claim)
+        match = Match(dialect, route, {})
+        if "{" in route.path:
+            self._patterns.append((tuple(route.path.split("/")), match))
+        else:
+            self._exact.setdefault(route.path, []).append(match)
+
+    def find(self, head: Head) -> Match:
+        """Raises GatewayError 404, or MethodNotAllowed."""
+        matches = self._exact.get(head.path) or self._matching(head.path)
+        if len(matches) == 1 and not matches[0].route.carriers and matches[0].route.method == head.method:
+            return matches[0]
+        carried = [match for match in matches if _carries(head, match.route)]
+        carried.sort(key=lambda match: not match.route.carriers)  # who asks for a carrier knows more
+        for match in carried:
+            if match.route.method == head.method:
+                return match
+        told = head.path[:_TOLD_PATH_CHARS]
+        if carried:
+            raise MethodNotAllowed(head.method, told, tuple(sorted({match.route.method for match in carried})))
+        raise GatewayError("not_found", f'there is nothing at "{told}"')
+
+    def speaker(self, path: str) -> Dialect:
+        """In whose envelope a path is refused that nobody owns."""
+        return next((dialect for prefix, dialect in self._prefixes if path.startswith(prefix)), self._first)
+
+    def _matching(self, path: str) -> list[Match]:
+        segments = path.split("/")
+        found = []
+        for pattern, match in self._patterns:
+            params = _params(pattern, segments)
+            if params is not None:
+                found.append(Match(match.dialect, match.route, params))
+        return found
+
+
+def _carries(head: Head, route: Route) -> bool:
+    """Whether one of the route's carriers is there: "x-a-header", or "?name" for a query parameter."""
+    return not route.carriers or any(
+        carrier[1:] in head.query if carrier.startswith("?") else carrier in head.headers for carrier in route.carriers
+    )
+
+
+def _params(pattern: tuple[str, ...], segments: list[str]) -> dict[str, str] | None:
+    if len(pattern) != len(segments):
+        return None
+    params = {}
+    for expected, segment in zip(pattern, segments, strict=True):
+        if expected.startswith("{"):
+            name, _, ending = expected[1:].partition("}")
+            value = segment.removesuffix(ending)
+            if not value or not segment.endswith(ending):
+                return None
+            params[name] = value
+        elif expected != segment:
+            return None
+    return params
