@@ -291,11 +291,12 @@ class Route:
     """One path a dialect owns. `path` may hold {names} that match one segment each, or its beginning:
     "{model}:predict". `carriers`: it is taken only with one of these headers or query parameters ("x-goog-api-key",
     "?key"), so that two dialects may share a path. `form`: its body may be multipart/form-data. `public`: no caller
-    is asked for."""
+    is asked for. `summary` is its line in documents."""
 
     name: str
     method: str
     path: str
+    summary: str = ""
     carriers: tuple[str, ...] = ()
     form: bool = False
     public: bool = False
@@ -306,7 +307,8 @@ class Dialect:
     """The code for one inbound wire format: pure functions. `credential` finds the caller's key in headers and query.
     `decode` raises InvalidRequest with every problem at once. `encode_event` turns each event of a stream into what is
     written, the closing words included; None: it has no streams. `heartbeat` is written while nothing else comes.
-    `prefixes`: paths below these that nobody owns are refused in this dialect's envelope."""
+    `prefixes`: paths below these that nobody owns are refused in this dialect's envelope. `schema`: the JSON Schema
+    (2020-12) of a route's body, by the route's name; None: it has none."""
 
     name: str
     routes: tuple[Route, ...]
@@ -317,3 +319,4 @@ class Dialect:
     encode_event: Callable[[Generate, Event], tuple[StreamEvent, ...]] | None = None
     heartbeat: bytes = b": waiting\n\n"
     prefixes: tuple[str, ...] = ()
+    schema: Callable[[str], Mapping[str, Tree] | None] = lambda route: None
