@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
-from imageway.core.errors import InvalidRequest
 from imageway.core.intents import Estimate, Generate, Inbound, Intent, ShowModel, ShowModels, ShowTask
 from imageway.core.requests import Geometry, Group, ImageInput, ImageRequest, Operation, Turn
 from imageway.dialects.openai_images.fields import FAMILY, TABLE
 from imageway.dialects.shared.conversation import Ask, combine, read_turns
 from imageway.dialects.shared.findings import Findings
 from imageway.dialects.shared.headers import read_idempotency_key, read_strict
-from imageway.dialects.shared.images import read_image, read_images, unread
+from imageway.dialects.shared.images import read_image, read_images
+from imageway.dialects.shared.reading import concluded, read_object
 from imageway.dialects.shared.written import Written
-
-UNREAD: Final = "?"  # stands in for a text
 
 
 def decode(inbound: Inbound) -> Intent:
@@ -36,42 +34,21 @@ def decode(inbound: Inbound) -> Intent:
 def _decode_generate(inbound: Inbound) -> Generate:
     findings = Findings()
     strict, key = read_strict(inbound, findings), read_idempotency_key(inbound, findings)
-    body = inbound.body
-    if not isinstance(body, dict):
-        what = BODIES.get(type(body), "a string")
-        findings.problem("invalid_type", None, f"the body is {what}; send a JSON object", ("a JSON object",))
-        raise InvalidRequest(*findings.problems)
+    body = read_object(inbound, findings)
     written = Written(TABLE, findings)
     written.read(body)
     nested = body.get("input") is not None
-    request = _build(written, must_edit=inbound.route == "edit")
+    must_edit = inbound.route == "edit"
+    request = _build(written, must_edit=must_edit)
     intent = Generate(
         request=request,
         form=written.values.get("form", "b64_json" if nested else None),
         strict=strict,
         idempotency_key=key,
         shape="nested" if nested else "flat",
-        warnings=tuple(findings.warnings),
     )
-    if findings.problems:
-        raise InvalidRequest(*findings.problems, partial=_partial(intent, findings, must_edit=inbound.route == "edit"))
-    return intent
-
-
-BODIES: Final = {type(None): "null", list: "a list", bool: "true or false", int: "a number", float: "a number"}
-
-
-def _partial(intent: Generate, findings: Findings, *, must_edit: bool) -> Generate | None:
-    """The intent with stand-ins for a text and an image whose absence is no news. None: too little was read to judge it
-    by a model."""
-    request = intent.request
-    if not request.model.strip() or findings.places() & {"contents", "input"}:
-        return None
-    forgotten = not request.images and (must_edit or request.mask)
-    images = (unread("image"),) if forgotten else request.images
-    operation = Operation.EDIT if images else Operation.GENERATE
-    whole = replace(request, prompt=request.prompt or UNREAD, images=images, operation=operation)
-    return replace(intent, request=whole)
+    image = "image" if must_edit or request.mask else None
+    return concluded(intent, findings, conversation=("contents", "input"), image=image)
 
 
 def _build(written: Written, *, must_edit: bool) -> ImageRequest:

@@ -1,0 +1,58 @@
+"""How every decoder begins and ends: a body that holds fields is opened; a request that is wrong somewhere is refused
+with all that could be read of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Final
+
+from imageway.core.blobs import Tree
+from imageway.core.errors import InvalidRequest
+from imageway.core.intents import Generate, Inbound
+from imageway.core.requests import Operation
+from imageway.core.steps import FormBody
+from imageway.dialects.shared.findings import Findings
+from imageway.dialects.shared.images import unread
+
+UNREAD: Final = "?"  # stands in for a text
+BODIES: Final = {
+    type(None): "null",
+    list: "a list",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    FormBody: "a form",
+}
+
+
+def read_object(inbound: Inbound, findings: Findings) -> dict[str, Tree]:
+    """The body as an object of fields. Raises InvalidRequest where it is anything else."""
+    if isinstance(inbound.body, dict):
+        return inbound.body
+    what = BODIES.get(type(inbound.body), "a string")
+    findings.problem("invalid_type", None, f"the body is {what}; send a JSON object", ("a JSON object",))
+    raise InvalidRequest(*findings.problems)
+
+
+def concluded(
+    intent: Generate, findings: Findings, *, conversation: Collection[str], image: str | None = None
+) -> Generate:
+    """The intent with its warnings. Raises InvalidRequest where something was wrong, with what could be read all the
+    same. `conversation`: the fields without which neither text nor images are known. `image`: where one is needed in
+    any case."""
+    if findings.problems:
+        readable = intent.request.model.strip() and not findings.places() & {*conversation}
+        raise InvalidRequest(*findings.problems, partial=_with_stand_ins(intent, image) if readable else None)
+    return replace(intent, warnings=tuple(findings.warnings)) if findings.warnings else intent
+
+
+def _with_stand_ins(intent: Generate, image: str | None) -> Generate:
+    """For a text and an image whose absence is no news."""
+    request = intent.request
+    images = (unread(image),) if image is not None and not request.images else request.images
+    operation = request.operation
+    if operation in (Operation.GENERATE, Operation.EDIT):
+        operation = Operation.EDIT if images else Operation.GENERATE
+    whole = replace(request, prompt=request.prompt or UNREAD, images=images, operation=operation)
+    return replace(intent, request=whole)
