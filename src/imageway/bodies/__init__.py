@@ -1,9 +1,13 @@
-"""Bodies: JSON lifted off the wire and spliced back, forms, and the blobs that large strings become on the way. Nothing
-here opens a socket; the only files are those of the spool."""
+"""Bodies: JSON lifted off the wire and spliced back, forms, streams of events, and the blobs that large strings become
+on the way. Nothing here opens a socket; the only files are those of the spool."""
 
 from imageway.bodies.base64_text import InvalidBase64
 from imageway.bodies.blobs import StoredBlob, base64_blob, blob_of
 from imageway.bodies.budget import Budget, SpoolFull
+from imageway.bodies.event_reader import EventLimits, read_events
+from imageway.bodies.event_writer import event_chunks, stream_payload
+from imageway.bodies.form_heads import boundary_of
+from imageway.bodies.form_reader import FormLimits, FormReader, read_form
 from imageway.bodies.formats import is_complete, sniff_format
 from imageway.bodies.forms import form_payload
 from imageway.bodies.headers import HeaderReader
@@ -19,6 +23,9 @@ __all__ = [
     "BlobTooLarge",
     "BlobWriter",
     "Budget",
+    "EventLimits",
+    "FormLimits",
+    "FormReader",
     "HeaderReader",
     "InvalidBase64",
     "JsonLifter",
@@ -31,13 +38,18 @@ __all__ = [
     "StoredBlob",
     "base64_blob",
     "blob_of",
+    "boundary_of",
     "decoded",
     "digest",
     "encoded",
+    "event_chunks",
     "form_payload",
     "is_complete",
     "json_payload",
     "lift_json",
     "read_decoded",
+    "read_events",
+    "read_form",
     "sniff_format",
+    "stream_payload",
 ]
