@@ -7,6 +7,7 @@ A part stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->`; eve
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,9 +18,11 @@ from imageway.catalog import Catalog, load
 from imageway.catalog.fitting import accepted_sizes
 from imageway.catalog.parameters import accepted_values
 from imageway.catalog.schema import Geometry, Inputs, Model, Parameter, Price
+from imageway.dialects import DIALECTS
 from imageway.dialects.openai_images.fields import FIELDS
 from imageway.dialects.shared.table import TOP, Field
 from imageway.sandbox.faults import FAULTS
+from imageway.server.openapi import openapi
 from imageway.tasks.states import PART, TASK
 
 HERE: Final = Path(__file__).parent
@@ -333,8 +336,16 @@ def renewed(text: str) -> str:
 
 def behind() -> dict[Path, str]:
     """The documents that are not up to date, with what they should say."""
-    pages = {path: path.read_text() for path in sorted(HERE.glob("*.md"))}
-    return {path: renewed(text) for path, text in pages.items() if renewed(text) != text}
+    pages = {path: path.read_text() for path in sorted(HERE.rglob("*.md"))}
+    stale = {path: renewed(text) for path, text in pages.items() if renewed(text) != text}
+    document = HERE / "openapi.json"
+    text = openapi_text()
+    return stale | ({document: text} if not document.exists() or document.read_text() != text else {})
+
+
+def openapi_text() -> str:
+    """What `GET /openapi.json` answers, for reading and for diffs."""
+    return json.dumps(openapi(DIALECTS, tuple(load().models)), indent=1, ensure_ascii=False) + "\n"
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from imageway.bodies import Budget, Spool
@@ -31,6 +32,7 @@ from imageway.server.configuration import Settings, upstreams_of
 from imageway.server.gate import Gate
 from imageway.server.links import MediaLinks
 from imageway.server.machine import KillSwitch, ProcessLocks, SystemClock, SystemRandom, Threads
+from imageway.server.openapi import openapi
 from imageway.storage import open_store
 from imageway.storage.files import FileStore
 from imageway.telemetry import events, logger
@@ -127,6 +129,8 @@ def _app(settings: Settings, tools: Tools, engine: Engine, faults: KillSwitch) -
         random=tools.random,
         dialects=DIALECTS,
         request_bytes=settings.request_bytes,
+        heartbeat_s=settings.connections.heartbeat_s,
+        documents={"/openapi.json": partial(openapi, DIALECTS, tuple(tools.catalog.models))},
     )
     return App(gate, MediaLinks(tools.objects, tools.signer, tools.clock), faults, settings.connections)
 

@@ -6,7 +6,7 @@ Cancelling `handle` means the client hung up."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -72,7 +72,7 @@ class Outgoing:
 
 @dataclass(slots=True)
 class Gate:
-    """Everything a request passes on its way to the engine and back."""
+    """Everything a request passes on its way to the engine and back. `documents` are JSON that anybody may read."""
 
     engine: Engine
     shelf: ModelShelf
@@ -82,6 +82,7 @@ class Gate:
     dialects: tuple[Dialect, ...]
     request_bytes: int
     heartbeat_s: float = 10.0
+    documents: Mapping[str, Callable[[], Tree]] = field(default_factory=dict)
     routes: RouteTable = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,6 +93,8 @@ class Gate:
         match: Match | None = None
         scope = self.spool.scope()
         try:
+            if head.path in self.documents and head.method == "GET":
+                return self._outgoing(Answer(200, self.documents[head.path]()), scope)
             match = self.routes.find(head)
             return await self._serve(head, match, chunks, scope)
         except asyncio.CancelledError:

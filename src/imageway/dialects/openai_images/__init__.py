@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from imageway.core.blobs import Tree
 from imageway.core.intents import Dialect, Route
 from imageway.dialects.openai_images.decode import decode
 from imageway.dialects.openai_images.encode import encode, encode_error
+from imageway.dialects.openai_images.fields import TABLE
 from imageway.dialects.shared.headers import bearer
 
 ROUTES: Final = (
@@ -25,6 +27,11 @@ def credential(headers: Mapping[str, str], query: Mapping[str, str]) -> str | No
     return bearer(headers) or headers.get("x-api-key", "").strip() or headers.get("api-key", "").strip() or None
 
 
+def schema(route: str) -> Mapping[str, Tree] | None:
+    """Every route with a body has the one table."""
+    return TABLE.schema() if route in ("generate", "edit", "estimate") else None
+
+
 DIALECT: Final = Dialect(
     name="openai_images",
     routes=ROUTES,
@@ -32,4 +39,5 @@ DIALECT: Final = Dialect(
     decode=decode,
     encode=encode,
     encode_error=encode_error,
+    schema=schema,
 )
