@@ -11,14 +11,13 @@ from functools import partial
 from typing import Final
 from urllib.parse import urljoin
 
-from yarl import URL
-
 from imageway.bodies import Scope, SpoolFull
 from imageway.core.failures import FetchRefused, TransportFailed
 from imageway.core.steps import BlobReply, FailureKind, HttpRequest, Reply
 from imageway.core.upstreams import Upstream
 from imageway.sandbox.wire import Sandbox
 from imageway.transport.auth import MissingCredential, scheme
+from imageway.transport.http_wire import HttpWire
 from imageway.transport.links import DEFAULT_PORTS, Link, authorities, origin_of, read_link
 from imageway.transport.names import Resolve, resolve
 from imageway.transport.outgoing import compose, join
@@ -36,7 +35,7 @@ _GET: Final = HttpRequest("GET", "")
 class _Target:
     """Who is asked, over what, and as whom: `upstream` None sends no credential."""
 
-    url: URL
+    url: str
     wire: Wire
     upstream: Upstream | None
 
@@ -122,7 +121,7 @@ class Transport:
                         location = _location(incoming)
                         if location is None:
                             return await read_image(incoming, scope, max_bytes=max_bytes)
-                    url = urljoin(str(target.url), location)
+                    url = urljoin(target.url, location)
                 raise FetchRefused("too_many_redirects", f"its host redirects more than {MAX_REDIRECTS} times")
         except TimeoutError:
             raise TransportFailed(FailureKind.UNKNOWN, f"no image within {deadline_s:g} s") from None
@@ -161,9 +160,6 @@ class Transport:
 
     def _wire(self, *, guarded: bool) -> Wire:
         if guarded not in self._wires:
-            # Imported late: the client library takes 90 ms to load, and a sandbox needs none.
-            from imageway.transport.http_wire import HttpWire
-
             self._wires[guarded] = HttpWire(
                 resolve=self._resolve,
                 guarded=guarded,

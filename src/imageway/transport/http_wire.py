@@ -1,228 +1,224 @@
-"""HTTP/1.1 over sockets: the one module that knows the client library, and which of its habits had to be broken."""
+"""HTTP/1.1 over sockets of our own: which connection carries a request, and when it may carry another. No proxies."""
 
 from __future__ import annotations
 
-import os
-import select
-import socket
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Final, Never
-from weakref import WeakSet
-
-import aiohttp
-from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
-from aiohttp.http import StreamWriter
+from functools import partial
+from types import TracebackType
+from typing import Final
 
 from imageway.bodies import Payload
-from imageway.core.failures import FetchRefused, TransportFailed
+from imageway.core.failures import TransportFailed
 from imageway.core.steps import FailureKind
-from imageway.transport.addresses import is_public
-from imageway.transport.names import Resolve
-from imageway.transport.wire import UNREACHABLE, Incoming, Outgoing
+from imageway.transport.answers import Answer
+from imageway.transport.connections import READ_AHEAD_BYTES, Connection, reason
+from imageway.transport.dialing import Dialer
+from imageway.transport.names import NameCache, Resolve
+from imageway.transport.origins import Origin, locate
+from imageway.transport.wire import Incoming, Outgoing
 
-# The library stops reading at twice as much. One answer may not fill a turn of the loop, and what waits here is memory.
-_READ_BYTES: Final = 64 * 1024
-_HEAD_LINE_BYTES: Final = 64 * 1024  # policies and cookies exceed the library's 8 KiB
 _JOINED_BYTES: Final = 64 * 1024  # a smaller request leaves in one write, head and all
 
 
-class AddressRefused(OSError):
-    """An address that is not public was to be connected, or a name led to one."""
-
-
 class HttpWire:
-    """A pool of connections. A guarded one connects to public addresses alone, checked on the very address a socket is
-    about to use, and keeps no connection: the next use is checked anew."""
+    """A pool of connections, as many as there are requests at once; the one used last is used first. A guarded one
+    connects to public addresses alone and keeps no connection: the next use is checked anew."""
 
     def __init__(self, *, resolve: Resolve, guarded: bool, keepalive_s: float, connect_timeout_s: float) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,
-                resolver=_Resolver(resolve, guarded=guarded),
-                use_dns_cache=not guarded,
-                force_close=guarded,
-                keepalive_timeout=None if guarded else keepalive_s,
-                socket_factory=_public_socket if guarded else None,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
-            timeout=aiohttp.ClientTimeout(total=None, connect=connect_timeout_s),
-            read_bufsize=_READ_BYTES,
-            max_field_size=_HEAD_LINE_BYTES,
-            max_line_size=_HEAD_LINE_BYTES,
-        )
-        # The library sends GET, PUT and DELETE again when a connection dies under them. What to repeat is not its call.
-        self._session._retry_connection = False
-        self._used: WeakSet[object] = WeakSet()
+        known = resolve if guarded else NameCache(resolve)
+        self._dialer = Dialer(known, guarded=guarded, timeout_s=connect_timeout_s)
+        self._keepalive_s = 0.0 if guarded else keepalive_s
+        self._idle: dict[Origin, list[Connection]] = {}
+        self._open: set[Connection] = set()
+        self._sweep: asyncio.TimerHandle | None = None
 
-    @asynccontextmanager
-    async def exchange(self, outgoing: Outgoing) -> AsyncIterator[Incoming]:
-        response = await self._answered(outgoing)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        measured = "content-length" in headers
-        try:
-            yield Incoming(
-                response.status,
-                headers,
-                _Chunks(response.content, joined=not measured),
-                delimited=measured or "transfer-encoding" in headers,
-            )
-        finally:
-            response.close()
+    def exchange(self, outgoing: Outgoing) -> Exchange:
+        return Exchange(self, outgoing)
 
     async def close(self) -> None:
-        await self._session.close()
+        if self._sweep is not None:
+            self._sweep.cancel()
+        for connection in tuple(self._open):
+            connection.drop()
+        await asyncio.sleep(0)
 
-    async def _answered(self, outgoing: Outgoing) -> aiohttp.ClientResponse:
-        """The answer's head. A connection that went stale in the pool is noticed before use and replaced."""
-        while True:
-            body = None if outgoing.payload is None else _Body(outgoing, outgoing.payload, self._used)
-            outgoing.left = body is None  # without a body there is no moment at which we could tell
-            try:
-                return await self._session.request(
-                    outgoing.method, outgoing.url, headers=outgoing.headers, data=body, allow_redirects=False
-                )
-            except (
-                aiohttp.ClientError,
-                OSError,
-                ValueError,
-                RuntimeError,
-            ) as failure:  # the last from uvloop's sockets
-                if body is None or not body.stale:
-                    _raise_failed(outgoing, failure)
+    # What follows is for exchanges.
+
+    def take(self, origin: Origin) -> Connection | None:
+        """An idle connection that is alive. One that ended while it was idle is dropped before anything is sent."""
+        idle = self._idle.get(origin)
+        while idle:
+            connection = idle.pop()
+            if connection.is_fresh:
+                return connection
+            connection.drop()
+        return None
+
+    async def dial(self, origin: Origin) -> Connection:
+        connection = await self._dialer.dial(origin, partial(Connection, origin, self._forget))
+        self._open.add(connection)
+        return connection
+
+    def keep(self, connection: Connection) -> None:
+        """For the next exchange. Its last answer was read to the end."""
+        if not self._keepalive_s:
+            connection.drop()
+            return
+        loop = asyncio.get_running_loop()
+        connection.expect(None)
+        connection.idle_since_s = loop.time()
+        self._idle.setdefault(connection.origin, []).append(connection)
+        if self._sweep is None:
+            self._sweep = loop.call_later(self._keepalive_s, self._sweep_idle)
+
+    def _sweep_idle(self) -> None:
+        """Ends what has been idle for long enough."""
+        loop = asyncio.get_running_loop()
+        old_s = loop.time() - self._keepalive_s
+        for idle in self._idle.values():
+            for connection in idle:  # they leave the list when they are lost, later
+                if connection.idle_since_s <= old_s:
+                    connection.drop()
+        rest = [connection.idle_since_s for idle in self._idle.values() for connection in idle]
+        next_s = min((since_s for since_s in rest if since_s > old_s), default=None)
+        self._sweep = None if next_s is None else loop.call_at(next_s + self._keepalive_s, self._sweep_idle)
+
+    def _forget(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        idle = self._idle.get(connection.origin, [])
+        if connection in idle:
+            idle.remove(connection)
+        if not idle:
+            self._idle.pop(connection.origin, None)
 
 
-class _Body(aiohttp.Payload):
-    """The request's body; being asked for it is the moment at which the request begins to leave."""
+class Exchange:
+    """One request and its answer: the context that `Wire.exchange` promises, and the chunks of the answer's body."""
 
-    def __init__(self, outgoing: Outgoing, payload: Payload, used: WeakSet[object]) -> None:
-        super().__init__(payload, content_type=payload.content_type)
-        self._size = payload.length
+    __slots__ = ("_answer", "_connection", "_outgoing", "_unsent", "_upload", "_wire")
+
+    def __init__(self, wire: HttpWire, outgoing: Outgoing) -> None:
+        self._wire = wire
         self._outgoing = outgoing
-        self._payload = payload
-        self._used = used
-        self.stale = False
+        self._answer = Answer(outgoing.method)
+        self._connection: Connection | None = None
+        self._unsent = True
+        self._upload: asyncio.Task[None] | None = None
 
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        raise TypeError("a request body is bytes")
+    async def __aenter__(self) -> Incoming:
+        answer = self._answer
+        try:
+            await self._send()
+            while not answer.status:
+                await self._arrival()
+        except BaseException:
+            self._leave()
+            raise
+        return Incoming(answer.status, answer.headers, self, answer.delimited)
 
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        await self.write_with_length(writer, None)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave()
 
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        if isinstance(writer, StreamWriter):
-            self._look_at(writer)
-        if self._payload.length <= _JOINED_BYTES:
-            whole = b"".join([chunk async for chunk in self._payload.chunks()])
-            self._outgoing.left = True
-            await writer.write(whole)
-        else:
-            async for chunk in self._payload.chunks():
-                self._outgoing.left = True
-                await writer.write(chunk)
-
-    def _look_at(self, writer: StreamWriter) -> None:
-        """Raises ConnectionError when the connection was used before and has ended since."""
-        if writer.protocol in self._used and _is_readable(writer.transport):
-            self.stale = True
-            raise ConnectionResetError("closed while it was idle")
-        self._used.add(writer.protocol)
-
-
-class _Resolver(AbstractResolver):
-    """Our resolver in the library's clothes. A guarded name is refused when any of its addresses is not public: the
-    library would try the others."""
-
-    def __init__(self, resolve: Resolve, *, guarded: bool) -> None:
-        self._resolve = resolve
-        self._guarded = guarded
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        addresses = await self._resolve(host, port)
-        if self._guarded and not all(is_public(address) for address in addresses):
-            raise AddressRefused(f'"{host}" leads to an address that is not public')
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-            for address in addresses
-        ]
-
-    async def close(self) -> None:
-        """Nothing is kept."""
-
-
-def _public_socket(info: aiohttp.AddrInfoType) -> socket.socket:
-    """The last look at an address, and the only one at addresses written into the URL: no resolver sees those."""
-    family, kind, protocol, _, address = info
-    if not is_public(str(address[0])):
-        raise AddressRefused(f'"{address[0]}" is not a public address')
-    return socket.socket(family=family, type=kind, proto=protocol)
-
-
-def _is_readable(transport: object) -> bool:
-    """Whether an idle connection has something to read. Nothing was asked, so that can only be its end."""
-    get = getattr(transport, "get_extra_info", None)
-    pooled = get("socket") if get is not None else None
-    if pooled is None or pooled.fileno() < 0:
-        return True
-    poll = select.poll()
-    poll.register(pooled.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
-
-
-class _Chunks:
-    """The body as it comes off the socket. With a length known ahead, what has gathered meanwhile is not joined; the
-    pieces of a chunked one may be small, and are."""
-
-    def __init__(self, content: aiohttp.StreamReader, *, joined: bool) -> None:
-        self._content = content
-        self._read = content.readany if joined else self._read_piece
-
-    def __aiter__(self) -> _Chunks:
+    def __aiter__(self) -> Exchange:
         return self
 
     async def __anext__(self) -> bytes:
-        try:
-            chunk = await self._read()
-        except (aiohttp.ClientError, OSError) as failure:
-            raise TransportFailed(FailureKind.UNKNOWN, f"the reply was cut: {_words(failure)}") from None
-        if not chunk:
-            raise StopAsyncIteration
+        answer = self._answer
+        while not answer.chunks:
+            if answer.complete:
+                raise StopAsyncIteration
+            await self._arrival()
+        chunk = answer.take()
+        if self._connection is not None and answer.waiting_bytes < READ_AHEAD_BYTES:
+            self._connection.resume()
         return chunk
 
-    async def _read_piece(self) -> bytes:
-        piece, _ = await self._content.readchunk()
-        return piece
+    async def _send(self) -> None:
+        outgoing, payload = self._outgoing, self._outgoing.payload
+        try:
+            origin, target = locate(outgoing.url)
+            head = write_head(outgoing, origin, target)
+            if payload is not None and payload.length <= _JOINED_BYTES:
+                head, payload = head + await _read(payload), None
+        except (OSError, ValueError, RuntimeError) as failure:
+            raise TransportFailed(FailureKind.NEVER_SENT, f"the request cannot be written: {reason(failure)}") from None
+        connection = self._wire.take(origin) or await self._wire.dial(origin)
+        self._connection = connection
+        connection.expect(self._answer)
+        if payload is None:
+            outgoing.left = True
+            connection.write(head)
+            self._unsent = False
+        else:
+            # In a task of its own: an answer may come before the request has left, and counts.
+            self._upload = asyncio.create_task(self._write(connection, head, payload))
+
+    async def _write(self, connection: Connection, head: bytes, payload: Payload) -> None:
+        """The request as fast as the kernel takes it."""
+        try:
+            async for chunk in _exactly(payload):
+                if not self._outgoing.left:
+                    self._outgoing.left = True
+                    connection.write(head)
+                connection.write(chunk)
+                await connection.writable()
+                if connection.failure is not None:
+                    return
+            self._unsent = False
+        except (OSError, ValueError, RuntimeError) as failure:
+            connection.fail(f"the request could not be read: {reason(failure)}")
+
+    async def _arrival(self) -> None:
+        """Returns when more of the answer has come; raises when nothing more will."""
+        connection = self._connection
+        if connection is None or connection.failure is not None:
+            kind = FailureKind.UNKNOWN if self._outgoing.left else FailureKind.NEVER_SENT
+            why = connection and connection.failure
+            raise TransportFailed(kind, why or "the exchange is over") from None
+        await connection.arrival()
+
+    def _leave(self) -> None:
+        """Gives the connection back if everything has been sent, received and taken, and drops it if not."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        answer = self._answer
+        if self._unsent or answer.chunks or not answer.persistent or not answer.complete or connection.failure:
+            answer.chunks.clear()
+            connection.drop()
+        else:
+            self._wire.keep(connection)
+        if self._upload is not None:
+            self._upload.cancel()
 
 
-def _raise_failed(outgoing: Outgoing, failure: Exception) -> Never:
-    """Never sent only with proof: no connection came about, or the body was never asked for."""
-    if isinstance(_cause(failure), AddressRefused):
-        raise FetchRefused(*UNREACHABLE) from None
-    connected = not isinstance(failure, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-    kind = FailureKind.UNKNOWN if connected and outgoing.left else FailureKind.NEVER_SENT
-    raise TransportFailed(kind, _words(failure)) from None
+def write_head(outgoing: Outgoing, origin: Origin, target: str) -> bytes:
+    """Request line and headers. Raises ValueError when one of them would be read as more than one line."""
+    headers = outgoing.headers
+    lines = [f"{outgoing.method} {target} HTTP/1.1", f"host: {origin.authority}"]
+    lines += [f"{name}: {text}" for name, text in headers.items()]
+    head = "\r\n".join(lines)
+    breaks = len(lines) - 1
+    if head.count("\n") != breaks or head.count("\r") != breaks or "\0" in head:
+        raise ValueError("a header holds a line break")
+    return f"{head}\r\n\r\n".encode()
 
 
-def _cause(failure: Exception) -> Exception:
-    return getattr(failure, "os_error", failure)
+async def _exactly(payload: Payload) -> AsyncIterator[bytes]:
+    """The chunks. Raises ValueError when they are not of the length announced: what is too much would be read as the
+    next request."""
+    left_bytes = payload.length
+    async for chunk in payload.chunks():
+        left_bytes -= len(chunk)
+        if left_bytes < 0:
+            break
+        yield chunk
+    if left_bytes:
+        raise ValueError("the body is not of the length announced")
 
 
-def _words(failure: Exception) -> str:
-    """What happened, without the library's own words: those repeat URLs, and a URL may hold a key."""
-    cause = _cause(failure)
-    if cause is not failure:
-        return f"{type(cause).__name__}: {cause}"
-    if isinstance(failure, OSError) and failure.errno:
-        return f"{type(failure).__name__}: {os.strerror(failure.errno)}"
-    return type(failure).__name__
+async def _read(payload: Payload) -> bytes:
+    return b"".join([chunk async for chunk in _exactly(payload)])

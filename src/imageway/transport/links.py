@@ -9,8 +9,6 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import quote
 
-from yarl import URL
-
 from imageway.core.failures import FetchRefused
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -29,7 +27,7 @@ _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 class Link:
     """An http(s) URL without user information. `host` is lower case, an IPv6 address without brackets."""
 
-    url: URL
+    url: str
     scheme: str
     host: str
     port: int
@@ -64,7 +62,8 @@ def read_link(text: str) -> Link:
     written_host = f"[{host}]" if ":" in host else host
     # What the writer escaped stays as it is, for it may be signed; what he should have escaped is.
     rest = quote((match["path"] or "/") + (match["query"] or ""), safe="!#$%&'()*+,/:;=?@[]~")
-    return Link(URL(f"{scheme}://{written_host}:{port}{rest}", encoded=True), scheme, host, port)
+    written_port = "" if port == DEFAULT_PORTS[scheme] else f":{port}"
+    return Link(f"{scheme}://{written_host}{written_port}{rest}", scheme, host, port)
 
 
 @lru_cache(maxsize=256)

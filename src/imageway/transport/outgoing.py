@@ -8,8 +8,6 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from yarl import URL
-
 from imageway.bodies import Payload, form_payload, json_payload
 from imageway.core.steps import FormBody, HttpRequest, JsonBody, Secret
 from imageway.core.upstreams import Upstream
@@ -17,13 +15,13 @@ from imageway.transport.auth import Credential, scheme, secret
 from imageway.transport.wire import Outgoing
 
 _OWN_HEADERS: Final = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "imageway"}
+_WITH_BODY: Final = frozenset({"POST", "PUT"})
 _URL_SAFE: Final = "!$%&'()*+,/:;=?@[]~"
 
 
-def compose(url: URL, request: HttpRequest, upstream: Upstream | None) -> Outgoing:
+def compose(url: str, request: HttpRequest, upstream: Upstream | None) -> Outgoing:
     """The request to send to `url`. `upstream` None: a stranger gets no credential, and no `Secret` an adapter placed.
-    Raises
-    MissingCredential, ValueError for a body that cannot be written."""
+    Raises MissingCredential, ValueError for a body that cannot be written."""
     credential = Credential() if upstream is None else scheme(upstream.auth)(upstream)
     headers = {**_OWN_HEADERS}
     headers.update((name.lower(), text) for name, text in _filled(request.headers, upstream))
@@ -33,13 +31,15 @@ def compose(url: URL, request: HttpRequest, upstream: Upstream | None) -> Outgoi
     if payload is not None:
         headers["content-type"] = payload.content_type
         headers["content-length"] = str(payload.length)
+    elif request.method in _WITH_BODY:
+        headers["content-length"] = "0"  # RFC 9110, 8.6: else a server may wait for one
     return Outgoing(request.method, _with_query(url, query), headers, payload)
 
 
 @lru_cache(maxsize=1024)
-def join(root: str, path: str) -> URL:
+def join(root: str, path: str) -> str:
     """`path` below `root`; what the adapter escaped stays, what it should have escaped is."""
-    return URL(root + quote(path, safe=_URL_SAFE, errors="backslashreplace"), encoded=True)
+    return root + quote(path, safe=_URL_SAFE, errors="backslashreplace")
 
 
 def _filled(values: Mapping[str, str | Secret], upstream: Upstream | None) -> Iterator[tuple[str, str]]:
@@ -50,14 +50,10 @@ def _filled(values: Mapping[str, str | Secret], upstream: Upstream | None) -> It
             yield name, secret(upstream, text.name)
 
 
-def _with_query(url: URL, query: tuple[tuple[str, str], ...]) -> URL:
+def _with_query(url: str, query: tuple[tuple[str, str], ...]) -> str:
     if not query:
         return url
-    text = str(url)
-    return URL(
-        f"{text}{'&' if url.raw_query_string else '?'}{urlencode(query, errors='replace', quote_via=quote)}",
-        encoded=True,
-    )
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(query, errors='replace', quote_via=quote)}"
 
 
 def _payload(body: JsonBody | FormBody | None) -> Payload | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from imageway.core.failures import TransportFailed
 from imageway.core.steps import FailureKind
@@ -22,11 +23,12 @@ class SandboxWire:
 
     @asynccontextmanager
     async def exchange(self, outgoing: Outgoing) -> AsyncIterator[Incoming]:
+        place = urlsplit(outgoing.url)
         request = SandboxRequest(
             method=outgoing.method,
-            path=outgoing.url.path,
+            path=unquote(place.path),
             origin=SANDBOX_ORIGIN,
-            query=dict(outgoing.url.query.items()),
+            query=dict(parse_qsl(place.query, keep_blank_values=True)),
             headers=outgoing.headers,
             body=_nothing() if outgoing.payload is None else outgoing.payload.chunks(),
         )

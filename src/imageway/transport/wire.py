@@ -7,8 +7,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from yarl import URL
-
 from imageway.bodies import Payload
 
 UNREACHABLE: Final = ("image_url_unreachable", "its host cannot be reached at a public address")
@@ -18,11 +16,12 @@ is tells a stranger about the network we stand in."""
 
 @dataclass(slots=True)
 class Outgoing:
-    """A request, whole. Header names are lower case, content-length among them. `left` turns true before the first byte
-    is handed to a connection: a failure while it is false cannot have reached anybody."""
+    """A request, whole. `url` is absolute, with a path and without a fragment, escaped as it is to be sent. Header
+    names are lower case, content-length among them. `left` turns true before the first byte is handed to a connection:
+    a failure while it is false cannot have reached anybody."""
 
     method: str
-    url: URL
+    url: str
     headers: dict[str, str]
     payload: Payload | None = None
     left: bool = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from yarl import URL
 
 from imageway.bodies import blob_of
 from imageway.core.steps import FormBody, FormFile, HttpRequest, JsonBody, Secret
@@ -21,7 +20,7 @@ UPSTREAM = Upstream(
     auth="bearer",
     secrets={"key": "sk-test-1", "account": "acc-test-2"},
 )
-URL_ = URL("https://a.example/v1/images", encoded=True)
+URL = "https://a.example/v1/images"
 
 
 async def body_of(outgoing: Outgoing) -> bytes:
@@ -30,10 +29,10 @@ async def body_of(outgoing: Outgoing) -> bytes:
 
 
 async def test_a_json_request_is_whole() -> None:
-    outgoing = compose(URL_, HttpRequest("POST", "/images", JsonBody({"prompt": "a cat"})), UPSTREAM)
+    outgoing = compose(URL, HttpRequest("POST", "/images", JsonBody({"prompt": "a cat"})), UPSTREAM)
     body = await body_of(outgoing)
     assert body == b'{"prompt":"a cat"}'
-    assert outgoing.url == URL_
+    assert outgoing.url == URL
     assert outgoing.headers == {
         "accept": "*/*",
         "accept-encoding": "identity",
@@ -47,7 +46,7 @@ async def test_a_json_request_is_whole() -> None:
 
 async def test_a_form_has_an_exact_length_and_its_own_boundary() -> None:
     form = FormBody((("prompt", "a cat"), ("image", FormFile(blob_of(b"\x89PNG"), "a.png", "image/png"))))
-    first, second = (compose(URL_, HttpRequest("POST", "/images", form), UPSTREAM) for _ in range(2))
+    first, second = (compose(URL, HttpRequest("POST", "/images", form), UPSTREAM) for _ in range(2))
     assert len(await body_of(first)) == int(first.headers["content-length"])
     assert first.headers["content-type"].startswith("multipart/form-data; boundary=")
     assert first.headers["content-type"] != second.headers["content-type"]
@@ -60,32 +59,32 @@ def test_secrets_are_filled_in_where_the_adapter_placed_them() -> None:
         headers={"X-Account": Secret("account"), "x-plain": "1"},
         query={"k": Secret("key"), "q": "a b&c/d"},
     )
-    outgoing = compose(URL_, request, UPSTREAM)
+    outgoing = compose(URL, request, UPSTREAM)
     assert outgoing.headers["x-account"] == "acc-test-2"
     assert outgoing.headers["x-plain"] == "1"
-    assert str(outgoing.url) == "https://a.example/v1/images?k=sk-test-1&q=a%20b%26c%2Fd"
+    assert outgoing.url == "https://a.example/v1/images?k=sk-test-1&q=a%20b%26c%2Fd"
     assert outgoing.payload is None
     assert "content-length" not in outgoing.headers
 
 
 def test_a_stranger_sees_no_secret_of_any_kind() -> None:
     request = HttpRequest("GET", "/x", headers={"x-account": Secret("account")}, query={"k": Secret("key"), "q": "1"})
-    outgoing = compose(URL_, request, None)
+    outgoing = compose(URL, request, None)
     assert "test" not in f"{outgoing.url} {outgoing.headers}"
-    assert outgoing.url.raw_query_string == "q=1"
+    assert outgoing.url == f"{URL}?q=1"
 
 
 def test_a_secret_that_is_not_there_is_no_request() -> None:
     with pytest.raises(MissingCredential, match='no secret named "account"'):
         compose(
-            URL_,
+            URL,
             HttpRequest("GET", "/x", headers={"x": Secret("account")}),
             dataclasses.replace(UPSTREAM, secrets={"key": "k"}),
         )
 
 
 def test_the_credential_wins_over_what_an_adapter_wrote() -> None:
-    outgoing = compose(URL_, HttpRequest("GET", "/x", headers={"Authorization": "Bearer other"}), UPSTREAM)
+    outgoing = compose(URL, HttpRequest("GET", "/x", headers={"Authorization": "Bearer other"}), UPSTREAM)
     assert outgoing.headers["authorization"] == "Bearer sk-test-1"
 
 
@@ -102,11 +101,9 @@ def test_the_credential_wins_over_what_an_adapter_wrote() -> None:
     ],
 )
 def test_a_path_stays_below_its_root(path: str, sent: str) -> None:
-    url = join("https://a.example/v1", path)
-    assert url.raw_path_qs == sent
-    assert url.raw_host == "a.example"
+    assert join("https://a.example/v1", path) == f"https://a.example{sent}"
 
 
 def test_a_query_is_added_to_the_one_in_the_path() -> None:
     outgoing = compose(join("https://a.example", "/m?alt=sse"), HttpRequest("GET", "", query={"x": "1"}), UPSTREAM)
-    assert outgoing.url.raw_path_qs == "/m?alt=sse&x=1"
+    assert outgoing.url == "https://a.example/m?alt=sse&x=1"
