@@ -1,15 +1,17 @@
-"""Faults on demand: by header, by a word in the prompt, or by chance per generation submit."""
+"""Faults on demand: by header, by a word in the prompt, or by chance per generation submit. What each does to a whole
+answer; what some do between two events is in streams."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from random import Random
 from typing import Final
 
-from imageway.sandbox.answers import Headers, bytes_answer, collect
+from imageway.sandbox.answers import Headers, bytes_answer, collect, in_chunks
 from imageway.sandbox.orders import Twist
+from imageway.sandbox.streams import SILENCE_S, Stream, play
 from imageway.sandbox.wire import SandboxAnswer
 
 FAULTS: Final = {
@@ -18,15 +20,19 @@ FAULTS: Final = {
     "error_500": "the provider's own 500",
     "reset_before": "the connection is reset before any header",
     "reset_after": "the connection is reset after the headers",
-    "truncated": "half of the promised body, then the end",
+    "reset_mid": "a stream: the connection ends after the first event; any other body: half way",
+    "truncated": "half of the promised body, then the end; half of a stream, as if that were all",
     "html": "200 with a page of HTML",
     "empty": "200 without an image",
+    "item_failed": "the last picture fails alone, as the provider tells it; the others come",
+    "error_event": "a stream: the provider's own error event after the first event; elsewhere its 500",
     "pending": "never finishes: a task stays running, a synchronous answer hangs for up to 600 s",
     "slow": "the body dribbles over about 5 s",
     "late": "success, 3 s late",
+    "stall_mid": "silence for up to 600 s after the first event of a stream, or half of any other body",
 }
 HEADER: Final = "x-sandbox-fault"
-HANG_S: Final = 600.0
+HANG_S: Final = SILENCE_S
 LATE_S: Final = 3.0
 DRIBBLE_S: Final = 5.0
 _DRIBBLES: Final = 25
@@ -81,7 +87,7 @@ def fault_by_chance(rates: Mapping[str, float], chance: Random) -> str | None:
 def twist_of(fault: str | None) -> Twist:
     if fault == "pending":
         return Twist(late_s=float("inf"))
-    return Twist(late_s=LATE_S if fault == "late" else 0, empty=fault == "empty")
+    return Twist(late_s=LATE_S if fault == "late" else 0, empty=fault == "empty", item_failed=fault == "item_failed")
 
 
 async def wait_out(twist: Twist) -> None:
@@ -91,24 +97,51 @@ async def wait_out(twist: Twist) -> None:
         raise ConnectionResetError("the answer never came")
 
 
-async def bend(answer: SandboxAnswer, fault: str | None) -> SandboxAnswer:
-    """What the fault does to an answer on its way out; faults that act earlier leave it alone."""
+async def bend(
+    answer: SandboxAnswer | Stream, fault: str | None, ended: Callable[[bool], None] | None = None
+) -> SandboxAnswer:
+    """What the fault does to an answer on its way out; faults that act earlier leave it alone. `ended` hears when a
+    stream is over."""
     if fault == "html":
         return bytes_answer(200, _PAGE, (("content-type", "text/html; charset=utf-8"),))
-    if fault not in ("reset_after", "truncated", "slow"):
+    if isinstance(answer, Stream):
+        return await _bend_stream(play(answer, fault, ended or (lambda _: None)), fault)
+    if fault not in ("reset_after", "reset_mid", "stall_mid", "truncated", "slow"):
         return answer
     content = await collect(answer)
     headers = (*_without_length(answer.headers), ("content-length", str(len(content))))
-    chunks = {"reset_after": _cut(content, 0), "truncated": _cut(content, len(content) // 2), "slow": _dribble(content)}
-    return SandboxAnswer(answer.status, headers, chunks[fault])
+    match fault:
+        case "slow":
+            chunks = _dribble(content)
+        case "stall_mid":
+            chunks = _cut(content, len(content) // 2, after_s=HANG_S)
+        case _:
+            chunks = _cut(content, 0 if fault == "reset_after" else len(content) // 2)
+    return SandboxAnswer(answer.status, headers, chunks)
+
+
+async def _bend_stream(played: SandboxAnswer, fault: str | None) -> SandboxAnswer:
+    """A stream promises no length: half of one ends in order."""
+    if fault not in ("reset_after", "truncated", "slow"):
+        return played
+    content = await collect(played)
+    match fault:
+        case "reset_after":
+            chunks = _cut(content, 0)
+        case "truncated":
+            chunks = in_chunks([content[: len(content) // 2]])
+        case _:
+            chunks = _dribble(content)
+    return SandboxAnswer(played.status, played.headers, chunks)
 
 
 def _without_length(headers: Headers) -> Headers:
     return tuple((name, value) for name, value in headers if name != "content-length")
 
 
-async def _cut(content: bytes, keep_bytes: int) -> AsyncIterator[bytes]:
+async def _cut(content: bytes, keep_bytes: int, after_s: float = 0) -> AsyncIterator[bytes]:
     yield content[:keep_bytes]
+    await asyncio.sleep(after_s)
     raise ConnectionResetError("cut on demand")
 
 

@@ -11,7 +11,7 @@ from imageway.sandbox.studio import Studio
 from imageway.sandbox.upstreams.ark import ArkUpstream
 from imageway.sandbox.upstreams.dashscope import DashscopeUpstream
 from imageway.sandbox.upstreams.google import GoogleUpstream
-from imageway.sandbox.upstreams.openai import OpenaiUpstream
+from imageway.sandbox.upstreams.openai import AzureUpstream, OpenaiUpstream
 
 _NO_FAULTS: Mapping[str, float] = MappingProxyType({})
 
@@ -28,5 +28,11 @@ def open_sandbox(
     ends: accepted tasks, and pictures answered by URL. Raises ValueError for an unknown fault, naming the accepted
     ones."""
     studio = Studio(random_seed, folder)
-    upstreams = (OpenaiUpstream(studio), GoogleUpstream(studio), ArkUpstream(studio), DashscopeUpstream(studio))
+    upstreams = (
+        OpenaiUpstream(studio),
+        AzureUpstream(studio),
+        GoogleUpstream(studio),
+        ArkUpstream(studio),
+        DashscopeUpstream(studio),
+    )
     return Room(studio, upstreams, latency_s=latency_s, faults=faults)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from imageway.sandbox.streams import Stream
 from imageway.sandbox.wire import SandboxAnswer
 
 
@@ -23,22 +24,27 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Twist:
-    """How an order's outcome is bent: later by `late_s` (infinite: never), or `empty`: a success without a picture."""
+    """How an order's outcome is bent: later by `late_s` (infinite: never); `empty`: a success without a picture;
+    `item_failed`: the last picture fails alone. `pause_s` is what a stream lets pass for every picture of it."""
 
     late_s: float = 0
     empty: bool = False
+    item_failed: bool = False
+    pause_s: float = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """A generation submit as understood. `produce` makes the answer; when not `accepted` that is the provider's
-    refusal. `is_task`: the answer is a receipt, and a late outcome is the task's, not the answer's."""
+    refusal. `is_task`: the answer is a receipt, and a late outcome is the task's, not the answer's. `streams`: it comes
+    event by event, and the latency is spread over it."""
 
     model: str
     prompt: str
-    produce: Callable[[Twist], Awaitable[SandboxAnswer]]
+    produce: Callable[[Twist], Awaitable[SandboxAnswer | Stream]]
     accepted: bool = True
     is_task: bool = False
+    streams: bool = False
 
 
 class Refusal(Exception):

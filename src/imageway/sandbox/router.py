@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from random import Random
 
 from imageway.sandbox.answers import Headers, json_answer
 from imageway.sandbox.cabinets import NotKept
 from imageway.sandbox.faults import UnknownFault, bend, check_rates, fault_by_chance, fault_in, twist_of, wait_out
-from imageway.sandbox.journal import Entry, Journal
-from imageway.sandbox.orders import Incoming, Order, Twist, Upstream
+from imageway.sandbox.journal import Entry, Journal, Received
+from imageway.sandbox.orders import Incoming, Order, Upstream
 from imageway.sandbox.shelf import PREFIX as FILES_PREFIX
+from imageway.sandbox.streams import Stream
 from imageway.sandbox.studio import Studio
 from imageway.sandbox.wire import SandboxAnswer, SandboxRequest
 
@@ -67,42 +69,48 @@ class Room:
         try:
             read = await upstream.read(incoming)
             if isinstance(read, Order):
-                return await self._fill(upstream, read, request)
+                return await self._fill(upstream, read, request, body)
         except NotKept:
             return upstream.broken()
         _reset_if(fault)
         return await bend(_own_error(upstream, fault) or read, fault)
 
-    async def _fill(self, upstream: Upstream, order: Order, request: SandboxRequest) -> SandboxAnswer:
+    async def _fill(self, upstream: Upstream, order: Order, request: SandboxRequest, body: bytes) -> SandboxAnswer:
         fault = None
         if order.accepted:
             fault = fault_in(request.headers, order.prompt) or fault_by_chance(self._rates, self._chance)
-        entry = self.journal.open(request.method, request.path, model=order.model, prompt=order.prompt)
+        received = Received(request.headers, request.query, body)
+        place = (request.method, request.path)
+        entry = self.journal.open(received, place=place, model=order.model, prompt=order.prompt)
         try:
             answer = await self._answer(upstream, order, fault)
+            bent = await bend(answer, fault, _closing(entry, fault))
+            if not isinstance(answer, Stream) or fault == "html":
+                entry.outcome = _outcome(bent.status, fault)
+            return bent
         except (ConnectionResetError, asyncio.CancelledError):
             entry.outcome = fault or "gone"
             raise
         except NotKept:
             entry.outcome = "500"
             raise
-        _close(entry, answer, fault)
-        return answer
 
-    async def _answer(self, upstream: Upstream, order: Order, fault: str | None) -> SandboxAnswer:
+    async def _answer(self, upstream: Upstream, order: Order, fault: str | None) -> SandboxAnswer | Stream:
         """A synchronous answer waits the latency and the lateness out; a task's receipt leaves at once and both are
-        the task's."""
+        the task's; a stream spreads the latency over its pictures."""
         twist = twist_of(fault)
-        if order.accepted and not order.is_task:
+        if order.streams:
+            twist = replace(twist, pause_s=self._latency_s)
+        elif order.is_task:
+            twist = replace(twist, late_s=twist.late_s + self._latency_s)
+        elif order.accepted:
             await asyncio.sleep(self._latency_s)
         _reset_if(fault)
-        if error := _own_error(upstream, fault):
+        if error := _own_error(upstream, fault, streams=order.streams):
             return error
-        if order.is_task:
-            twist = Twist(late_s=twist.late_s + self._latency_s, empty=twist.empty)
-        else:
+        if not order.is_task:
             await wait_out(twist)
-        return await bend(await order.produce(twist), fault)
+        return await order.produce(twist)
 
 
 def _reset_if(fault: str | None) -> None:
@@ -110,14 +118,23 @@ def _reset_if(fault: str | None) -> None:
         raise ConnectionResetError("reset on demand")
 
 
-def _own_error(upstream: Upstream, fault: str | None) -> SandboxAnswer | None:
+def _own_error(upstream: Upstream, fault: str | None, *, streams: bool = False) -> SandboxAnswer | None:
     if fault in ("rate_limit", "rate_limit_bare"):
         return upstream.rate_limited(hint=fault == "rate_limit")
-    return upstream.broken() if fault == "error_500" else None
+    return upstream.broken() if fault == "error_500" or (fault == "error_event" and not streams) else None
 
 
-def _close(entry: Entry, answer: SandboxAnswer, fault: str | None) -> None:
-    entry.outcome = f"{answer.status} {fault}" if fault else str(answer.status)
+def _closing(entry: Entry, fault: str | None) -> Callable[[bool], None]:
+    """What a stream calls when it is over."""
+
+    def close(came_to_end: bool) -> None:
+        entry.outcome = _outcome(200, fault) if came_to_end else "gone"
+
+    return close
+
+
+def _outcome(status: int, fault: str | None) -> str:
+    return f"{status} {fault}" if fault else str(status)
 
 
 async def _read_body(request: SandboxRequest) -> bytes | None:

@@ -7,12 +7,16 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from PIL import Image
+
 from imageway.sandbox.cabinets import Cabinet, FolderCabinet, MemoryCabinet
-from imageway.sandbox.drawing import Reference, Sketch, read_reference, render
+from imageway.sandbox.drawing import Reference, Sketch, coarsen, encode, paint, read_reference, render
 from imageway.sandbox.shelf import LIMIT_BYTES, PREFIX, Shelf
 
 FORBIDDEN = ("forbidden", "违禁")
@@ -70,6 +74,10 @@ def split_data_url(url: str) -> tuple[str, bytes] | None:
     return None if content is None else (head[1], content)
 
 
+def _written(image: Image.Image, sketch: Sketch) -> bytes:
+    return base64.b64encode(encode(image, sketch))
+
+
 class Studio:
     """Shared by all upstreams of one sandbox. `folder` is for what the next process is to find; None: nothing."""
 
@@ -93,7 +101,19 @@ class Studio:
         return await asyncio.to_thread(render, sketch)
 
     async def draw_base64(self, sketch: Sketch) -> bytes:
-        return await asyncio.to_thread(lambda: base64.b64encode(render(sketch)))
+        return await asyncio.to_thread(lambda: _written(paint(sketch), sketch))
+
+    async def develop_base64(self, sketch: Sketch, partials: int) -> AsyncGenerator[bytes, None]:
+        """The picture on its way, as base64: so many earlier states of it, coarse to fine, then the finished one."""
+        if not partials:
+            yield await self.draw_base64(sketch)
+            return
+        image = await asyncio.to_thread(paint, sketch)
+        draft = replace(sketch, provenance=False)
+        for steps_left in range(partials, 0, -1):
+            coarse = await asyncio.to_thread(coarsen, image, steps_left)
+            yield await asyncio.to_thread(_written, coarse, draft)
+        yield await asyncio.to_thread(_written, image, sketch)
 
     async def read(self, content: bytes) -> Reference:
         """Raises Unreadable."""

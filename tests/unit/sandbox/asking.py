@@ -24,6 +24,19 @@ class Answered:
     def json(self) -> Any:
         return json.loads(self.content)
 
+    @property
+    def events(self) -> list[tuple[str | None, Any]]:
+        """(event, data) of every server-sent event; data that is no JSON stays text."""
+        *blocks, rest = self.content.decode().replace("\r\n", "\n").split("\n\n")
+        assert rest == "", f"the stream ends in the middle of an event: {rest[:80]}"
+        return [_event(block) for block in blocks]
+
+
+def _event(block: str) -> tuple[str | None, Any]:
+    fields = dict(line.split(": ", 1) for line in block.split("\n"))
+    data = fields["data"]
+    return fields.get("event"), json.loads(data) if data.startswith("{") else data
+
 
 async def _chunks(content: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(content), 1000):

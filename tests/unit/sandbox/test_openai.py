@@ -77,7 +77,14 @@ async def test_the_fitted_tokens_meet_the_reported_ones(room: Room) -> None:
         ({"model": "gpt-image-1", "n": 0}, "integer_below_min_value", "n", "Expected a value >= 1, but got 0"),
         ({"model": "gpt-image-1", "n": "2"}, "invalid_type", "n", "expected an integer, but got a string"),
         ({"model": "gpt-image-1", "n": True}, "invalid_type", "n", "expected an integer, but got a boolean"),
-        ({"model": "gpt-image-1", "stream": True}, "unsupported_value", "stream", "stream"),
+        ({"model": "gpt-image-1", "stream": "yes"}, "invalid_type", "stream", "expected a boolean"),
+        (
+            {"model": "gpt-image-1", "stream": True, "partial_images": 4},
+            "integer_above_max_value",
+            "partial_images",
+            "4",
+        ),
+        ({"model": "gpt-image-1", "stream": True, "size": "1x1"}, "invalid_value", "size", "1x1"),
         ({"model": "gpt-image-2", "background": "transparent"}, "invalid_value", "background", "not supported for t"),
         (
             {"model": "gpt-image-1", "background": "transparent", "output_format": "jpeg"},
@@ -125,6 +132,15 @@ async def test_a_long_key_is_not_repeated_in_full(room: Room) -> None:
     key = "bad-0123456789abcdef"
     answer = await ask(room, GENERATIONS, {"prompt": "x"}, headers={"authorization": f"Bearer {key}"})
     assert key not in answer.json["error"]["message"]
+
+
+async def test_moderation_can_be_less_strict(room: Room) -> None:
+    """ "borderline" is refused by `auto`, which is the default, and passes with `low`."""
+    for moderation, status in (("low", 200), ("auto", 400), (None, 400)):
+        answer = await generate(
+            room, model="gpt-image-1", prompt="a borderline cat", moderation=moderation, size="1024x1024"
+        )
+        assert answer.status == status
 
 
 async def test_moderation_speaks_last_and_names_its_stage(room: Room) -> None:

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator
 
 import pytest
 
-from imageway.sandbox import Room, open_sandbox
+from imageway.sandbox import Room, journal, open_sandbox
 from imageway.sandbox.cabinets import LIFETIME_S
 from imageway.sandbox.faults import FAULTS, fault_by_chance
 from tests.unit.sandbox.asking import Answered, ask, handed, picture
 
 GENERATIONS = "/openai/v1/images/generations"
 BODY = {"model": "gpt-image-2", "prompt": "a fox", "size": "1024x1024", "quality": "low"}
+STREAM = {**BODY, "size": "1024x640", "stream": True, "partial_images": 2}
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was waited, on a clock that runs ahead by itself."""
+    waited: list[float] = []
+    real_sleep = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        await real_sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    return waited
 
 
 async def submit(room: Room, fault: str = "", **changes: object) -> Answered:
@@ -93,7 +109,7 @@ async def test_html_and_empty_are_200_without_a_picture(room: Room) -> None:
     assert (empty.status, empty.json["data"]) == (200, [])
 
 
-@pytest.mark.parametrize(("fault", "least"), [("reset_after", 0), ("truncated", 10_000)])
+@pytest.mark.parametrize(("fault", "least"), [("reset_after", 0), ("truncated", 10_000), ("reset_mid", 10_000)])
 async def test_a_cut_answer_promises_more_than_it_gives(room: Room, fault: str, least: int) -> None:
     answer = await handed(room, GENERATIONS, BODY, headers={"x-sandbox-fault": fault})
     promised, given = int(dict(answer.headers)["content-length"]), 0
@@ -106,16 +122,105 @@ async def test_a_cut_answer_promises_more_than_it_gives(room: Room, fault: str, 
         pytest.fail("the answer was not cut")
 
 
-async def test_late_comes_late_and_slow_dribbles(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waited for on a clock that runs ahead by itself."""
-    waits: list[float] = []
-    real_sleep = asyncio.sleep
+async def test_an_error_event_without_a_stream_is_the_providers_500(room: Room) -> None:
+    assert (await submit(room, "error_event")).status == 500
 
-    async def sleep(seconds: float) -> None:
-        waits.append(seconds)
-        await real_sleep(0)
 
-    monkeypatch.setattr(asyncio, "sleep", sleep)
+async def read_until_cut(room: Room, fault: str, **changes: object) -> tuple[bytes, bool]:
+    """What arrives of a stream, and whether it was cut."""
+    answer = await handed(room, GENERATIONS, {**STREAM, **changes}, headers={"x-sandbox-fault": fault})
+    arrived = b""
+    try:
+        async for chunk in answer.chunks:
+            arrived += chunk
+    except ConnectionResetError:
+        return arrived, True
+    return arrived, False
+
+
+async def test_a_stream_dies_after_its_first_event(room: Room) -> None:
+    arrived, was_cut = await read_until_cut(room, "reset_mid")
+    assert was_cut
+    assert [name for name, _ in Answered(200, {}, arrived).events] == ["image_generation.partial_image"]
+    assert room.journal.entries[-1].outcome == "200 reset_mid"
+    assert await read_until_cut(room, "reset_after") == (b"", True)
+
+
+async def test_half_a_stream_ends_as_if_that_were_all(room: Room) -> None:
+    arrived, was_cut = await read_until_cut(room, "truncated")
+    assert not was_cut
+    assert arrived.count(b"event: ") == 2
+    assert not arrived.endswith(b"\n\n")
+    assert b"completed" not in arrived
+
+
+async def test_a_stream_falls_silent_after_its_first_event(room: Room, waits: list[float]) -> None:
+    arrived, was_cut = await read_until_cut(room, "stall_mid")
+    assert was_cut
+    assert arrived.count(b"event: ") == 1
+    assert sum(waits) == pytest.approx(600)
+    waits.clear()
+    answer = await handed(room, GENERATIONS, BODY, headers={"x-sandbox-fault": "stall_mid"})
+    with pytest.raises(ConnectionResetError):
+        assert [chunk async for chunk in answer.chunks] == []
+    assert sum(waits) == pytest.approx(600)
+
+
+async def test_a_slow_stream_dribbles_and_a_late_one_comes_whole(room: Room, waits: list[float]) -> None:
+    arrived, was_cut = await read_until_cut(room, "slow")
+    assert (was_cut, len(Answered(200, {}, arrived).events)) == (False, 3)
+    assert 4 < sum(waits) <= 5.01
+    waits.clear()
+    arrived, _ = await read_until_cut(room, "late")
+    assert len(Answered(200, {}, arrived).events) == 3
+    assert sum(waits) == pytest.approx(3)
+
+
+async def test_a_stream_is_open_until_it_is_over_and_gone_when_nobody_reads_on(room: Room) -> None:
+    answer = await handed(room, GENERATIONS, STREAM)
+    entry = room.journal.entries[-1]
+    chunks = answer.chunks
+    assert isinstance(chunks, AsyncGenerator)
+    await anext(chunks)
+    assert entry.outcome == "open"
+    await chunks.aclose()
+    assert entry.outcome == "gone"
+    await ask(room, GENERATIONS, STREAM)
+    assert room.journal.entries[-1].outcome == "200"
+    page = await ask(room, GENERATIONS, STREAM, headers={"x-sandbox-fault": "html"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert room.journal.entries[-1].outcome == "200 html"
+
+
+async def test_the_journal_keeps_what_arrived_but_no_credentials(room: Room) -> None:
+    sent = {**BODY, "seed": None, "invented": {"deep": [1, None]}}
+    await ask(room, GENERATIONS + "?q=1&key=AIzaSecret", sent, headers={"x-invented": "yes", "api-key": "secret"})
+    received = room.journal.entries[-1].received
+    assert received.json == sent
+    assert list(received.json) == list(sent)
+    assert received.query == {"q": "1", "key": "…"}
+    assert received.headers["x-invented"] == "yes"
+    assert (received.headers["authorization"], received.headers["api-key"]) == ("Bearer …", "…")
+    assert "invented" not in (await ask(room, "/sandbox/log")).content.decode()
+
+
+def test_the_journal_forgets_the_oldest_bodies_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "KEPT", 3)
+    log = journal.Journal(body_bytes=10)
+    for number in range(5):
+        log.open(journal.Received(body=bytes(4)), place=("POST", "/x"), model="m", prompt=str(number))
+    assert [(entry.prompt, entry.received.body) for entry in log.entries] == [
+        ("2", None),
+        ("3", bytes(4)),
+        ("4", bytes(4)),
+    ]
+    with pytest.raises(ValueError, match="no longer kept"):
+        assert log.entries[0].received.json
+    log.open(journal.Received(body=bytes(11)), place=("POST", "/x"), model="m", prompt="too large")
+    assert [entry.received.body for entry in log.entries] == [None] * 3
+
+
+async def test_late_comes_late_and_slow_dribbles(room: Room, waits: list[float]) -> None:
     assert (await submit(room, "late")).status == 200
     assert sum(waits) == pytest.approx(3)
     waits.clear()
@@ -131,7 +236,7 @@ async def test_late_comes_late_and_slow_dribbles(room: Room, monkeypatch: pytest
 async def test_every_fault_has_a_sentence() -> None:
     assert set(FAULTS) == {
         *("rate_limit", "rate_limit_bare", "error_500", "reset_before", "reset_after", "truncated", "html", "empty"),
-        *("pending", "slow", "late"),
+        *("pending", "slow", "late", "reset_mid", "stall_mid", "error_event", "item_failed"),
     }
     assert all(FAULTS.values())
 

@@ -2,6 +2,6 @@
 Pillow and nothing of any provider."""
 
 from imageway.sandbox.drawing.references import Reference, Unreadable, read_reference
-from imageway.sandbox.drawing.render import Sketch, render
+from imageway.sandbox.drawing.render import Sketch, coarsen, encode, paint, render
 
-__all__ = ["Reference", "Sketch", "Unreadable", "read_reference", "render"]
+__all__ = ["Reference", "Sketch", "Unreadable", "coarsen", "encode", "paint", "read_reference", "render"]

@@ -21,7 +21,9 @@ PROVENANCE_BYTES = 22_000  # the size of the manifest in recorded answers
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sketch:
     """Everything a picture depends on. `format` is png, jpeg or webp; `quality` 0–100 for the lossy ones. `mask`: where
-    its alpha is 0 the picture is new, elsewhere it stays the first reference. `provenance`: a `caBX` chunk in a PNG."""
+    its alpha is 0 the picture is new, elsewhere it stays the first reference. `faithful`: an edit that stays closer to
+    its input. `enlarged`: the first reference in other pixels, and nothing else. `provenance`: a `caBX` chunk in a
+    PNG."""
 
     prompt: str
     width: int
@@ -31,41 +33,68 @@ class Sketch:
     quality: int = 90
     references: tuple[Reference, ...] = ()
     mask: Reference | None = None
+    faithful: bool = False
+    enlarged: bool = False
     watermark: str | None = None
     transparent: bool = False
     provenance: bool = False
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return (self.width, self.height)
+
 
 def render(sketch: Sketch) -> bytes:
     """The finished file. Pure CPU work: call it in a thread."""
+    return encode(paint(sketch), sketch)
+
+
+def paint(sketch: Sketch) -> Image.Image:
+    """The finished pixels."""
+    if sketch.enlarged:
+        return _flat(sketch.references[0].image).resize(sketch.size, Image.Resampling.LANCZOS)
     chance = Random(f"{sketch.seed}\0{sketch.prompt}")  # noqa: S311 – pictures, not keys
-    size = (sketch.width, sketch.height)
-    image = _edit(sketch, chance) if sketch.references else paint_scene(size, chance)
+    image = _edit(sketch, chance) if sketch.references and not sketch.mask else paint_scene(sketch.size, chance)
     write_caption(image, sketch.prompt)
+    if sketch.mask is not None:
+        image = _fill_hole(image, sketch, sketch.mask)
     if sketch.watermark:
         write_watermark(image, sketch.watermark)
     if sketch.transparent:
-        image.putalpha(_vignette(size))
-    return _encode(image, sketch)
+        image.putalpha(_vignette(sketch.size))
+    return image
+
+
+def coarsen(image: Image.Image, steps_left: int) -> Image.Image:
+    """An earlier state of a picture, of the same pixels: softer the more steps are left to the finished one."""
+    block = 2 * 4**steps_left
+    small = image.resize((max(image.width // block, 1), max(image.height // block, 1)), Image.Resampling.BOX)
+    return small.resize(image.size, Image.Resampling.BILINEAR)
 
 
 def _edit(sketch: Sketch, chance: Random) -> Image.Image:
-    size = (sketch.width, sketch.height)
-    base = ImageOps.fit(_flat(sketch.references[0].image), size, Image.Resampling.BILINEAR)
-    if sketch.mask is not None:
-        hole = (
-            sketch.mask.image.getchannel("A").resize(size, Image.Resampling.BILINEAR).point(lambda value: 255 - value)
-        )
-        base.paste(paint_scene(size, chance), (0, 0), hole)
-    else:
-        palette = choose_palette(chance)
-        wash = gradient(size, [[palette.glow, palette.accents[0]], [palette.dusk, palette.accents[2]]])
-        base = Image.blend(base, wash, 0.22)
-        canvas = Canvas(base)
-        for _ in range(4):
-            centre = (chance.random() * canvas.width, chance.random() * canvas.height)
-            canvas.disc(centre, canvas.short * chance.uniform(0.05, 0.2), chance.choice(palette.accents), 0.3)
+    base = _base(sketch)
+    palette = choose_palette(chance)
+    wash = gradient(sketch.size, [[palette.glow, palette.accents[0]], [palette.dusk, palette.accents[2]]])
+    base = Image.blend(base, wash, 0.06 if sketch.faithful else 0.22)
+    canvas = Canvas(base)
+    for _ in range(1 if sketch.faithful else 4):
+        centre = (chance.random() * canvas.width, chance.random() * canvas.height)
+        canvas.disc(centre, canvas.short * chance.uniform(0.05, 0.2), chance.choice(palette.accents), 0.3)
     _inset(base, sketch.references[1:])
+    return base
+
+
+def _base(sketch: Sketch) -> Image.Image:
+    return ImageOps.fit(_flat(sketch.references[0].image), sketch.size, Image.Resampling.BILINEAR)
+
+
+def _fill_hole(painted: Image.Image, sketch: Sketch, mask: Reference) -> Image.Image:
+    """The first reference as it was, but for the pixels that are clear in the mask; cut to size as the mask is."""
+    base = _base(sketch)
+    alpha = ImageOps.fit(mask.image.getchannel("A"), sketch.size, Image.Resampling.BILINEAR)
+    _inset(painted, sketch.references[1:])
+    base.paste(painted, (0, 0), alpha.point(lambda value: 255 if value == 0 else 0))
     return base
 
 
@@ -93,7 +122,8 @@ def _vignette(size: tuple[int, int]) -> Image.Image:
     return small.resize(size, Image.Resampling.BILINEAR)
 
 
-def _encode(image: Image.Image, sketch: Sketch) -> bytes:
+def encode(image: Image.Image, sketch: Sketch) -> bytes:
+    """The file: format, quality and marks of its sketch."""
     out = io.BytesIO()
     mark = f"{LABEL}: not a real model's picture"
     if sketch.format == "png":

@@ -1,6 +1,7 @@
-"""The OpenAI Images API as documented in November 2026: generations, edits (form and JSON), models. A request to
-stream is refused with a 400 in the provider's envelope; the sandbox does not stream yet."""
+"""The OpenAI Images API as documented in November 2026: generations, edits (form and JSON), both as streams too, and
+models; and the same service as Azure sells it."""
 
+from imageway.sandbox.upstreams.openai.azure import AzureUpstream
 from imageway.sandbox.upstreams.openai.service import OpenaiUpstream
 
-__all__ = ["OpenaiUpstream"]
+__all__ = ["AzureUpstream", "OpenaiUpstream"]

@@ -10,21 +10,22 @@ from typing import Literal
 
 from imageway.sandbox.drawing import Reference
 from imageway.sandbox.upstreams.openai.limits import (
-    DEFAULT_MODEL,
     FIXED_SIZES,
     LIMITS,
-    MODELS,
     Model,
     resolve_auto,
     size_fault,
 )
 from imageway.sandbox.upstreams.openai.words import USER_ERROR, Complaint
 
+Operation = Literal["generate", "edit"]
+OPERATIONS: dict[str, Operation] = {"/images/generations": "generate", "/images/edits": "edit"}
 COMMON = {
     "prompt", "model", "n", "size", "quality", "background", "moderation", "output_format", "output_compression",
     "partial_images", "stream", "user", "safety_identifier", "complexity", "frame_count", "frame_duration_ms", "svg",
 }  # fmt: skip
-EDIT_ONLY = {"input_fidelity", "images", "image", "mask", "markup"}
+EDIT_FORM = {"input_fidelity", "image", "mask", "markup"}
+EDIT_JSON = {"input_fidelity", "images", "mask", "markup"}
 TYPE_NAMES = {
     bool: "a boolean",
     int: "an integer",
@@ -50,6 +51,9 @@ class Draft:
     compression: int
     fidelity: str | None
     safety_identifier: str | None
+    moderation: str
+    streams: bool
+    partials: int
 
     def resolved_size(self, first: Reference | None) -> tuple[int, int]:
         return self.size or resolve_auto(self.prompt, first)
@@ -60,7 +64,7 @@ class Fields:
 
     def __init__(self, body: Mapping[str, object], complaint: Complaint, *, form: bool = False) -> None:
         self._body = body
-        self._form = form
+        self.is_form = form
         self.complaint = complaint
 
     def text(self, name: str) -> str | None:
@@ -77,7 +81,7 @@ class Fields:
 
     def integer(self, name: str, *, low: int, high: int) -> int | None:
         value = self._body.get(name)
-        if self._form and isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value):
+        if self.is_form and isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value):
             value = int(value)
         if value is None:
             return None
@@ -89,7 +93,7 @@ class Fields:
 
     def flag(self, name: str) -> bool:
         value = self._body.get(name)
-        if self._form and value in ("true", "false"):
+        if self.is_form and value in ("true", "false"):
             return value == "true"
         if value is None or isinstance(value, bool):
             return bool(value)
@@ -99,19 +103,13 @@ class Fields:
         return TYPE_NAMES.get(type(value), "null")
 
 
-def check_body(fields: Fields, body: Mapping[str, object], operation: Literal["generate", "edit"]) -> Draft:
-    """Raises Refusal. The model was already found to exist."""
-    complaint = fields.complaint
-    model = MODELS[fields.text("model") or DEFAULT_MODEL]
-    known = COMMON | EDIT_ONLY if operation == "edit" else COMMON
-    for name in body:
-        if name.partition("[")[0] not in known:
-            raise complaint.unknown(name)
+def check_body(fields: Fields, body: Mapping[str, object], operation: Operation, model: Model) -> Draft:
+    """Raises Refusal."""
+    _check_names(fields, body, operation)
     prompt = _check_prompt(fields)
     count = fields.integer("n", low=1, high=LIMITS["images_per_request"]) or 1
     quality = fields.choice("quality", tuple(model.generation.qualities)) or "auto"
-    fields.choice("moderation", ("low", "auto"))
-    _check_stream(fields)
+    partials = fields.integer("partial_images", low=0, high=LIMITS["partial_images"]) or 0
     format_name = _check_format(fields)
     background = _check_background(fields, model, format_name)
     return Draft(
@@ -124,8 +122,18 @@ def check_body(fields: Fields, body: Mapping[str, object], operation: Literal["g
         format=format_name,
         compression=_check_compression(fields, format_name),
         fidelity=_check_later_fields(fields, model),
-        safety_identifier=fields.text("safety_identifier") or None,
+        safety_identifier=fields.text("safety_identifier") or fields.text("user") or None,
+        moderation=fields.choice("moderation", ("low", "auto")) or "auto",
+        streams=fields.flag("stream"),
+        partials=partials,
     )
+
+
+def _check_names(fields: Fields, body: Mapping[str, object], operation: Operation) -> None:
+    known = COMMON if operation == "generate" else COMMON | (EDIT_FORM if fields.is_form else EDIT_JSON)
+    for name in body:
+        if name.partition("[")[0] not in known:
+            raise fields.complaint.unknown(name)
 
 
 def _check_prompt(fields: Fields) -> str:
@@ -145,14 +153,6 @@ def _check_prompt(fields: Fields) -> str:
         )
         raise fields.complaint.of(message, param="prompt", code="string_above_max_length")
     return prompt
-
-
-def _check_stream(fields: Fields) -> None:
-    """The sandbox does not stream (yet): it says so instead of answering in another shape than was asked for."""
-    fields.integer("partial_images", low=0, high=3)
-    if fields.flag("stream"):
-        message = "Unsupported value: 'stream' does not support true with this sandbox."
-        raise fields.complaint.of(message, param="stream", code="unsupported_value")
 
 
 def _check_format(fields: Fields) -> str:

@@ -94,6 +94,11 @@ def input_image_tokens(model: Model, reference: Reference, fidelity: str | None)
     return int(row["first_base"] + row["first_tile"] * tiles + extra)
 
 
+def partial_tokens(partials: int) -> int:
+    """What the earlier states of one streamed picture cost on top."""
+    return partials * int(TABLE["tokens"]["partial"])
+
+
 def output_image_tokens(model: Model, quality: str, size: tuple[int, int]) -> int:
     """Tokens of one finished picture."""
     width, height = size

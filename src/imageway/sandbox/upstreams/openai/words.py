@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from random import Random
 
 from imageway.sandbox.answers import Headers, Json, json_answer
 from imageway.sandbox.orders import Refusal
+from imageway.sandbox.streams import Frame, sse_frame
 from imageway.sandbox.wire import SandboxAnswer
 
 INVALID = "invalid_request_error"
 USER_ERROR = "image_generation_user_error"
+BROKEN = "The server had an error while processing your request. Sorry about that!"
 
 
 def headers(chance: Random, processing_ms: int = 12) -> Headers:
@@ -33,20 +36,36 @@ def headers(chance: Random, processing_ms: int = 12) -> Headers:
     )
 
 
-class Speaker:
-    """Answers with this provider's headers; every error has all four keys, `null` where there is nothing to say."""
+def envelope(message: str, *, kind: str = INVALID, param: str | None = None, code: str | None = None) -> Json:
+    return {"message": message, "type": kind, "param": param, "code": code}
 
-    def __init__(self, chance: Random) -> None:
+
+class Speaker:
+    """Answers with this provider's headers; every error has all four keys, `null` where there is nothing to say.
+    `head` and `help_desk` are other ones where somebody else runs the service."""
+
+    def __init__(
+        self,
+        chance: Random,
+        head: Callable[[Random, int], Headers] = headers,
+        help_desk: str = "help.openai.com",
+    ) -> None:
         self._chance = chance
+        self._head = head
+        self._help_desk = help_desk
 
     def success(self, tree: Json, processing_ms: int) -> SandboxAnswer:
-        return json_answer(200, tree, headers(self._chance, processing_ms), indent=2, tail="\n")
+        return json_answer(200, tree, self._head(self._chance, processing_ms), indent=2, tail="\n")
+
+    def stream_headers(self) -> Headers:
+        kept = (row for row in self._head(self._chance, 12) if row[0] != "content-type")
+        return (("content-type", "text/event-stream; charset=utf-8"), *kept)
 
     def error(
         self, status: int, message: str, *, kind: str = INVALID, param: str | None = None, code: str | None = None
     ) -> SandboxAnswer:
-        body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
-        return json_answer(status, body, headers(self._chance), indent=2, tail="\n")
+        error = envelope(message, kind=kind, param=param, code=code)
+        return json_answer(status, {"error": error}, self._head(self._chance, 12), indent=2, tail="\n")
 
     def unauthorized(self, key: str) -> SandboxAnswer:
         """The 401 names no organization, and says how to authenticate."""
@@ -65,20 +84,19 @@ class Speaker:
         return SandboxAnswer(401, (*kept, ("www-authenticate", 'Bearer realm="OpenAI API"')), answer.chunks)
 
     def moderated(self, stage: str) -> SandboxAnswer:
+        headers = self._head(self._chance, 12)
+        return json_answer(400, {"error": self.moderation(stage)}, headers, indent=2, tail="\n")
+
+    def moderation(self, stage: str) -> Json:
         request = uuid.UUID(int=self._chance.getrandbits(128))
-        message = (
-            "Your request was rejected by the safety system. If you believe this is an error, contact us at "
-            f"help.openai.com and include the request ID {request}. safety_violations=[violence]."
-        )
-        details = {"moderation_stage": stage, "categories": ["violence"]}
-        error: Json = {
-            "message": message,
+        return {
+            "message": "Your request was rejected by the safety system. If you believe this is an error, contact us at "
+            f"{self._help_desk} and include the request ID {request}. safety_violations=[violence].",
             "type": USER_ERROR,
             "param": None,
             "code": "moderation_blocked",
-            "moderation_details": details,
+            "moderation_details": {"moderation_stage": stage, "categories": ["violence"]},
         }
-        return json_answer(400, {"error": error}, headers(self._chance), indent=2, tail="\n")
 
     def rate_limited(self, *, hint: bool) -> SandboxAnswer:
         wait = " Please try again in 1s." if hint else ""
@@ -91,8 +109,13 @@ class Speaker:
         return SandboxAnswer(429, (*answer.headers, *more), answer.chunks)
 
     def broken(self) -> SandboxAnswer:
-        message = "The server had an error while processing your request. Sorry about that!"
-        return self.error(500, message, kind="server_error")
+        return self.error(500, BROKEN, kind="server_error")
+
+
+def error_frame(error: Json) -> Frame:
+    """What ends a stream that fails in the middle. The event's name is assumed: only the shape of its data is known,
+    from what the SDK raises at."""
+    return sse_frame({"type": "error", "error": error}, "error")
 
 
 def _masked(key: str) -> str:
