@@ -35,6 +35,19 @@ def sse_frame(tree: Json, event: str | None = None, *, newline: str = "\n") -> F
     return [head.encode(), *spell(tree), (newline * 2).encode()]
 
 
+async def begun(frames: AsyncGenerator[Frame, None]) -> AsyncGenerator[Frame, None]:
+    """The same events, the first of them made by now: for a provider whose head waits for it."""
+    first = await anext(frames)
+
+    async def whole() -> AsyncGenerator[Frame, None]:
+        async with aclosing(frames):
+            yield first
+            async for frame in frames:
+                yield frame
+
+    return whole()
+
+
 def play(stream: Stream, fault: str | None, ended: Callable[[bool], None]) -> SandboxAnswer:
     """The answer that leaves, its events bent by BREAKS; every other fault is none of this module's. `ended` hears
     whether it came to its end, or was given up by its reader."""

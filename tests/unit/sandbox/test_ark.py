@@ -72,7 +72,7 @@ async def test_a_keyword_follows_the_first_reference(room: Room) -> None:
         (V4, {"output_format": "png"}, "output_format", "not supported by the current model"),
         (PRO, {"sequential_image_generation": "auto"}, "sequential_image_generation", "not supported by the current"),
         (PRO, {"stream": True}, "stream", "not supported by the current model"),
-        (V4, {"stream": True}, "stream", "does not stream"),
+        (V4, {"stream": "yes"}, "stream", "boolean"),
         (PRO, {"tools": [{"type": "web_search"}]}, "tools", "not supported by the current model"),
         (LITE, {"optimize_prompt_options": {"mode": "fast"}}, "optimize_prompt_options.mode", "must be 'standard'"),
         (V4, {"image": ["https://a.test/b.png"] * 15}, "image", "number of reference images cannot exceed 14"),

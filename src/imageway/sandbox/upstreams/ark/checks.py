@@ -31,6 +31,7 @@ class Draft:
     watermark: bool
     transparent: bool
     web_search: bool
+    streams: bool
 
     def pixels(self, first: Reference | None) -> Pixels:
         if not isinstance(self.size, str):
@@ -72,6 +73,7 @@ class Checker:
             watermark=self._flag("watermark", default=True),
             transparent=transparent,
             web_search=self._web_search(),
+            streams=self._flag("stream", default=False),
         )
 
     def _model(self) -> Model:
@@ -89,10 +91,8 @@ class Checker:
             "sequential_image_generation" not in takes
         ):
             raise self._speaker.unsupported("sequential_image_generation")
-        if self._flag("stream", default=False):
-            if "stream" not in takes:
-                raise self._speaker.unsupported("stream")
-            raise self._speaker.invalid("stream", "this sandbox does not stream")
+        if self._flag("stream", default=False) and "stream" not in takes:
+            raise self._speaker.unsupported("stream")
         if self._body.get("tools") and "tools" not in takes:
             raise self._speaker.unsupported("tools")
         if self._body.get("background") == "transparent" and "background" not in takes:

@@ -13,6 +13,10 @@ ITEM_BLOCKED: Json = {
     "code": "OutputImageSensitiveContentDetected",
     "message": "The request failed because the output image may contain sensitive information.",
 }
+ITEM_BROKEN: Json = {
+    "code": "InternalServiceError",
+    "message": "The service encountered an unexpected internal error.",
+}
 
 
 class Speaker:
@@ -24,6 +28,14 @@ class Speaker:
 
     def success(self, tree: Json) -> SandboxAnswer:
         return json_answer(200, tree, _headers(self._request_id()))
+
+    def stream_headers(self) -> Headers:
+        return (("content-type", "text/event-stream; charset=utf-8"), *_headers(self._request_id())[1:])
+
+    def breakdown(self) -> Json:
+        """What ends a stream as a whole."""
+        message = f"The service encountered an unexpected internal error. Request id: {self._request_id()}"
+        return {"code": "InternalServiceError", "message": message, "param": "", "type": "InternalServerError"}
 
     def error(self, status: int, code: str, message: str, *, kind: str = "", param: str = "") -> SandboxAnswer:
         request = self._request_id()
