@@ -77,9 +77,9 @@ class Answer:
 
     def end(self) -> None:
         """The connection has ended, in order."""
+        self.persistent = False
         if not self.status:
             raise BadAnswer("the connection ended before a whole head had come")
-        self.persistent = False
         if not self.complete:
             if self.delimited:
                 missing = (
@@ -118,20 +118,21 @@ class Answer:
         return b""
 
     def _read_head(self, head: bytes) -> None:
-        parser = HttpResponseParser(self)
+        parser = self._parser = HttpResponseParser(self)
         try:
             parser.feed_data(head)
         except HttpParserUpgrade:
             raise BadAnswer("the reply changes the protocol") from None
         except HttpParserError as error:
             raise BadAnswer(f"the reply's head cannot be read: {error}") from None
+        finally:
+            self._parser = None  # it refers to this object, and this object to it
         status = parser.get_status_code()
         if status < 200:
             self.headers = {}
             return
         self.status = status
         self._overhead_bytes = 0
-        self.persistent = parser.should_keep_alive()
         self._measure(parser)
 
     def _measure(self, parser: HttpResponseParser) -> None:
@@ -167,7 +168,7 @@ class Answer:
             if self._overhead_bytes > HEAD_BYTES:
                 raise BadAnswer(f"the reply's chunks bring nothing for more than {HEAD_BYTES >> 10} KiB")
         if self.complete:
-            self._parser = None  # it refers to this object, and this object to it
+            self._parser = None
 
     # What the parser calls.
 
@@ -178,6 +179,10 @@ class Answer:
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self.status:  # trailers are nobody's
             self.headers[name.decode("ascii").lower()] = _text(value)
+
+    def on_headers_complete(self) -> None:
+        if self._parser is not None and not self.status:
+            self.persistent = self._parser.should_keep_alive()  # after an empty body it would not know any more
 
     def on_body(self, piece: bytes) -> None:
         if not self.complete:

@@ -5,7 +5,8 @@ It decides who is asked over which wire and with which credential; it does not k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -21,7 +22,7 @@ from imageway.transport.http_wire import HttpWire
 from imageway.transport.links import DEFAULT_PORTS, Link, authorities, origin_of, read_link
 from imageway.transport.names import Resolve, resolve
 from imageway.transport.outgoing import compose, join
-from imageway.transport.replies import read_image, read_reply
+from imageway.transport.replies import read_image, read_reply, read_stream
 from imageway.transport.sandbox_wire import SANDBOX_ORIGIN, SandboxWire
 from imageway.transport.wire import UNREACHABLE, Incoming, Outgoing, Wire
 
@@ -79,6 +80,32 @@ class Transport:
         try:
             async with asyncio.timeout(deadline_s), target.wire.exchange(outgoing) as incoming:
                 return await read_reply(incoming, scope, max_bytes=max_bytes)
+        except TimeoutError:
+            raise _too_late(outgoing, deadline_s) from None
+        except (SpoolFull, OSError) as failure:
+            raise _not_kept(failure) from failure
+
+    async def stream(
+        self, upstream: Upstream, request: HttpRequest, scope: Scope, *, deadline_s: float, max_bytes: int
+    ) -> AsyncGenerator[Reply, None]:
+        """One exchange, its answer event by event where it is a stream (see `read_stream`), else as `send` gives it.
+        The deadline covers all of it. Raises as `send` does. Who stops early closes it, and with it the connection."""
+        until_s = asyncio.get_running_loop().time() + deadline_s
+        target = self._target(upstream, request.path)
+        outgoing = _composed(target, request)
+        try:
+            async with AsyncExitStack() as open_things:
+                # Each wait has its own timeout: one around a `yield` would go off in whoever is reading.
+                async with asyncio.timeout_at(until_s):
+                    incoming = await open_things.enter_async_context(target.wire.exchange(outgoing))
+                replies = read_stream(incoming, scope, max_bytes=max_bytes)
+                await open_things.enter_async_context(aclosing(replies))
+                while True:
+                    async with asyncio.timeout_at(until_s):
+                        reply = await anext(replies, None)
+                    if reply is None:
+                        return
+                    yield reply
         except TimeoutError:
             raise _too_late(outgoing, deadline_s) from None
         except (SpoolFull, OSError) as failure:

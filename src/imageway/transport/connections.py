@@ -12,7 +12,7 @@ from typing import Final, cast
 from imageway.transport.answers import Answer, BadAnswer
 from imageway.transport.origins import Origin
 
-READ_AHEAD_BYTES: Final = 256 * 1024
+READ_AHEAD_BYTES: Final = 64 * 1024
 """Of a body that nobody has taken yet; beyond it the socket is not read."""
 WRITE_AHEAD_BYTES: Final = 64 * 1024
 """Of a request that the kernel has not taken yet; beyond it no more is read from the payload."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
-from imageway.bodies import LiftError, Scope, lift_json, sniff_format
+from imageway.bodies import LiftError, Scope, lift_json, read_events, sniff_format
 from imageway.core.failures import FetchRefused, TransportFailed
 from imageway.core.steps import BlobReply, FailureKind, JsonReply, Page, Reply
+from imageway.core.streams import StreamEnd
 from imageway.transport.wire import Incoming
 
 _SNIFFED_BYTES: Final = 256
@@ -34,6 +35,23 @@ async def read_reply(incoming: Incoming, scope: Scope, *, max_bytes: int) -> Rep
         await _read_away(body)
         content = Page(head[:_PAGE_BYTES])
     return Reply(incoming.status, incoming.headers, content)
+
+
+async def read_stream(incoming: Incoming, scope: Scope, *, max_bytes: int) -> AsyncGenerator[Reply, None]:
+    """One Reply for each event of a stream, then one for its end; what is no stream comes whole, as one. `max_bytes`
+    are those of all events. Raises as `read_reply` does: UNKNOWN when the stream was cut, SPOILED when an event cannot
+    be read."""
+    media_type = incoming.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "text/event-stream":
+        yield await read_reply(incoming, scope, max_bytes=max_bytes)
+        return
+    try:
+        async for event in read_events(_Body(incoming, max_bytes), scope):
+            yield Reply(incoming.status, incoming.headers, event)
+    except LiftError as error:
+        kind = FailureKind.UNKNOWN if error.code == "stream_cut" else FailureKind.SPOILED
+        raise TransportFailed(kind, error.message) from None
+    yield Reply(incoming.status, incoming.headers, StreamEnd())
 
 
 async def read_image(incoming: Incoming, scope: Scope, *, max_bytes: int) -> BlobReply:
