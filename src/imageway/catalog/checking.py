@@ -4,10 +4,12 @@ found at once, everything that will not be honoured is said."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
-from imageway.catalog.parameters import NAMES, Judgement, asked_for, judge, spelled_in
+from msgspec import Struct
+
+from imageway.catalog.parameters import Asked, Judgement, asked_in, judge, spelled_in
 from imageway.catalog.schema import Inputs, Model
 from imageway.core.errors import Problem
 from imageway.core.requests import (
@@ -30,8 +32,7 @@ _FIRST_WIDE_CHARACTER: Final = "\u2e80"  # Han, kana, hangul and their punctuati
 Finding = Problem | RequestWarning
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """`request` as any offering of the model may be given it, by the model's own id. `problems` non-empty: refuse,
     naming them all."""
 
@@ -43,21 +44,22 @@ class Checked:
 def check(model: Model, request: ImageRequest) -> Checked:
     """Everything about a request that does not depend on who serves it. Never raises."""
     request, flattened = _without_turns(model, request)
-    findings: list[Finding] = [
-        *flattened,
-        *_prompt_findings(model, request),
-        *_image_findings(model, request),
-        *_shape_findings(model.inputs, images_of(request)),
-        *_count_problems(request),
-        *_group_findings(model, request),
-    ]
-    request = _with_whole_group(model, request)
+    images = images_of(request)
+    findings: list[Finding] = [*flattened, *_prompt_findings(model, request)]
+    if images or request.mask is not None or request.operation is not Operation.GENERATE or model.inputs.minimum:
+        findings += _image_findings(model, request)
+        findings += _shape_findings(model.inputs, images)
+    if request.n is not None:
+        findings += _count_problems(request)
+    if request.group is not None:
+        findings += _group_findings(model, request)
+        request = _with_whole_group(model, request)
     request, about_fields = _fields(model, request)
     findings += about_fields
     return Checked(
         request if request.model == model.id else replace(request, model=model.id),
-        tuple(finding for finding in findings if isinstance(finding, RequestWarning)),
-        tuple(finding for finding in findings if isinstance(finding, Problem)),
+        tuple(finding for finding in findings if isinstance(finding, RequestWarning)) if findings else (),
+        tuple(finding for finding in findings if isinstance(finding, Problem)) if findings else (),
     )
 
 
@@ -275,42 +277,41 @@ def _with_whole_group(model: Model, request: ImageRequest) -> ImageRequest:
 def _fields(model: Model, request: ImageRequest) -> tuple[ImageRequest, list[Finding]]:
     changes: dict[str, Any] = {}
     findings: list[Finding] = []
-    idle = dict(_idle(request))
-    for name in NAMES:
-        asked = asked_for(request, name)
-        if asked is None:
-            continue
+    fields = asked_in(request)
+    for asked in fields:
         judgement = judge(model, asked)
         if asked.key in _NOTHING_ASKED:
             judgement = Judgement(None)
-        elif name in idle and not judgement.problems:
-            message = f"{asked} was not sent: {idle[name]}"
+        elif not judgement.problems and (why := _why_idle(request, asked.name)):
+            message = f"{asked} was not sent: {why}"
             judgement = Judgement(None, (RequestWarning("parameter_ignored", asked.param, message),))
         findings += (*judgement.problems, *judgement.warnings)
         if judgement.value != asked.value or type(judgement.value) is not type(asked.value):
-            changes[name] = judgement.value
+            changes[asked.name] = judgement.value
     fitted = replace(request, **changes) if changes else request
-    return fitted, [*findings, *_contradictions(model, request)]
+    return fitted, [*findings, *_contradictions(model, request, fields)]
 
 
-def _idle(request: ImageRequest) -> Iterator[tuple[str, str]]:
-    """Fields that have nothing to act on in this request, and why."""
-    yield "stream", "the answer comes in one piece"
-    yield "partial_images", "the answer comes in one piece"
-    if not images_of(request):
-        yield "input_fidelity", "there is no input image"
-    if request.output_format not in ("jpeg", "webp"):
-        yield "output_compression", "only jpeg and webp are compressed to a quality"
+def _why_idle(request: ImageRequest, name: str) -> str | None:
+    """Why a field has nothing to act on in this request; None: it has."""
+    match name:
+        case "stream" | "partial_images":
+            return "the answer comes in one piece"
+        case "input_fidelity":
+            return None if images_of(request) else "there is no input image"
+        case "output_compression":
+            compressed = request.output_format in ("jpeg", "webp")
+            return None if compressed else "only jpeg and webp are compressed to a quality"
+    return None
 
 
-def _contradictions(model: Model, request: ImageRequest) -> Iterator[Finding]:
+def _contradictions(model: Model, request: ImageRequest, fields: list[Asked]) -> Iterator[Finding]:
     """Fields that are right alone and wrong together."""
-    for name, row in model.parameters.items():
-        value = getattr(request, name)
-        if row.one_image_for and spelled_in(row.one_image_for, value) and len(images_of(request)) != 1:
-            param = request.param(name)
-            message = f"{param} {request.said(name)} goes with exactly one input image on {model.id}"
-            yield Problem(param, "invalid_value", message)
+    for asked in fields:
+        row = model.parameters.get(asked.name)
+        if row and row.one_image_for and spelled_in(row.one_image_for, asked.value) and len(images_of(request)) != 1:
+            message = f"{asked} goes with exactly one input image on {model.id}"
+            yield Problem(asked.param, "invalid_value", message)
     if request.background == "transparent" and request.output_format == "jpeg":
         param, other = request.param("output_format"), request.param("background")
         message = f'{param} {request.said("output_format")} has no transparency, and {other} is "transparent"'

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from msgspec import Struct
+
 from imageway.catalog.checking import images_of
 from imageway.catalog.geometry import Impossible, Resolved, nearest_tier, resolve, served_tier, spelled, tier_edge
-from imageway.catalog.parameters import CONVERTED, NAMES, asked_for, dropped, spelled_in
+from imageway.catalog.parameters import CONVERTED, asked_in, dropped, spelled_in
 from imageway.catalog.schema import Geometry as Rules
 from imageway.catalog.schema import Model, Offering
 from imageway.core.blobs import Tree
@@ -18,8 +20,7 @@ from imageway.core.requests import Geometry, ImageRequest, RequestWarning, Size
 from imageway.core.wording import quoted
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
+class Fitted(Struct, frozen=True):
     """`request` holds only what this offering must be sent; `size` stands for its geometry, which is None there, and
     formats it cannot be asked for are left to the gateway. `problems` non-empty: this offering cannot serve it."""
 
@@ -59,7 +60,7 @@ def _quality_as_tier(
     """A quality that means a tier here is spent on it, unless the caller named a tier himself."""
     row = model.parameters.get("quality")
     asked = request.geometry
-    word = spelled_in(row.tiers, request.quality) if row and request.quality is not None else None
+    word = spelled_in(row.tiers, request.quality) if row and row.tiers and request.quality is not None else None
     if row is None or word is None:
         return request, asked, ()
     param = request.param("quality")
@@ -85,7 +86,7 @@ def _size(
         accepted = (*accepted_sizes(model.geometry), *_foreign_forms(model.geometry))
         message = f"{_shape_as_asked(request, asked)} cannot be made; accepted: {', '.join(accepted)}"
         return Size(), (), (Problem(param, "invalid_size", message, accepted),)
-    return resolved.size, tuple(_adjustments(model, request, asked, resolved)), ()
+    return resolved.size, () if resolved.exact else tuple(_adjustments(model, request, asked, resolved)), ()
 
 
 def _adjustments(
@@ -186,12 +187,11 @@ def _taken(
     changes: dict[str, Any] = {"geometry": None}
     warnings: list[RequestWarning] = []
     problems: list[Problem] = []
-    for name in NAMES:
-        asked = asked_for(request, name)
-        if asked is None or _takes(model, offering, name, asked.value):
+    for asked in asked_in(request):
+        if _takes(model, offering, asked.name, asked.value):
             continue
-        changes[name] = None
-        if name not in CONVERTED:
+        changes[asked.name] = None
+        if asked.name not in CONVERTED:
             judgement = dropped(model, asked)
             warnings += judgement.warnings
             problems += judgement.problems

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import msgspec
@@ -22,7 +22,7 @@ _PIXELS = re.compile(r"(\d{1,6})\s*[x*×]\s*(\d{1,6})", re.I | re.A)
 _RATIO = re.compile(r"(\d{1,4}(?:\.\d{1,4})?)\s*:\s*(\d{1,4}(?:\.\d{1,4})?)", re.A)
 _TIER = re.compile(r"(\d{1,2}(?:\.\d{1,2})?)\s*k", re.I | re.A)
 _SMALL_TIER = "512"
-_REMEMBERED = 2048  # texts of sizes; the rows name about five hundred
+_REMEMBERED = 2048  # sizes, and texts of them; the rows name about five hundred
 
 
 def parse_size(text: str) -> Geometry | None:
@@ -82,8 +82,7 @@ def spelled(geometry: Geometry) -> str:
     return " ".join(words)
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(msgspec.Struct, frozen=True):
     """The size a model will be asked for, and whether it is what was asked for, in the model's own form: as to pixels
     or ratio (`shape_kept`) and as to the tier (`tier_kept`)."""
 
@@ -100,6 +99,7 @@ class Impossible(Exception):
     """No model could make this: a zero edge, a line instead of an area."""
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def resolve(rules: Rules, asked: Geometry | None, *, has_images: bool) -> Resolved:
     """The model's size that comes closest to `asked`; the model's default where nothing was. Raises Impossible."""
     asked = _readable(asked or Geometry())

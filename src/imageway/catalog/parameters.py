@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 from imageway.catalog.schema import Model, Parameter
 from imageway.core.errors import Problem
@@ -46,25 +49,35 @@ CONVERTED: Final[Mapping[str, Parameter]] = MappingProxyType(
 _NEVER_DROPPED: Final = {("enhance_mode", "fast"), ("person", "dont_allow"), ("background", "transparent")}
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One field of a request: our name for it and its value, the caller's name for it and the value as he wrote it."""
+_values: Final = attrgetter(*NAMES)
+
+
+class Asked(Struct, frozen=True):
+    """What one field of a request says: our name for it and its value."""
 
     name: str
     value: Value
-    param: str
-    text: str
+    request: ImageRequest
 
     @property
     def key(self) -> tuple[str, Value]:
         return (self.name, self.value)
 
+    @property
+    def param(self) -> str:
+        """The caller's name for it."""
+        return self.request.param(self.name)
+
+    @property
+    def text(self) -> str:
+        """The value as he wrote it."""
+        return self.request.said(self.name)
+
     def __str__(self) -> str:
         return f"{self.param} {self.text}"
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """What becomes of one field. `value` None: it is not sent."""
 
     value: Value | None
@@ -72,10 +85,10 @@ class Judgement:
     problems: tuple[Problem, ...] = ()
 
 
-def asked_for(request: ImageRequest, name: str) -> Asked | None:
-    """What a caller says about one of NAMES; None: nothing."""
-    value = getattr(request, name)
-    return None if value is None else Asked(name, value, request.param(name), request.said(name))
+def asked_in(request: ImageRequest) -> list[Asked]:
+    """All that a request says about NAMES."""
+    pairs = zip(NAMES, _values(request), strict=True)
+    return [Asked(name, value, request) for name, value in pairs if value is not None]
 
 
 def as_text(value: object) -> str:
@@ -89,10 +102,15 @@ def as_text(value: object) -> str:
             return str(value)
 
 
-def spelled_in(words: Iterable[str], value: object) -> str | None:
+def spelled_in(words: Collection[str], value: object) -> str | None:
     """The row's own spelling of a value; case does not matter."""
-    text = as_text(value).casefold()
-    return next((word for word in words if word.casefold() == text), None)
+    if not words:
+        return None
+    text = as_text(value)
+    if text in words:
+        return text
+    folded = text.casefold()
+    return next((word for word in words if word.casefold() == folded), None)
 
 
 def dropped(model: Model, asked: Asked) -> Judgement:

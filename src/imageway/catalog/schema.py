@@ -10,7 +10,8 @@ Tiers = dict[str, str]
 
 
 class Row(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of every row: `source` is the page a fact came from, `checked` the day somebody looked (YYYY-MM-DD)."""
+    """Base of every row: `source` is the page a fact came from, `checked` the day somebody looked (YYYY-MM-DD). Rows
+    that equal themselves alone (`eq=False`) have a hash: what was worked out from one can be looked up by it."""
 
 
 class Parameter(Row, frozen=True, kw_only=True):
@@ -67,7 +68,7 @@ class Inputs(Row, frozen=True, kw_only=True):
     checked: str = ""
 
 
-class Geometry(Row, frozen=True, kw_only=True):
+class Geometry(Row, frozen=True, kw_only=True, eq=False):
     """The sizes a model can make.
 
     kind `list`: exactly `sizes`. `free`: any pixels within the limits (`multiple`, `min_edge`, `max_edge`,
@@ -148,7 +149,7 @@ class Lifecycle(Row, frozen=True, kw_only=True):
     checked: str = ""
 
 
-class Offering(Row, frozen=True, kw_only=True):
+class Offering(Row, frozen=True, kw_only=True, eq=False):
     """A model as one provider sells it. `adapter` names a package in providers. `parameters` None: all of the model's.
     `max_n`: images one call gives. `inputs`: how input images must arrive. `options` go to the adapter as they are.
     `forwards`: the family whose callers' unknown fields are passed on. `cost` like prices, in the vendor's currency."""
@@ -176,7 +177,7 @@ class Rename(Row, frozen=True, kw_only=True):
     why: str
 
 
-class Model(Row, frozen=True, kw_only=True):
+class Model(Row, frozen=True, kw_only=True, eq=False):
     """One model. `turns`: takes conversations. `text_out`: can answer text beside the image. `revised_prompt`: an
     answer carries one (the provider's, else the prompt). `form`: how it answers when the caller does not say.
     `rename_note`: this id is served by another model; every answer carries the note as a warning.

@@ -22,9 +22,9 @@ class Found:
     warning: RequestWarning | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
-    """Everything the gateway knows about models, validated and frozen. `usd_per_cny` is exact."""
+    """Everything the gateway knows about models, validated and frozen. `usd_per_cny` is exact. Equals itself alone."""
 
     models: Mapping[str, Model]
     providers: Mapping[str, Provider]

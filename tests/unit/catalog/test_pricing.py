@@ -23,7 +23,7 @@ LINK = ImageLink("https://example.com/cat.png", "image")
 KINDS = ("input_text", "input_image", "output_text", "output_image")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Book:
     models: Mapping[str, Model] = field(default_factory=dict)
     usd_per_cny: Fraction = Fraction("0.125")
@@ -140,6 +140,13 @@ def test_no_image_is_charged_nothing_whatever_was_reported() -> None:
 
 def test_prices_in_yuan_convert_by_the_rate() -> None:
     assert quote(BOOK, model(image("0.2", currency="CNY")), ask(), SQUARE, images=1).worst_usd_micros == 25_000
+
+
+def test_what_one_book_said_is_not_repeated_for_another() -> None:
+    """Rates are an operator's to override: two catalogs may price the very same row differently."""
+    yuan = model(image("0.2", currency="CNY"))
+    dearer = Book(usd_per_cny=Fraction("0.25"))
+    assert [quote(book, yuan, ask(), SQUARE, images=1).worst_usd_micros for book in (BOOK, dearer)] == [25_000, 50_000]
 
 
 def test_a_sum_is_rounded_up_once() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
+
 from imageway.bodies import blob_of
 from imageway.core.blobs import ImageFacts
 from imageway.core.intents import Generate
@@ -19,7 +21,7 @@ ASKED = ImageRequest(model="gemini-2.5-flash-image", prompt="a cat", n=2)
 
 def option(tools: Tools, *warnings: RequestWarning) -> Option:
     (prepared, *_) = prepare(tools, Generate(request=ASKED), Caller("key", "ws")).options
-    return replace(prepared, fitted=replace(prepared.fitted, warnings=warnings))
+    return replace(prepared, fitted=msgspec.structs.replace(prepared.fitted, warnings=warnings))
 
 
 def served(option: Option, part: int, *, width: int = 1024, height: int = 1024) -> PartResult:
