@@ -126,7 +126,7 @@ def shown(value: object) -> Any:
         case StrEnum():
             return value.value
         case Mapping():
-            return {name: shown(inner) for name, inner in value.items()}
+            return {str(name): shown(inner) for name, inner in value.items()}
         case tuple() | list():
             return [shown(inner) for inner in value]
     if is_dataclass(value) and not isinstance(value, type):

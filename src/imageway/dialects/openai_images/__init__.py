@@ -9,16 +9,25 @@ from imageway.core.blobs import Tree
 from imageway.core.intents import Dialect, Route
 from imageway.dialects.openai_images.decode import decode
 from imageway.dialects.openai_images.encode import encode, encode_error
+from imageway.dialects.openai_images.events import encode_event
 from imageway.dialects.openai_images.fields import TABLE
 from imageway.dialects.shared.headers import bearer
 
 ROUTES: Final = (
-    Route("generate", "POST", "/v1/images/generations"),
-    Route("edit", "POST", "/v1/images/edits"),
-    Route("estimate", "POST", "/v1/images/estimate"),
-    Route("models", "GET", "/v1/models"),
-    Route("model", "GET", "/v1/models/{id}"),
-    Route("task", "GET", "/v1/tasks/{id}"),
+    Route("generate", "POST", "/v1/images/generations", "Generate images, or edit those that come along."),
+    Route("edit", "POST", "/v1/images/edits", "Edit images.", form=True),
+    Route("variation", "POST", "/v1/images/variations", "Variations of an image.", form=True),
+    Route("estimate", "POST", "/v1/images/estimate", "What a generation would cost."),
+    Route("models", "GET", "/v1/models", "Models this key may use."),
+    Route("model", "GET", "/v1/models/{id}", "One model, with its parameters and prices."),
+    Route("task", "GET", "/v1/tasks/{id}", "What became of a request."),
+    # The same API as Azure serves it: a deployment's name is a model's
+    Route("deployment_generate", "POST", "/openai/deployments/{deployment}/images/generations", "Generate images."),
+    Route("deployment_edit", "POST", "/openai/deployments/{deployment}/images/edits", "Edit images.", form=True),
+    Route("azure_generate", "POST", "/openai/v1/images/generations", "Generate images."),
+    Route("azure_edit", "POST", "/openai/v1/images/edits", "Edit images.", form=True),
+    Route("azure_models", "GET", "/openai/v1/models", "Models this key may use."),
+    Route("azure_model", "GET", "/openai/v1/models/{id}", "One model."),
 )
 
 
@@ -29,7 +38,7 @@ def credential(headers: Mapping[str, str], query: Mapping[str, str]) -> str | No
 
 def schema(route: str) -> Mapping[str, Tree] | None:
     """Every route with a body has the one table."""
-    return TABLE.schema() if route in ("generate", "edit", "estimate") else None
+    return None if route in ("models", "model", "task", "azure_models", "azure_model") else TABLE.schema()
 
 
 DIALECT: Final = Dialect(
@@ -39,5 +48,7 @@ DIALECT: Final = Dialect(
     decode=decode,
     encode=encode,
     encode_error=encode_error,
+    encode_event=encode_event,
+    prefixes=("/v1/", "/openai/"),
     schema=schema,
 )

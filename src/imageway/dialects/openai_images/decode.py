@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from imageway.core.intents import Estimate, Generate, Inbound, Intent, ShowModel, ShowModels, ShowTask
-from imageway.core.requests import Geometry, Group, ImageInput, ImageRequest, Operation, Turn
+from imageway.core.requests import Group, ImageInput, ImageRequest, Operation, Turn
+from imageway.core.steps import FormBody
 from imageway.dialects.openai_images.fields import FAMILY, TABLE
+from imageway.dialects.openai_images.forms import tree_of
 from imageway.dialects.shared.conversation import Ask, combine, read_turns
 from imageway.dialects.shared.findings import Findings
 from imageway.dialects.shared.headers import read_idempotency_key, read_strict
@@ -15,14 +16,17 @@ from imageway.dialects.shared.images import read_image, read_images
 from imageway.dialects.shared.reading import concluded, read_object
 from imageway.dialects.shared.written import Written
 
+EDITS: Final = frozenset({"edit", "variation", "deployment_edit", "azure_edit"})
+UNPROMPTED: Final = frozenset({Operation.UPSCALE, Operation.REMOVE_BACKGROUND, Operation.VARIATION})
+
 
 def decode(inbound: Inbound) -> Intent:
     """The intent of a request on one of this dialect's routes. Raises InvalidRequest with every problem at once; what
     only the model can judge (ranges, sizes it lacks) is left to the catalog."""
     match inbound.route:
-        case "models":
+        case "models" | "azure_models":
             return ShowModels()
-        case "model":
+        case "model" | "azure_model":
             return ShowModel(inbound.params["id"])
         case "task":
             return ShowTask(inbound.params["id"])
@@ -34,12 +38,14 @@ def decode(inbound: Inbound) -> Intent:
 def _decode_generate(inbound: Inbound) -> Generate:
     findings = Findings()
     strict, key = read_strict(inbound, findings), read_idempotency_key(inbound, findings)
-    body = read_object(inbound, findings)
+    form = inbound.body
+    body = tree_of(form, TABLE, findings) if isinstance(form, FormBody) else read_object(inbound, findings)
     written = Written(TABLE, findings)
     written.read(body)
+    if deployment := inbound.params.get("deployment"):
+        _name_deployment(written, deployment)
     nested = body.get("input") is not None
-    must_edit = inbound.route == "edit"
-    request = _build(written, must_edit=must_edit)
+    request = _build(written, inbound.route)
     intent = Generate(
         request=request,
         form=written.values.get("form", "b64_json" if nested else None),
@@ -47,29 +53,40 @@ def _decode_generate(inbound: Inbound) -> Generate:
         idempotency_key=key,
         shape="nested" if nested else "flat",
     )
-    image = "image" if must_edit or request.mask else None
+    image = "image" if request.operation is not Operation.GENERATE or request.mask else None
     return concluded(intent, findings, conversation=("contents", "input"), image=image)
 
 
-def _build(written: Written, *, must_edit: bool) -> ImageRequest:
+def _name_deployment(written: Written, deployment: str) -> None:
+    """Where the path names the model, the body may repeat it (client libraries do)."""
+    said = written.values.setdefault("model", deployment)
+    if said != deployment:
+        written.findings.warn("model_in_path", "model", f'the path names the model "{deployment}", which was used')
+        written.values["model"] = deployment
+
+
+def _build(written: Written, route: str) -> ImageRequest:
     values, findings = written.values, written.findings
     ask = _ask(written)
     mask = read_image(values["mask"], written.spelled["mask"], findings) if "mask" in values else None
+    operation = _operation(written, route, with_images=bool(ask.images))
     if not values.get("model", "").strip():
         findings.missing("model", "model is missing: name the model that should draw; GET /v1/models lists them")
-    if ask.prompt is None:
+    if ask.prompt is None and operation not in UNPROMPTED:
         message = "prompt is missing: say what the image should show, in prompt or in contents"
         findings.missing("prompt", message, "contents", "input")
-    if not ask.images and (must_edit or mask):
-        why = "an edit needs one" if must_edit else "mask only says which part of it to edit"
-        message = f"image is missing: {why}"
-        findings.missing("image", message, "images", "contents", "input", code="image_required")
-    if values.get("streaming"):
-        findings.problem("parameter_not_supported", "stream", "stream is true; accepted: false", ("false",))
+    if not ask.images and (operation is not Operation.GENERATE or mask):
+        why = f"{operation.value} needs one" if operation in UNPROMPTED else "an edit needs one"
+        if operation is Operation.GENERATE:
+            why = "mask only says which part of it to edit"
+        findings.missing("image", f"image is missing: {why}", "images", "contents", "input", code="image_required")
+    if values.get("scale") and operation is not Operation.UPSCALE:
+        findings.ignored(written.spelled["scale"], 'it counts only beside operation "upscale"')
+        values.pop("scale")
     worked_out: dict[str, Any] = {
         "model": values.get("model", ""),
         "family": FAMILY,
-        "operation": Operation.EDIT if ask.images else Operation.GENERATE,
+        "operation": operation,
         "prompt": ask.prompt,
         "images": ask.images,
         "turns": ask.turns,
@@ -78,6 +95,16 @@ def _build(written: Written, *, must_edit: bool) -> ImageRequest:
         "group": _group(written),
     }
     return ImageRequest(**written.direct() | worked_out)
+
+
+def _operation(written: Written, route: str, *, with_images: bool) -> Operation:
+    """What the path says, else what the field says; images make an edit of what is only called a generation."""
+    asked = written.values.get("operation")
+    if route == "variation":
+        return Operation.VARIATION
+    if asked not in (None, Operation.GENERATE.value):
+        return Operation(asked)
+    return Operation.EDIT if with_images or route in EDITS else Operation.GENERATE
 
 
 def _ask(written: Written) -> Ask:
@@ -89,22 +116,6 @@ def _ask(written: Written) -> Ask:
     for target in ("images_top", "images_listed"):
         images += read_images(values.get(target), spelled.get(target, target), findings)
     return combine(values.get("prompt"), images, turns, findings)
-
-
-def _geometry(written: Written) -> Geometry | None:
-    """`size` with the tier that `image_size` names; "auto" beside a tier leaves only the rest to the model."""
-    size: Geometry | None = written.values.get("geometry")
-    tier: str | None = written.values.get("tier")
-    if tier is None:
-        return size
-    if size is None or size.auto:
-        written.rename("tier", "geometry")
-        return Geometry(tier=tier)
-    if size.tier not in (None, tier):
-        one, other = written.said("geometry"), written.said("tier")
-        message = f"{one} and {other}: send one of them"
-        written.findings.problem("conflicting_parameters", written.spelled["tier"], message)
-    return replace(size, tier=tier)
 
 
 def _group(written: Written) -> Group | None:

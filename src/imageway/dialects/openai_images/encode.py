@@ -54,25 +54,25 @@ def _headers(outcome: Generated) -> tuple[tuple[str, str], ...]:
 
 
 def _flat(outcome: Generated) -> dict[str, Tree]:
-    body: dict[str, Tree] = {"created": outcome.created_s, "data": [_item(picture) for picture in outcome.pictures]}
+    body: dict[str, Tree] = {"created": outcome.created_s, "data": [item_of(picture) for picture in outcome.pictures]}
     formats = {picture.media_type.removeprefix("image/") for picture in outcome.pictures}
     optional: dict[str, Tree] = {
         "output_format": formats.pop() if len(formats) == 1 else None,
         "size": outcome.size,
-        "usage": _usage(outcome.usage) if outcome.usage else None,
+        "usage": usage_of(outcome.usage) if outcome.usage else None,
         "metadata": _metadata(outcome),
         "warnings": warnings_list(outcome.warnings),
     }
     return body | {name: value for name, value in optional.items() if value} | {"request_id": outcome.request_id}
 
 
-def _item(picture: Picture) -> dict[str, Tree]:
+def item_of(picture: Picture) -> dict[str, Tree]:
     """Only the key that was asked for: clients take the mere presence of the other for content."""
     item: dict[str, Tree] = {"url": picture.url} if picture.blob is None else {"b64_json": picture.blob}
     return item if picture.revised_prompt is None else item | {"revised_prompt": picture.revised_prompt}
 
 
-def _usage(usage: Usage) -> dict[str, Tree]:
+def usage_of(usage: Usage) -> dict[str, Tree]:
     return {
         "input_tokens": usage.input,
         "input_tokens_details": {"image_tokens": usage.input_image, "text_tokens": usage.input_text},
@@ -155,7 +155,7 @@ def _task(task: TaskView) -> dict[str, Tree]:
         "model": task.model,
         "created": task.created_s,
         "finished": task.finished_s,
-        "data": [_item(picture) for picture in task.pictures],
+        "data": [item_of(picture) for picture in task.pictures],
         "error": error,
         "price_usd": format_usd(task.price_usd_micros),
     }
@@ -163,8 +163,13 @@ def _task(task: TaskView) -> dict[str, Tree]:
 
 
 def encode_error(where: Where, error: GatewayError) -> Answer:
-    """`details` lists every problem there was; the first one is also the error's own message and param."""
+    """The error's own status, with what every client library may look at in its headers."""
     request_id = error.request_id or where.request_id
+    return Answer(error.kind.status, {"error": error_of(error, request_id)}, error_headers(request_id, error))
+
+
+def error_of(error: GatewayError, request_id: str) -> dict[str, Tree]:
+    """`details` lists every problem there was; the first one is also the error's own message and param."""
     body: dict[str, Tree] = {
         "message": error.message,
         "type": error.kind.type,
@@ -172,6 +177,4 @@ def encode_error(where: Where, error: GatewayError) -> Answer:
         "code": error.code,
         "request_id": request_id,
     }
-    if error.details:
-        body["details"] = problems_list(error.details)
-    return Answer(error.kind.status, {"error": body}, error_headers(request_id, error))
+    return body | ({"details": problems_list(error.details)} if error.details else {})

@@ -5,10 +5,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from imageway.core.requests import MAX_IMAGES
+from imageway.core.blobs import Tree
+from imageway.core.requests import MAX_IMAGES, Operation
 from imageway.dialects.shared import kinds
 from imageway.dialects.shared.table import TOP, Field, Table
 
+FACTORS: Final[dict[Tree, int]] = {2: 2, 3: 3, 4: 4, "x2": 2, "x3": 3, "x4": 4, "2": 2, "3": 3, "4": 4}
+
+
+def _factor(value: Tree) -> int | None:
+    return FACTORS.get(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
+FACTOR: Final = kinds.Kind("integer", ("2", "3", "4"), _factor, limits={"enum": [2, 3, 4]})
 FAMILY: Final = "openai"
 BOTH: Final = (TOP, "parameters")  # nested bodies carry the same fields one level down
 
@@ -20,7 +29,6 @@ MEANINGS: Final = {
     "contents": "conversation: turns, prompt and images",
     "images_top": "input images",
     "images_listed": "input images",
-    "streaming": "refused until streams are served",
     "container": "holds other fields of this table",
     "ignored": "known to one family, offered by none here: reported",
 }
@@ -47,6 +55,14 @@ FIELDS: Final[tuple[Field, ...]] = (
         "At most this many images in the group.",
         ("sequential_image_generation_options",),
     ),
+    Field(
+        "operation",
+        "operation",
+        kinds.words(*(each.value for each in Operation)),
+        "What is done; absent: an edit where images came, else a generation.",
+        (TOP,),
+    ),
+    Field("upscale_factor", "scale", FACTOR, "By how much both edges grow in an upscale.", (TOP,)),
     # How large and how good
     Field("size", "geometry", kinds.SIZE, "Pixels, an aspect ratio, a tier, or `auto`.", BOTH),
     Field("image_size", "tier", kinds.TIER, "The tier that goes with an aspect ratio: 1K, 2K, 4K.", BOTH),
@@ -87,7 +103,7 @@ FIELDS: Final[tuple[Field, ...]] = (
         BOTH,
     ),
     Field("response_modalities", "want_text", kinds.MODALITIES, "`image`, or text beside it as `metadata.text`.", BOTH),
-    Field("stream", "streaming", kinds.BOOLEAN, "Only `false` so far.", (TOP,)),
+    Field("stream", "stream", kinds.BOOLEAN, "Answer with server-sent events.", (TOP,)),
     Field("partial_images", "partial_images", kinds.integers(0, 3), "Previews in a stream.", (TOP,)),
     Field("user", "user", kinds.TEXT, "Your own id of the person who asks.", (TOP,)),
     # Objects that hold fields

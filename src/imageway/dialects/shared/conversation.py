@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
+from types import MappingProxyType
 from typing import Final
 
-from imageway.core.blobs import Tree
+from imageway.core.blobs import Blob, Tree
 from imageway.core.requests import ImageInput, Turn
 from imageway.dialects.shared.findings import Findings
 from imageway.dialects.shared.images import PARTS, read_image
 
 ROLES: Final = {"user": "user", "model": "model", "assistant": "model"}
 PART_FORMS: Final = ("{text}", *(f"{{{name}}}" for name in PARTS))
+SIGNATURES: Final = ("thoughtSignature", "thought_signature")
 
 Part = str | ImageInput
 
@@ -40,13 +43,16 @@ def read_turns(entries: list[Tree], path: str, findings: Findings) -> tuple[Turn
 def _read_turn(entry: dict[str, Tree], path: str, findings: Findings) -> Turn:
     key = "parts" if entry.get("content") is None else "content"
     findings.unknown(entry, ("role", key), path)
-    parts = entry.get(key)
+    role, parts = _read_role(entry, path, findings), entry.get(key)
     if isinstance(parts, str) and key == "content":
-        return Turn(_read_role(entry, path, findings), (parts,))
+        return Turn(role, (parts,))
+    if isinstance(parts, dict):
+        parts = [parts]
     if not isinstance(parts, list):
         findings.wrong(f"{path}.{key}", parts, ("a list of parts",), code="invalid_type")
         parts = []
-    return Turn(_read_role(entry, path, findings), _read_parts(parts, f"{path}.{key}", findings))
+    found, signatures = _read_parts(parts, f"{path}.{key}", findings)
+    return Turn(role, found, signatures)
 
 
 def _read_role(entry: dict[str, Tree], path: str, findings: Findings) -> str:
@@ -57,14 +63,34 @@ def _read_role(entry: dict[str, Tree], path: str, findings: Findings) -> str:
     return name or "user"
 
 
-def _read_parts(parts: list[Tree], path: str, findings: Findings) -> tuple[Part, ...]:
+def _read_parts(parts: list[Tree], path: str, findings: Findings) -> tuple[tuple[Part, ...], Mapping[int, Blob | str]]:
     found: list[Part] = []
+    signatures: dict[int, Blob | str] = {}
     for index, part in enumerate(parts):
-        if isinstance(part, dict):
-            found += _read_part(part, f"{path}[{index}]", findings)
-        else:
+        if not isinstance(part, dict):
             findings.wrong(f"{path}[{index}]", part, PART_FORMS, code="invalid_type")
-    return tuple(found)
+        elif part.get("thought") is True:
+            findings.ignored(f"{path}[{index}]", "a model is not told its thoughts again")
+        else:
+            signature = _read_signature(part, f"{path}[{index}]", findings)
+            pieces = _read_part(part, f"{path}[{index}]", findings)
+            found += pieces or ([""] if signature is not None else [])
+            if signature is not None:
+                signatures[len(found) - 1] = signature
+    return tuple(found), MappingProxyType(signatures)
+
+
+def _read_signature(part: dict[str, Tree], path: str, findings: Findings) -> Blob | str | None:
+    """What a provider put beside a part to know its own thoughts by: base64, never looked into."""
+    for name in SIGNATURES:
+        match part.get(name):
+            case str() | Blob() as signature:
+                return signature
+            case None:
+                continue
+            case wrong:
+                findings.wrong(f"{path}.{name}", wrong, ("base64",), code="invalid_type")
+    return None
 
 
 def _read_part(part: dict[str, Tree], path: str, findings: Findings) -> list[Part]:
@@ -80,7 +106,7 @@ def _read_part(part: dict[str, Tree], path: str, findings: Findings) -> list[Par
             found.append(read_image(value, f"{path}.{name}", findings))
     if not {"text", *PARTS} & present.keys():
         findings.problem("invalid_value", path, f"{path} holds neither text nor an image", PART_FORMS)
-    findings.unknown(present, ("text", "type", *PARTS), path)
+    findings.unknown(present, ("text", "type", "thought", *SIGNATURES, *PARTS), path)
     return found
 
 
@@ -99,7 +125,7 @@ def combine(prompt: str | None, images: tuple[ImageInput, ...], turns: tuple[Tur
 
 
 def _texts(turns: tuple[Turn, ...]) -> list[str]:
-    return [part for turn in turns if turn.role == "user" for part in turn.parts if isinstance(part, str)]
+    return [part for turn in turns if turn.role == "user" for part in turn.parts if part and isinstance(part, str)]
 
 
 def _flat_images(turns: tuple[Turn, ...]) -> tuple[ImageInput, ...]:
@@ -116,7 +142,13 @@ def _with_front(turns: tuple[Turn, ...], front: tuple[Part, ...]) -> tuple[Turn,
     *before, last = turns
     if last.role != "user":
         return (*turns, Turn("user", front))
-    return (*before, replace(last, parts=front + last.parts))
+    return (*before, put_before(front, last))
+
+
+def put_before(front: tuple[Part, ...], turn: Turn) -> Turn:
+    """The turn with more parts at its beginning; its signatures stay with their own."""
+    signatures = {index + len(front): signature for index, signature in turn.signatures.items()}
+    return replace(turn, parts=front + turn.parts, signatures=MappingProxyType(signatures))
 
 
 def _interleaves(turn: Turn) -> bool:

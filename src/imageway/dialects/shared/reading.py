@@ -1,5 +1,5 @@
-"""How every decoder begins and ends: a body that holds fields is opened; a request that is wrong somewhere is refused
-with all that could be read of it."""
+"""How every decoder begins and ends: a body that holds fields is opened, what fields say together is worked out, and a
+request that is wrong somewhere is refused with all that could be read of it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Final
 from imageway.core.blobs import Tree
 from imageway.core.errors import InvalidRequest
 from imageway.core.intents import Generate, Inbound
-from imageway.core.requests import Operation
+from imageway.core.requests import Geometry, Operation
 from imageway.core.steps import FormBody
 from imageway.dialects.shared.findings import Findings
 from imageway.dialects.shared.images import unread
+from imageway.dialects.shared.written import Written
 
 UNREAD: Final = "?"  # stands in for a text
 BODIES: Final = {
@@ -33,6 +34,22 @@ def read_object(inbound: Inbound, findings: Findings) -> dict[str, Tree]:
     what = BODIES.get(type(inbound.body), "a string")
     findings.problem("invalid_type", None, f"the body is {what}; send a JSON object", ("a JSON object",))
     raise InvalidRequest(*findings.problems)
+
+
+def read_geometry(written: Written) -> Geometry | None:
+    """The size with the tier that a field of its own names; "auto" beside a tier leaves only the rest to the model."""
+    size: Geometry | None = written.values.get("geometry")
+    tier: str | None = written.values.get("tier")
+    if tier is None:
+        return size
+    if size is None or size.auto:
+        written.rename("tier", "geometry")
+        return Geometry(tier=tier)
+    if size.tier not in (None, tier):
+        one, other = written.said("geometry"), written.said("tier")
+        message = f"{one} and {other}: send one of them"
+        written.findings.problem("conflicting_parameters", written.spelled["tier"], message)
+    return replace(size, tier=tier)
 
 
 def concluded(
