@@ -94,8 +94,9 @@ class _EventReader:
         self.events = 0
 
     def unify(self, chunk: bytes) -> bytes:
-        """The chunk with LF as its only line end. A line that CR ended has ended, whether or not an LF comes later."""
-        if self._after_return and chunk:
+        """The chunk, which is not empty, with LF as its only line end. What CR ended has ended, whether or not an LF
+        follows."""
+        if self._after_return:
             chunk = chunk.removeprefix(b"\n")
             self._after_return = False
         if b"\r" not in chunk:

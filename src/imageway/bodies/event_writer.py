@@ -25,9 +25,6 @@ async def event_chunks(event: StreamEvent) -> AsyncIterator[bytes]:
         else:
             yield waiting
             waiting = chunk
-    if len(waiting) > _JOINED_BYTES:
-        yield waiting
-        waiting = b""
     yield waiting + b"\n\n"
 
 

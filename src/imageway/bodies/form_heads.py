@@ -17,7 +17,6 @@ _MEDIA_TYPE: Final = re.compile(rf"{_WORD}/{_WORD}")
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _FOLD: Final = re.compile(r"\r\n[ \t]++")
 # Browsers write these three so and no other character (HTML, 4.10.21.8): "%41" is three characters of the name.
-_PERCENT: Final = {"%22": '"', "%0d": "\r", "%0a": "\n"}
 _ESCAPE: Final = re.compile(r'%(?:22|0[dDaA])|\\(["\\])')
 _EXTENDED: Final = re.compile(r"([A-Za-z0-9-]+)'[A-Za-z0-9-]*'(.*)", re.DOTALL)  # RFC 8187
 _EXTENDED_CHARSETS: Final = frozenset({"utf-8", "iso-8859-1", "us-ascii"})
@@ -75,10 +74,10 @@ def read_head(head: bytes, number: int) -> PartHead:
 
 def _read_headers(text: str, number: int) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for line in text.split("\r\n"):
+    for line in filter(None, text.split("\r\n")):
         name, colon, value = line.partition(":")
         key = name.strip().lower()
-        if line and not colon:
+        if not colon:
             raise _malformed(number, "has a header without a colon")
         if key in headers:
             raise _malformed(number, f'has the header "{key[:40]}" twice')
@@ -105,7 +104,7 @@ def _parameters(text: str) -> dict[str, str] | None:
 
 
 def _spell_out(escape: re.Match[str]) -> str:
-    return escape[1] or _PERCENT[escape[0].lower()]
+    return escape[1] or unquote(escape[0])
 
 
 def _extended(text: str) -> str | None:
