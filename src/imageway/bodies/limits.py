@@ -23,9 +23,9 @@ class LiftLimits:
 
 
 class LiftError(Exception):
-    """A body that cannot be lifted. Codes: body_empty, malformed_json, invalid_utf8, invalid_base64, duplicate_key,
-    number_too_large, too_deep, text_too_large, tree_too_large. `path` is where: `contents[0].parts[1].text`; "" for
-    the whole body."""
+    """A body that cannot be lifted. Codes of JSON: body_empty, malformed_json, invalid_utf8, invalid_base64,
+    duplicate_key, number_too_large, too_deep, text_too_large, tree_too_large; forms and streams have some of their own.
+    `path` is where: `contents[0].parts[1].text`; "" for the whole body."""
 
     def __init__(self, code: str, path: str, message: str) -> None:
         super().__init__(message)

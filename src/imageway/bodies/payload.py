@@ -1,4 +1,4 @@
-"""A body about to be sent: text and blobs in order, its exact length known before anything is read."""
+"""A body about to be sent: text and blobs in order, its exact length known before anything is read, or a stream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ Reader = Callable[[Blob], AsyncIterator[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """`length` in bytes is exact. `chunks` gives the bytes from the start, any number of times."""
+    """`length` in bytes is exact; -1 for a stream, whose end nobody knows. `chunks` gives the bytes from the start, any
+    number of times; those of a stream once."""
 
     length: int
     content_type: str
