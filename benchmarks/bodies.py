@@ -63,7 +63,7 @@ ANSWER: Tree = {
 
 def answer_chunks() -> list[bytes]:
     picture = pybase64.b64encode(os.urandom(ANSWER_BYTES * 3 // 4))
-    body = b'{"created":17900000000,"data":[{"b64_json":"' + picture + b'"}],"usage":{"total_tokens":4172}}'
+    body = b'{"created":1790000000,"data":[{"b64_json":"' + picture + b'"}],"usage":{"total_tokens":4172}}'
     return cut(body)
 
 
