@@ -52,14 +52,19 @@ class Estimate:
     generate: Generate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShowModels:
-    pass
+    """All of them are found; the dialect shows `limit` (None: all) after the first `skip`, in its own `shape`."""
+
+    limit: int | None = None
+    skip: int = 0
+    shape: str = "flat"
 
 
 @dataclass(frozen=True, slots=True)
 class ShowModel:
     id: str
+    shape: str = "flat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +99,9 @@ class GrantUpload:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that comes under such a grant; the form's own fields prove it."""
+    """A file that comes under such a grant; the form's own `fields` prove it. `name` is `folder`/file name."""
 
+    name: str
     fields: Mapping[str, str]
     content: Blob
 
@@ -215,14 +221,16 @@ class TaskList:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadGrant:
-    """What the caller needs to put one file: a form posted to `url` with `fields` and the file itself, of at most
-    `max_bytes`, before `expires_s`; requests then name it `folder`/file name."""
+    """What the caller needs to put one file: a form posted to his dialect's own path at `url`, with `fields` and the
+    file itself, of at most `max_bytes`, within `expires_s` seconds; requests then name it `folder`/file name.
+    `capacity_bytes`: of all that one workspace may have there at once."""
 
     url: str
     fields: Mapping[str, str]
     folder: str
     max_bytes: int
     expires_s: int
+    capacity_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,19 +279,23 @@ Event = Preview | Arrived | Finished | Broken
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back. A dict/list body is JSON; blobs in it are spliced, never re-encoded. Header names lower case."""
+    """What goes back. A dict/list body is JSON; blobs in it are spliced, never re-encoded. Header names lower case.
+    `id_key`: the key at the top of the body that takes the request id, where only the server knows one."""
 
     status: int
     body: Tree
     headers: tuple[tuple[str, str], ...] = ()
+    id_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Where an error happened: the dialect's route name (None: before one was found) and the request id."""
+    """Where an error happened: the dialect's route name (None: before one was found), the request id, and what stood
+    in the path."""
 
     route: str | None
     request_id: str
+    params: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,8 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImageLink:
-    """An input image that the caller named by http(s) URL. `param` is where he wrote it."""
+    """An input image that the caller named by http(s) URL, or by the `oss://` name of a file he uploaded. `param` is
+    where he wrote it."""
 
     url: str
     param: str

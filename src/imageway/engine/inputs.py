@@ -12,6 +12,7 @@ from imageway.core.errors import InvalidRequest, Problem
 from imageway.core.failures import FetchRefused, TransportFailed
 from imageway.core.requests import ImageData, ImageInput, ImageLink, ImageRequest
 from imageway.engine.ports import Tools
+from imageway.media.uploads import SCHEME, stored_name
 from imageway.telemetry import events, logger
 
 
@@ -36,10 +37,13 @@ def problem_with(image: ImageData, limits: Inputs) -> Problem | None:
     return None
 
 
-async def hold_all(tools: Tools, images: tuple[ImageInput, ...], limits: Inputs, scope: Scope) -> dict[int, ImageData]:
-    """Fetches every linked image side by side; they obey `limits`. Raises InvalidRequest with every problem."""
+async def hold_all(
+    tools: Tools, images: tuple[ImageInput, ...], limits: Inputs, scope: Scope, workspace_id: str
+) -> dict[int, ImageData]:
+    """Fetches every linked image side by side; they obey `limits`. Uploads are those of this workspace. Raises
+    InvalidRequest with every problem."""
     links = list({id(image): image for image in images if isinstance(image, ImageLink)}.values())
-    fetched = await asyncio.gather(*(_hold(tools, link, scope) for link in links))
+    fetched = await asyncio.gather(*(_hold(tools, link, scope, workspace_id) for link in links))
     checked = [
         got if isinstance(got, Problem) else problem_with(got, limits) or _misshapen(got, limits) or got
         for got in fetched
@@ -60,7 +64,11 @@ def _misshapen(image: ImageData, limits: Inputs) -> Problem | None:
     return next((finding for finding in shape_findings(limits, image) if isinstance(finding, Problem)), None)
 
 
-async def _hold(tools: Tools, link: ImageLink, scope: Scope) -> ImageData | Problem:
+async def _hold(tools: Tools, link: ImageLink, scope: Scope, workspace_id: str) -> ImageData | Problem:
+    if link.url.startswith(SCHEME):
+        blob = await _from_store(tools, stored_name(workspace_id, link.url.removeprefix(SCHEME)), scope)
+        why = "this workspace has no such upload, or has it no longer"
+        return ImageData(blob, link.param) if blob else _not_fetched(link, why)
     own = tools.signer.name_in(link.url, tools.clock.now_ms())
     if own is not None:
         blob = await _from_store(tools, own, scope)
@@ -84,10 +92,10 @@ def _not_fetched(link: ImageLink, why: str) -> Problem:
 
 
 async def _from_store(tools: Tools, name: str, scope: Scope) -> Blob | None:
-    """None when it was swept, or cannot be read or held just now."""
+    """None when it has expired, or cannot be read or held just now."""
     try:
         stored = await tools.objects.find(name)
-        if stored is None:
+        if stored is None or stored.expires_ms <= tools.clock.now_ms():
             return None
         content = tools.objects.open(name, 0, stored.size_bytes)
         return await scope.keep(content, declared_type=stored.media_type)

@@ -95,7 +95,8 @@ class TaskRun:
         if not (images := all_images(request)):
             return
         limits = self.facts.model.inputs
-        ready = with_images(request, await hold_all(self.tools, images, limits, self.scope))
+        held = await hold_all(self.tools, images, limits, self.scope, self.facts.workspace_id)
+        ready = with_images(request, held)
         check_mask(ready, limits)
         for part in self.parts:
             part.request = ready

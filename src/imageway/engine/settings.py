@@ -23,3 +23,7 @@ class EngineSettings:
     fetch_deadline_s: float = 30.0
     sweep_every_s: float = 300.0
     convert_bytes: int = 64 * 1024 * 1024
+    upload_bytes: int = 20 * 1024 * 1024
+    upload_form_s: float = 300.0  # how long a caller has to send what he was granted
+    keep_uploads_s: float = 48 * 3600.0
+    upload_capacity_bytes: int = 1024 * 1024 * 1024  # of all uploads that one workspace has here

@@ -33,6 +33,7 @@ from imageway.server.gate import Gate
 from imageway.server.links import MediaLinks
 from imageway.server.machine import KillSwitch, ProcessLocks, SystemClock, SystemRandom, Threads
 from imageway.server.openapi import openapi
+from imageway.server.uploads import Uploads
 from imageway.storage import open_store
 from imageway.storage.files import FileStore
 from imageway.telemetry import events, logger
@@ -124,6 +125,7 @@ def _app(settings: Settings, tools: Tools, engine: Engine, faults: KillSwitch) -
     gate = Gate(
         engine=engine,
         shelf=ModelShelf(tools),
+        uploads=Uploads(tools),
         keys=KeyRing(tools.store),
         spool=tools.spool,
         random=tools.random,

@@ -32,12 +32,15 @@ from imageway.core.intents import (
     Dialect,
     Estimate,
     Generate,
+    GrantUpload,
     Inbound,
+    Intent,
     ListTasks,
     Outcome,
     ShowModel,
     ShowModels,
     ShowTask,
+    Upload,
     Where,
 )
 from imageway.core.ports import Random
@@ -51,11 +54,12 @@ from imageway.server.auth import KeyRing
 from imageway.server.routes import Head as Head
 from imageway.server.routes import Match, MethodNotAllowed, RouteTable
 from imageway.server.streaming import EventStream
+from imageway.server.uploads import Uploads
 from imageway.telemetry import events, logger
 
 SANDBOX_LABEL = ("x-imageway-sandbox", "true")
 Chunks = AsyncIterator[bytes]
-LookUp = Estimate | ShowModels | ShowModel | ShowTask | ListTasks | CancelTask
+LookUp = Estimate | ShowModels | ShowModel | ShowTask | ListTasks | CancelTask | GrantUpload
 _FORM: Final = "multipart/form-data"
 _NOWHERE: Final = Head("GET", "/", {}, {})
 
@@ -76,6 +80,7 @@ class Gate:
 
     engine: Engine
     shelf: ModelShelf
+    uploads: Uploads
     keys: KeyRing
     spool: Spool
     random: Random
@@ -113,8 +118,24 @@ class Gate:
             )
 
     async def _serve(self, head: Head, match: Match, chunks: Chunks, scope: Scope) -> Outgoing:
-        caller = await self.keys.caller(match.dialect.credential(head.headers, head.query))
-        body = await self._body(head, match, chunks, scope) if match.route.method == "POST" else None
+        dialect, public = match.dialect, match.route.public
+        caller = None if public else await self.keys.caller(dialect.credential(head.headers, head.query))
+        try:
+            intent = await self._read(head, match, chunks, scope)
+        except InvalidRequest as refused:
+            raise (with_the_rest(self.engine.tools, refused, caller) if caller else refused) from None
+        outcome: Outcome
+        if isinstance(intent, Upload):
+            outcome = await self.uploads.take(intent)
+        elif caller is None:
+            raise TypeError(f"{type(intent).__name__} needs a caller")
+        elif isinstance(intent, Generate):
+            return await self._generate(dialect, intent, caller, scope)
+        else:
+            outcome = await self._look_up(intent, caller)
+        return self._outgoing(dialect.encode(intent, outcome), scope)
+
+    async def _read(self, head: Head, match: Match, chunks: Chunks, scope: Scope) -> Intent:
         inbound = Inbound(
             route=match.route.name,
             method=head.method,
@@ -122,20 +143,15 @@ class Gate:
             params=match.params,
             query=head.query,
             headers=head.headers,
-            body=body,
+            body=await self._body(head, match, chunks, scope) if match.route.method == "POST" else None,
         )
-        try:
-            intent = match.dialect.decode(inbound)
-        except InvalidRequest as refused:
-            raise with_the_rest(self.engine.tools, refused, caller) from None
-        if isinstance(intent, Generate):
-            return await self._generate(match.dialect, intent, caller, scope)
-        outcome = await self._look_up(intent, caller)
-        return self._outgoing(match.dialect.encode(intent, outcome), scope)
+        return match.dialect.decode(inbound)
 
     async def _look_up(self, intent: LookUp, caller: Caller) -> Outcome:
         if isinstance(intent, Estimate):
             return self.engine.estimate(intent, caller)
+        if isinstance(intent, GrantUpload):
+            return self.uploads.grant(intent, caller)
         if isinstance(intent, ShowModels):
             return self.shelf.all(caller)
         if isinstance(intent, ShowModel):
@@ -202,6 +218,8 @@ class Gate:
                 return await read_form(self._counted(chunks), _boundary(written), scope)
             return await lift_json(self._counted(chunks), scope, LiftLimits())
         except LiftError as error:
+            if error.code == "body_empty" and match.dialect.schema(match.route.name) is None:
+                return None
             raise InvalidRequest(Problem(error.path or None, error.code, error.message)) from None
         except (SpoolFull, OSError) as error:
             logger().error(events.REQUEST_FAILED, path=head.path, detail=f"the body was not kept: {error}")
@@ -225,7 +243,7 @@ class Gate:
     def _refused(self, head: Head, match: Match | None, error: GatewayError, scope: Scope) -> Outgoing:
         dialect = match.dialect if match else self.routes.speaker(head.path)
         request_id = error.request_id or new_id("req", self.random)
-        where = Where(match.route.name if match else None, request_id)
+        where = Where(match.route.name, request_id, match.params) if match else Where(None, request_id)
         answer = dialect.encode_error(where, error)
         if error.sandbox:
             answer = replace(answer, headers=(*answer.headers, SANDBOX_LABEL))
@@ -234,10 +252,13 @@ class Gate:
         return self._outgoing(answer, scope)
 
     def _outgoing(self, answer: Answer, scope: Scope, finish: Callable[[bool], None] | None = None) -> Outgoing:
-        headers = answer.headers
+        headers, body = answer.headers, answer.body
         if not any(name == "x-request-id" for name, _ in headers):
-            headers = (*headers, ("x-request-id", new_id("req", self.random)))
-        return Outgoing(answer.status, headers, json_payload(answer.body), _finisher(scope, finish))
+            request_id = new_id("req", self.random)
+            headers = (*headers, ("x-request-id", request_id))
+            if answer.id_key and isinstance(body, dict):
+                body = {**body, answer.id_key: request_id}
+        return Outgoing(answer.status, headers, json_payload(body), _finisher(scope, finish))
 
 
 def _finisher(scope: Scope, finish: Callable[[bool], None] | None) -> Callable[[bool], None]:

@@ -17,9 +17,11 @@ from imageway.core.requests import ImageData, ImageInput, ImageLink, ImageReques
 from imageway.core.steps import BlobReply, FailureKind
 from imageway.engine.inputs import check_mask, hold_all, problem_with
 from imageway.engine.ports import Tools
+from imageway.media.uploads import stored_name
 
 LIMITS = Inputs(maximum=4, formats=("png", "jpeg"), max_bytes=5_000, max_pixels=10_000)
 NOW_MS = 1_760_000_000_000
+WORKSPACE = "ws_1"
 
 
 def made(file_format: str = "PNG", size: tuple[int, int] = (50, 50)) -> bytes:
@@ -38,7 +40,7 @@ def web(tools: Tools) -> Any:
 
 async def held(tools: Tools, *images: ImageInput) -> dict[int, ImageData]:
     scope = tools.spool.scope()
-    return await hold_all(tools, images, LIMITS, scope)
+    return await hold_all(tools, images, LIMITS, scope, WORKSPACE)
 
 
 async def problems(tools: Tools, *images: ImageInput) -> tuple[Problem, ...]:
@@ -110,6 +112,19 @@ async def test_a_link_of_ours_to_what_is_gone_is_the_callers_problem(tools: Tool
     (told,) = await problems(tools, link)
     assert (told.param, told.code) == ("image", "invalid_image_url")
     assert "no longer stored" in told.message
+
+
+async def test_an_upload_is_opened_from_the_store_for_its_own_workspace_alone(tools: Tools) -> None:
+    contents = cast("Any", tools.objects).contents
+    contents[stored_name(WORKSPACE, "folder/a cat.png")] = made()
+    contents[stored_name("ws_2", "folder/b.png")] = made()
+    own, foreign = ImageLink("oss://folder/a cat.png", "image[0]"), ImageLink("oss://folder/b.png", "image[1]")
+    got = await held(tools, own)
+    assert got[id(own)].blob.decoded_bytes == len(made())
+    (told,) = await problems(tools, own, foreign)
+    assert (told.param, told.code) == ("image[1]", "invalid_image_url")
+    assert "no such upload" in told.message
+    assert web(tools).asked == []
 
 
 async def test_an_expired_link_of_ours_is_told_as_such(tools: Tools) -> None:

@@ -3,6 +3,7 @@ and of two dialects that want one path."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Any, cast
 
 import pytest
 
-from imageway.bodies import Budget, Spool
+from imageway.bodies import Budget, Spool, blob_of
 from imageway.core.errors import GatewayError
 from imageway.core.failures import StoreFailed
-from imageway.core.intents import Dialect, Generate, Route
+from imageway.core.intents import Answer, CancelTask, Dialect, Generate, Inbound, Intent, Route, Upload, Uploaded, Where
 from imageway.core.requests import Caller, ImageRequest
 from imageway.dialects import DIALECTS
 from imageway.server.gate import Gate, Head, Outgoing
@@ -37,10 +38,15 @@ class Handle:
 @dataclass
 class Engine:
     handle: Handle = field(default_factory=Handle)
+    cancel_error: GatewayError | None = None
     said: list[str] = field(default_factory=list)
 
     async def start(self, intent: Generate, caller: Caller, scope: Any) -> Handle:
         return self.handle
+
+    async def cancel_task(self, task_id: str, caller: Caller) -> None:
+        if self.cancel_error:
+            raise self.cancel_error
 
     def leave(self, handle: Handle) -> None:
         self.said.append("left")
@@ -65,6 +71,11 @@ class Chance:
 
     def uniform(self) -> float:
         return 0.0
+
+
+class Uploads:
+    async def take(self, intent: Upload) -> Uploaded:
+        return Uploaded(intent.name)
 
 
 @dataclass
@@ -96,6 +107,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     gate = Gate(
         engine=cast("Any", engine),
         shelf=cast("Any", None),
+        uploads=cast("Any", Uploads()),
         keys=cast("Any", keys),
         spool=spool,
         random=Chance(),
@@ -139,6 +151,53 @@ async def test_a_length_in_other_digits_is_no_length(bench: Bench) -> None:
     outgoing, _ = await bench.ask(replace(POST, headers={**POST.headers, "content-length": "²"}))
     assert outgoing.status == 500
     assert bench.engine.said == ["left"]  # it came as far as the dialect
+
+
+@pytest.fixture
+def door(bench: Bench) -> Bench:
+    """A dialect with a route that no caller is asked for, and one whose body says nothing."""
+
+    def decode(inbound: Inbound) -> Intent:
+        if inbound.route == "upload":
+            return Upload("folder/a.png", {}, blob_of(b""))
+        assert inbound.body is None
+        return CancelTask(inbound.params["id"])
+
+    def told(where: Where, error: GatewayError) -> Answer:
+        return Answer(error.kind.status, {"code": error.code, "of": dict(where.params)}, (("x-request-id", "req_e"),))
+
+    dialect = replace(
+        DIALECTS[0],
+        routes=(Route("upload", "POST", "/uploads", public=True), Route("cancel", "POST", "/tasks/{id}/cancel")),
+        decode=decode,
+        encode=lambda intent, outcome: Answer(200, {"name": cast("Any", outcome).name}, id_key="request_id"),
+        encode_error=told,
+        schema=lambda route: None,
+    )
+    bench.gate.dialects = (dialect,)
+    bench.gate.routes = RouteTable((dialect,))
+    return bench
+
+
+async def test_an_upload_is_taken_without_a_caller(door: Bench) -> None:
+    door.keys.silent = True
+    outgoing, content = await door.ask(Head("POST", "/uploads", {}, {}))
+    assert outgoing.status == 200
+    assert json.loads(content) == {"name": "folder/a.png", "request_id": dict(outgoing.headers)["x-request-id"]}
+
+
+async def test_what_is_not_an_upload_needs_a_caller(door: Bench) -> None:
+    door.gate.dialects = (replace(door.gate.dialects[0], decode=lambda inbound: CancelTask("t")),)
+    door.gate.routes = RouteTable(door.gate.dialects)
+    outgoing, _ = await door.ask(Head("POST", "/uploads", {}, {}))
+    assert outgoing.status == 500
+
+
+async def test_a_route_without_a_schema_needs_no_body_and_errors_know_the_path(door: Bench) -> None:
+    door.engine.cancel_error = GatewayError("task_not_found", "no such task")
+    outgoing, content = await door.ask(Head("POST", "/tasks/t_1/cancel", {}, {}), b"")
+    assert outgoing.status == 404
+    assert json.loads(content) == {"code": "task_not_found", "of": {"id": "t_1"}}
 
 
 def speaking(name: str, *routes: tuple[str, str]) -> Dialect:
