@@ -95,7 +95,7 @@ def read_sections(text: str) -> Iterator[Section]:
         text = text.replace(spelled, content)
     for piece in re.split(r"^== ", text, flags=re.MULTILINE)[1:]:
         title, _, rest = piece.partition("\n")
-        lines = rest.splitlines()
+        lines = [line for line in rest.splitlines() if not line.startswith("# ")]
         headers = {}
         while lines and (match := re.fullmatch(r"([a-z][a-z0-9-]*): (.*)", lines[0])):
             headers[match[1]] = match[2]

@@ -13,7 +13,7 @@ from imageway.dialects.shared.conversation import Ask, combine, read_turns
 from imageway.dialects.shared.findings import Findings
 from imageway.dialects.shared.headers import read_idempotency_key, read_strict
 from imageway.dialects.shared.images import read_image, read_images
-from imageway.dialects.shared.reading import concluded, read_object
+from imageway.dialects.shared.reading import concluded, read_geometry, read_object
 from imageway.dialects.shared.written import Written
 
 EDITS: Final = frozenset({"edit", "variation", "deployment_edit", "azure_edit"})
@@ -82,7 +82,7 @@ def _build(written: Written, route: str) -> ImageRequest:
         findings.missing("image", f"image is missing: {why}", "images", "contents", "input", code="image_required")
     if values.get("scale") and operation is not Operation.UPSCALE:
         findings.ignored(written.spelled["scale"], 'it counts only beside operation "upscale"')
-        values.pop("scale")
+        written.forget("scale")
     worked_out: dict[str, Any] = {
         "model": values.get("model", ""),
         "family": FAMILY,
@@ -91,7 +91,7 @@ def _build(written: Written, route: str) -> ImageRequest:
         "images": ask.images,
         "turns": ask.turns,
         "mask": mask,
-        "geometry": _geometry(written),
+        "geometry": read_geometry(written),
         "group": _group(written),
     }
     return ImageRequest(**written.direct() | worked_out)
@@ -99,7 +99,7 @@ def _build(written: Written, route: str) -> ImageRequest:
 
 def _operation(written: Written, route: str, *, with_images: bool) -> Operation:
     """What the path says, else what the field says; images make an edit of what is only called a generation."""
-    asked = written.values.get("operation")
+    asked = written.values.get("asked_operation")
     if route == "variation":
         return Operation.VARIATION
     if asked not in (None, Operation.GENERATE.value):

@@ -22,6 +22,7 @@ FAMILY: Final = "openai"
 BOTH: Final = (TOP, "parameters")  # nested bodies carry the same fields one level down
 
 MEANINGS: Final = {
+    "asked_operation": "says what the path leaves open",
     "form": "whether images come back as base64 or as URLs",
     "tier": "joins `size` in the request's geometry",
     "grouped": "opens a group; `max_images` says how large",
@@ -57,7 +58,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     ),
     Field(
         "operation",
-        "operation",
+        "asked_operation",
         kinds.words(*(each.value for each in Operation)),
         "What is done; absent: an edit where images came, else a generation.",
         (TOP,),

@@ -95,6 +95,10 @@ class Written:
         for table in tables:
             table[other] = table.pop(target)
 
+    def forget(self, target: str) -> None:
+        """What was said of `target` counts for nothing: somebody has told why."""
+        del self.values[target], self.spelled[target], self.raw[target]
+
     def said(self, target: str) -> str:
         return f"{self.spelled[target]} is {quoted(self.raw[target])}"
 
