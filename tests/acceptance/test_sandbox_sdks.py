@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -16,7 +17,6 @@ from typing import Any
 import dashscope
 import openai
 import pytest
-import uvicorn
 from google import genai
 from google.genai import errors as genai_errors
 from google.genai import types
@@ -26,7 +26,10 @@ from volcenginesdkarkruntime._exceptions import ArkAuthenticationError, ArkBadRe
 from volcenginesdkarkruntime.types.images import SequentialImageGenerationOptions
 
 from imageway.sandbox import Room, open_sandbox
+from imageway.server.http import Host
+from imageway.server.limits import ConnectionLimits
 from imageway.server.sandbox_app import sandbox_app
+from imageway.server.serving import listen, url_of
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,20 @@ class Server:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     room = open_sandbox(random_seed=7)
-    config = uvicorn.Config(sandbox_app(room), host="127.0.0.1", port=0, log_config=None, server_header=False)
-    running = uvicorn.Server(config)
-    thread = threading.Thread(target=running.run)
+    listener = listen("127.0.0.1", 0)
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+
+    async def serve() -> None:
+        host = Host(sandbox_app(room), ConnectionLimits())
+        serving = await loop.create_server(host.connection, sock=listener)
+        await stop.wait()
+        serving.close()
+        await host.close(1)
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
-    deadline_s = time.monotonic() + 10
-    while not running.started and time.monotonic() < deadline_s:
-        time.sleep(0.01)
-    port = running.servers[0].sockets[0].getsockname()[1]
-    yield Server(room, f"http://127.0.0.1:{port}")
-    running.should_exit = True
+    yield Server(room, url_of(listener, "127.0.0.1"))
+    loop.call_soon_threadsafe(stop.set)
     thread.join(timeout=10)
 
 

@@ -16,12 +16,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-import uvicorn
 
 from imageway.ledger.ops import CreateKey, CreateWorkspace, TopUp
 from imageway.server.bootstrap import Gateway, open_gateway
 from imageway.server.configuration import Settings
 from imageway.server.gate import Head
+from imageway.server.http import Host
 from imageway.server.serving import listen, url_of
 
 KEY = "sk-iw-test-conformance"
@@ -60,17 +60,12 @@ class Running:
         settings = Settings(data=self._data, sandbox=True, drain_s=5)
         async with open_gateway(settings, public_url=self.url, environment={}) as gateway:
             await fund(gateway)
-            config = uvicorn.Config(gateway.app, lifespan="off", log_config=None, http="httptools")
-            server = uvicorn.Server(config)
-            server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-            serving = asyncio.create_task(server._serve([listener]))
-            while not server.started:
-                await asyncio.sleep(0.01)
+            host = Host(gateway.app, settings.connections)
+            server = await self.loop.create_server(host.connection, sock=listener)
             self._opened.set_result(gateway)
             await self._stop.wait()
-            server.should_exit = True
-            await serving
-        listener.close()
+            server.close()
+            await host.close(5)
 
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self._stop.set)

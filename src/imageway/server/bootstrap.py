@@ -134,7 +134,7 @@ def _app(settings: Settings, tools: Tools, engine: Engine, faults: KillSwitch) -
         heartbeat_s=settings.connections.heartbeat_s,
         documents={"/openapi.json": partial(openapi, DIALECTS, tuple(tools.catalog.models))},
     )
-    return App(gate, MediaLinks(tools.objects, tools.signer, tools.clock), faults, settings.connections)
+    return App(gate, MediaLinks(tools.objects, tools.signer, tools.clock), faults)
 
 
 def _sandbox(upstreams: tuple[Upstream, ...], folder: Path) -> Sandbox | None:

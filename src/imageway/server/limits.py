@@ -9,12 +9,13 @@ from dataclasses import dataclass
 class ConnectionLimits:
     """Seconds and bytes. `head_s` runs from the connection, or from the first byte of a further request, to the end of
     its head; `body_idle_s` is the longest pause within a body, `body_s` the longest body; `stall_s` is how long a
-    client may read nothing of an answer that waits for it; `heartbeat_s` is how long a stream may be silent before a
-    comment says that it lives."""
+    client may read nothing of an answer that waits for it; `keep_alive_s` is how long a connection stays open between
+    two requests; `heartbeat_s` is how long a stream may be silent before a comment says that it lives."""
 
     head_s: float = 20.0
     head_bytes: int = 64 * 1024
     body_idle_s: float = 60.0
     body_s: float = 900.0
     stall_s: float = 60.0
+    keep_alive_s: float = 75.0
     heartbeat_s: float = 10.0

@@ -6,19 +6,15 @@ import asyncio
 import contextlib
 import ctypes
 import gc
-import logging
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-import uvicorn
-
-from imageway.server.connections import connection_type
+from imageway.server.http import Host, Site
 from imageway.server.limits import ConnectionLimits
 
-Application = Callable[..., Awaitable[None]]
 Drain = Callable[[], Awaitable[None]]
 
 
@@ -27,7 +23,7 @@ class Service:
     """What is served. `drain` takes nothing more, lets what runs end within its own time, and then ends it, so that
     every open request gets an answer of ours; None: nothing is waited for."""
 
-    application: Application
+    site: Site
     drain: Drain | None = None
 
 
@@ -36,6 +32,7 @@ Opener = Callable[[str], AbstractAsyncContextManager[Service]]
 _BACKLOG = 2048
 _LIMITS = ConnectionLimits()
 _LAST_ANSWERS_S = 15  # after the drain, for the answers it brought about to leave
+_LAST_MOMENT_S = 1  # where nothing is drained
 _YOUNG_OBJECTS = 50_000  # of 64 requests under way; a collection of so many takes 3 ms
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
@@ -67,61 +64,49 @@ def url_of(listener: socket.socket, host: str) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class _Server(uvicorn.Server):
-    """uvicorn, with the ready line printed when it answers."""
-
-    def __init__(self, config: uvicorn.Config, url: str, drain: Drain | None) -> None:
-        super().__init__(config)
-        self._url = url
-        self._drain = drain
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT end the serving, not the process: what was accepted is drained, and the exit code is 0."""
-        loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, self.handle_exit, name, None)
-        try:
-            yield
-        finally:
-            for name in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(name)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """The drain runs while uvicorn waits for the open requests: what it ends is answered before they are cut."""
-        draining = asyncio.ensure_future(self._drain()) if self._drain else None
-        await super().shutdown(sockets)
-        if draining is not None:
-            await draining
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        # 20 ms pauses at the 99th percentile are full collections over what start-up made; none of it is garbage. What
-        # requests make dies by reference counts: looking at it every 700 objects is 5 % of a small request.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
-        print(f"ready {self._url}", flush=True)
-
-
 async def _serve(
     listener: socket.socket, url: str, opener: Opener, *, drain_s: float, limits: ConnectionLimits
 ) -> None:
     async with opener(url) as service:
-        config = uvicorn.Config(
-            service.application,
-            http=connection_type(limits),
-            ws="none",
-            lifespan="off",
-            loop="uvloop",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=int(drain_s) + (_LAST_ANSWERS_S if service.drain else 1),
-            timeout_keep_alive=75,
-        )
-        await _Server(config, url, service.drain).serve(sockets=[listener])
+        host = Host(service.site, limits)
+        server = await asyncio.get_running_loop().create_server(host.connection, sock=listener, backlog=_BACKLOG)
+        _settle_memory()
+        with _told_to_stop() as told:
+            print(f"ready {url}", flush=True)
+            await told.wait()
+            server.close()
+            await _end(host, service, drain_s)
+
+
+async def _end(host: Host, service: Service, drain_s: float) -> None:
+    """The drain runs while the open requests are waited for: what it ends is answered before its connection is cut."""
+    if service.drain is None:
+        await host.close(drain_s + _LAST_MOMENT_S)
+    else:
+        draining = asyncio.ensure_future(service.drain())
+        await host.close(drain_s + _LAST_ANSWERS_S)
+        await draining
+
+
+def _settle_memory() -> None:
+    """20 ms pauses at the 99th percentile are full collections over what start-up made; none of it is garbage. What
+    requests make dies by reference counts: looking at it every 700 objects is 5 % of a small request."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
+
+
+@contextlib.contextmanager
+def _told_to_stop() -> Iterator[asyncio.Event]:
+    """SIGTERM and SIGINT end the serving, not the process: what was accepted is drained, and the exit code is 0."""
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, told.set)
+    try:
+        yield told
+    finally:
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(name)
 
 
 def run(opener: Opener, *, host: str, port: int, drain_s: float, limits: ConnectionLimits = _LIMITS) -> None:
@@ -129,7 +114,6 @@ def run(opener: Opener, *, host: str, port: int, drain_s: float, limits: Connect
     import uvloop
 
     keep_arenas()
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     listener = listen(host, port)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -1,0 +1,120 @@
+"""The head of one request, read as RFC 9112 writes it. One expression is the whole grammar: what it does not match, and
+what two readers could take for two things, is no request. Knows no sockets."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+from urllib.parse import parse_qsl, unquote
+
+from imageway.server.routes import Head
+
+CHUNKED: Final = -1
+_NAME: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_FIELD: Final = rf"{_NAME}:[\t -~\x80-\xff]*+\r\n"
+_METHOD: Final = "(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE)"
+_HEAD: Final = re.compile(rf"({_METHOD}) ([!-~]++) HTTP/1\.([01])\r\n((?:{_FIELD})*+)\r\n")
+_BEGINNING: Final = re.compile(
+    rf"{_METHOD} [!-~]++ HTTP/1\.[01]\r\n(?:{_FIELD})*+(?:{_NAME}(?::[\t -~\x80-\xff]*+)?)?\r?"  # in the fields
+    r"|[A-Z]{0,7}\r?|[A-Z]{3,7} [!-~]*+(?: [HTP/1.0]{0,8}\r?)?"  # in the first line
+)
+_ORIGIN: Final = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
+_LENGTH: Final = re.compile(r"[0-9]{1,15}")
+_SINGLE: Final = frozenset({"host", "content-length", "transfer-encoding"})
+
+
+class Malformed(Exception):
+    """Bytes that are no request, or more than one."""
+
+    def __init__(self, why: str = "the request is not HTTP/1.1 as RFC 9112 has it, or can be read in two ways") -> None:
+        super().__init__(why)
+
+
+class RequestHead(NamedTuple):
+    """`length` of the body in bytes, or CHUNKED. `keeps`: the client allows another request on the connection.
+    `expects`: it waits for "100 Continue" before it sends the body."""
+
+    head: Head
+    length: int
+    keeps: bool
+    expects: bool
+    version: str
+
+
+def read_head(content: bytes) -> RequestHead:
+    """From the first byte to the empty line, included. Raises Malformed."""
+    match = _HEAD.fullmatch(content.decode("latin-1"))
+    if match is None:
+        raise Malformed
+    method, target, minor, fields = match.groups()
+    headers = _headers_of(fields, minor)
+    path, query = _split(target)
+    connection = headers.get("connection")
+    return RequestHead(
+        head=Head(method, path, query, headers),
+        length=_length_of(headers, minor),
+        keeps=minor == "1" and (connection is None or not _has_close(connection)),
+        expects=minor == "1" and headers.get("expect", "").lower() == "100-continue",
+        version=minor,
+    )
+
+
+def could_begin(content: bytes) -> bool:
+    """Whether more bytes could make a head of these; tells garbage before a time limit does."""
+    return _BEGINNING.fullmatch(content.decode("latin-1")) is not None
+
+
+def _headers_of(fields: str, minor: str) -> dict[str, str]:
+    """Names in lower case; of repeated ones the last counts, where repeating is lawful."""
+    headers: dict[str, str] = {}
+    lines = fields.split("\r\n")
+    lines.pop()
+    for line in lines:
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip(" \t")
+    if len(headers) != len(lines):
+        _check_repeated(lines, headers)
+    if "host" not in headers and minor == "1":
+        raise Malformed("a request of HTTP/1.1 has one Host header, this one 0")
+    return headers
+
+
+def _check_repeated(lines: list[str], headers: dict[str, str]) -> None:
+    names = [line.partition(":")[0].lower() for line in lines]
+    for name in _SINGLE:
+        if names.count(name) > 1:
+            raise Malformed(f"a request has one {name.title()} header, this one {names.count(name)}")
+    if "connection" in headers:
+        values = (line.partition(":")[2] for line, name in zip(lines, names, strict=True) if name == "connection")
+        headers["connection"] = ",".join(values)
+
+
+def _length_of(headers: dict[str, str], minor: str) -> int:
+    """RFC 9112 §6.3, as strictly as it allows: one of two framings, told once and in its plainest form."""
+    length, coding = headers.get("content-length"), headers.get("transfer-encoding")
+    if coding is not None:
+        if length is not None or minor == "0" or coding.lower() != "chunked":
+            raise Malformed
+        return CHUNKED
+    if length is None:
+        return 0
+    if not _LENGTH.fullmatch(length):
+        raise Malformed
+    return int(length)
+
+
+def _has_close(connection: str) -> bool:
+    return "close" in {token.strip(" \t") for token in connection.lower().split(",")}
+
+
+def _split(target: str) -> tuple[str, dict[str, str]]:
+    """Path and query of any form a target may have. A fragment is none of ours."""
+    if not target.startswith("/"):
+        origin = _ORIGIN.match(target)
+        if origin is None and target != "*":
+            raise Malformed
+        target = target[origin.end() :] if origin else target
+    path, _, text = target.partition("#")[0].partition("?")
+    if "%" in path:
+        path = unquote(path)
+    return path or "/", dict(parse_qsl(text, keep_blank_values=True)) if text else {}
