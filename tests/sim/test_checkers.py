@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_fields
 
 from imageway.core.requests import ImageLink, ImageRequest, Operation
 from imageway.core.steps import Failed, FailureKind
-from imageway.engine import attempts, preparation, runs, settlement, verdicts
+from imageway.engine import attempts, harvest, preparation, runs, settlement, verdicts
 from imageway.engine.attempts import PartResult, PartRun
+from imageway.engine.harvest import Harvest
 from imageway.engine.recovery import Recovery
 from imageway.engine.runs import TaskRun
 from imageway.engine.service import Engine
@@ -81,10 +83,10 @@ def nobody_is_told(patch: pytest.MonkeyPatch) -> None:
 
 
 def proving_crashes(patch: pytest.MonkeyPatch) -> None:
-    async def prove(self: PartRun, done: object) -> PartResult:
+    async def look(self: Harvest, produced: object) -> Any:
         raise KeyError("a hole of ours")
 
-    patch.setattr(PartRun, "_prove", prove)
+    patch.setattr(Harvest, "_looked_at", look)
 
 
 def deadlines_are_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -92,13 +94,13 @@ def deadlines_are_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 
 def downloads_restart_the_clock(patch: pytest.MonkeyPatch) -> None:
-    prove = PartRun._prove
+    download = Harvest._download
 
-    async def late(self: PartRun, done: Any) -> PartResult:
-        self.until_s = self._until(self.tools.clock.monotonic_s())
-        return await prove(self, done)
+    async def late(self: Harvest, url: str) -> Any:
+        self.attempt = replace(self.attempt, until_s=self.attempt.tools.clock.monotonic_s() + 300)
+        return await download(self, url)
 
-    patch.setattr(PartRun, "_prove", late)
+    patch.setattr(Harvest, "_download", late)
 
 
 def settled_without_void(patch: pytest.MonkeyPatch) -> None:
@@ -180,7 +182,7 @@ def nothing_is_kept_when_the_last_one_leaves_late(patch: pytest.MonkeyPatch) -> 
 
 def all_tokens_are_billed(patch: pytest.MonkeyPatch) -> None:
     bill = settlement._bill
-    patch.setattr(settlement, "_bill", lambda results, delivered: replace(bill(results, delivered), produced=None))
+    patch.setattr(settlement, "_bill", lambda results, count: replace_fields(bill(results, count), produced=None))
 
 
 def costs_are_told_and_not_booked(patch: pytest.MonkeyPatch) -> None:
@@ -202,9 +204,9 @@ def spoiled_fails_over(patch: pytest.MonkeyPatch) -> None:
 def every_busy_one_is_waited_for(patch: pytest.MonkeyPatch) -> None:
     attempt = PartRun._attempt
 
-    async def stubborn(self: PartRun) -> Any:
-        outcome = await attempt(self)
-        return await attempt(self) if isinstance(outcome, Failed) else outcome
+    async def stubborn(self: PartRun, exchanges: Any) -> Any:
+        outcome = await attempt(self, exchanges)
+        return await attempt(self, exchanges) if isinstance(outcome, Failed) else outcome
 
     patch.setattr(PartRun, "_attempt", stubborn)
 
@@ -232,17 +234,11 @@ def recovery_sends_again(patch: pytest.MonkeyPatch) -> None:
 
 
 def anything_is_proved(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(attempts, "prove", lambda blob: blob.facts or "nothing")
+    patch.setattr(harvest, "prove", lambda blob: blob.facts or "nothing")
 
 
 def the_last_image_is_lost(patch: pytest.MonkeyPatch) -> None:
-    prove = PartRun._prove
-
-    async def forgetful(self: PartRun, done: Any) -> PartResult:
-        result = await prove(self, done)
-        return replace(result, images=result.images[:1])
-
-    patch.setattr(PartRun, "_prove", forgetful)
+    patch.setattr(Harvest, "so_far", lambda self: tuple(self.images[:1]))
 
 
 def unknown_is_called_failed(patch: pytest.MonkeyPatch) -> None:

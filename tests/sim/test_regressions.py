@@ -12,7 +12,9 @@ from imageway.core.errors import GatewayError
 from imageway.core.ops import Op
 from imageway.core.requests import ImageLink, ImageRequest, Operation
 from imageway.engine import recovery
-from imageway.engine.attempts import PartResult, PartRun
+from imageway.engine.attempts import PartRun
+from imageway.engine.exchanges import Exchanges
+from imageway.engine.harvest import Harvest
 from imageway.engine.settings import EngineSettings
 from imageway.ledger.ops import Capture, MarkDelivery, Void
 from imageway.ledger.queries import HoldRow
@@ -308,14 +310,15 @@ def test_nobody_else_is_asked_after_the_deadline_of_the_task() -> None:
 
 
 def test_a_part_that_crashes_does_not_lose_what_the_others_bought(monkeypatch: pytest.MonkeyPatch) -> None:
-    prove = PartRun._prove
+    attempt = PartRun._attempt
 
-    async def stumbling(self: PartRun, done: Any) -> PartResult:
+    async def stumbling(self: PartRun, exchanges: Exchanges) -> Any:
+        outcome = await attempt(self, exchanges)
         if self.part == 1:
             raise KeyError("a hole of ours")
-        return await prove(self, done)
+        return outcome
 
-    monkeypatch.setattr(PartRun, "_prove", stumbling)
+    monkeypatch.setattr(PartRun, "_attempt", stumbling)
     task, hold, visit = only(play(shape_of(Script(), PARTS), crashes=True))
     assert (task.state, hold.captured) == ("succeeded", 78_000)
     assert visit.answer is not None
@@ -323,10 +326,10 @@ def test_a_part_that_crashes_does_not_lose_what_the_others_bought(monkeypatch: p
 
 
 def test_a_task_that_crashes_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def stumbling(self: PartRun, done: Any) -> PartResult:
+    async def stumbling(self: Harvest, produced: object) -> Any:
         raise KeyError("a hole of ours")
 
-    monkeypatch.setattr(PartRun, "_prove", stumbling)
+    monkeypatch.setattr(Harvest, "_looked_at", stumbling)
     task, hold, visit = only(play(shape_of(Script()), crashes=True))
     assert (task.state, hold.state, code(visit)) == ("unknown", "voided", "request_timeout")
 

@@ -4,7 +4,7 @@ answer is written in that provider's own shapes. What really happened is written
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -159,6 +159,11 @@ class SimTransport:
         if submit.fate in ("reset_before", "reset_after"):
             raise TransportFailed(FailureKind.UNKNOWN, f"connection reset {WORDS}")
         return self._reply(submit, request)
+
+    async def stream(
+        self, upstream: Upstream, request: HttpRequest, scope: Scope, *, deadline_s: float, max_bytes: int
+    ) -> AsyncGenerator[Reply, None]:
+        yield await self.send(upstream, request, scope, deadline_s=deadline_s, max_bytes=max_bytes)
 
     async def download(
         self, upstream: Upstream, url: str, scope: Scope, *, deadline_s: float, max_bytes: int

@@ -295,8 +295,8 @@ def _fields(model: Model, request: ImageRequest) -> tuple[ImageRequest, list[Fin
 def _why_idle(request: ImageRequest, name: str) -> str | None:
     """Why a field has nothing to act on in this request; None: it has."""
     match name:
-        case "stream" | "partial_images":
-            return "the answer comes in one piece"
+        case "partial_images":
+            return None if request.stream else "the answer comes in one piece"
         case "input_fidelity":
             return None if images_of(request) else "there is no input image"
         case "output_compression":

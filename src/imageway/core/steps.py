@@ -165,12 +165,13 @@ class Done:
 @dataclass(frozen=True, slots=True)
 class More:
     """A stream goes on: what this one event brought; the engine adds it up. `partials` are previews, charged for only
-    where the catalog says so; `missing` are images that failed for good."""
+    where the catalog says so; `missing` are images that failed for good; `usage` is of this event alone."""
 
     images: tuple[Produced, ...] = ()
     partials: tuple[Produced, ...] = ()
     text: str | None = None
     missing: tuple[Failed, ...] = ()
+    usage: Usage | None = None
 
 
 class FailureKind(StrEnum):

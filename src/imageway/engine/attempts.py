@@ -1,46 +1,39 @@
 """One part: candidates tried in order until one delivers or a failure says stop (DESIGN §7's table).
 
-Missing images are never bought again: only a failure that certainly produced nothing lets the next candidate try."""
+Missing images are never bought again: only a failure that certainly produced nothing lets the next candidate try, and
+of a stream only one that comes before anything else."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from imageway.bodies import Scope
-from imageway.core.blobs import Blob, ImageFacts
-from imageway.core.failures import FetchRefused, TransportFailed
 from imageway.core.ids import new_id
 from imageway.core.ops import Refused
 from imageway.core.requests import ImageRequest
-from imageway.core.steps import Adapter, Call, Done, Failed, FailureKind, More, Produced, Reply, Send, Usage
-from imageway.engine.memos import pack_memo
+from imageway.core.steps import Adapter, Call, Done, Failed, FailureKind, Send, Usage
+from imageway.engine.arrivals import Arrivals
+from imageway.engine.exchanges import Exchanges
+from imageway.engine.harvest import Attempt, Harvest
+from imageway.engine.images import Proved
 from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option
-from imageway.media.proofs import prove
-from imageway.tasks.ops import BeginAttempt, EndAttempt, KeepMemo
+from imageway.tasks.ops import BeginAttempt, EndAttempt
 from imageway.telemetry import events, logger, redact_text
 
+_EMPTY: Final = Failed(FailureKind.SPOILED, "empty", "no image", empty=True)
 # What lets the next candidate try: nothing was produced, and nobody will bill it.
 NEXT: Final = frozenset({FailureKind.NEVER_SENT, FailureKind.BUSY, FailureKind.DENIED, FailureKind.FAILED})
 
 
-@dataclass(frozen=True, slots=True)
-class Proved:
-    """An image that was looked at."""
-
-    blob: Blob
-    facts: ImageFacts
-    revised_prompt: str | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartResult:
-    """How a part ended. `images` empty: `failure` says why. `option` is the last candidate tried; `produced` counts
-    what the provider says it made, provable or not."""
+    """How a part ended. `images` empty: `failure` says why; beside images it says how their stream died. `option` is
+    the last candidate tried; `produced` counts what the provider says it made, provable or not; `missing` are the
+    images that came to nothing by themselves."""
 
     part: int
     attempt_id: str
@@ -50,6 +43,7 @@ class PartResult:
     text: str | None = None
     seed: int | None = None
     failure: Failed | None = None
+    missing: tuple[Failed, ...] = ()
     produced: int = 0
     asked: int = 1
 
@@ -81,9 +75,10 @@ class PartRun:
     until_s: float = field(init=False)  # the present attempt's: what its durable row says
     fence: int = 1
     request: ImageRequest | None = None  # with its remote inputs fetched; None: as fitted
-    submitted: bool = False
-    polling: bool = False  # a memo is durable: another process could go on
+    arrivals: Arrivals | None = None
+    exchanges: Exchanges | None = None  # with the present candidate
     result: PartResult | None = None  # how it ended
+    _sent: bool = False  # to an earlier candidate
 
     def __post_init__(self) -> None:
         self.until_s = self.deadline_s
@@ -91,6 +86,16 @@ class PartRun:
     @property
     def option(self) -> Option:
         return self.options[0]
+
+    @property
+    def submitted(self) -> bool:
+        """Something may have left this house."""
+        return self._sent or (self.exchanges is not None and self.exchanges.submitted)
+
+    @property
+    def polling(self) -> bool:
+        """A memo is durable: another process could go on."""
+        return self.exchanges is not None and self.exchanges.polling
 
     def begin(self) -> BeginAttempt:
         """The start of an attempt at the present candidate, to be durable before anything is sent; sets its clock."""
@@ -117,18 +122,18 @@ class PartRun:
     async def run(self) -> PartResult:
         """Tries candidates until one is final. Never raises for what an upstream did."""
         while True:
-            result = await self._concluded(await self._attempt())
-            failure = result.failure
-            nothing_made = failure is not None and failure.kind in NEXT and not result.produced
-            if nothing_made and len(self.options) > 1 and await self._fail_over(result):
+            exchanges = self._open()
+            result = await self._concluded(exchanges.harvest, await self._attempt(exchanges))
+            if len(self.options) > 1 and _made_nothing(result, exchanges.harvest) and await self._fail_over(result):
                 continue
             self.result = result
             return result
 
     async def resume(self, send: Send) -> PartResult:
         """Goes on where another process stopped: with the read it would have sent next."""
-        self.submitted = True
-        self.result = await self._concluded(await self._converse(send))
+        exchanges = self._open()
+        exchanges.submitted = True
+        self.result = await self._concluded(exchanges.harvest, await exchanges.go_on(send))
         return self.result
 
     async def beside_others(self, work: Callable[[], Awaitable[PartResult]]) -> PartResult:
@@ -138,11 +143,65 @@ class PartRun:
         except Exception as error:  # noqa: BLE001  # see above; it is logged whole
             logger().exception(events.TASK_CRASHED, task=self.task_id, part=self.part, exc_info=error)
             kind = FailureKind.UNKNOWN if self.submitted else FailureKind.FAILED
-            return self.given_up(Failed(kind, "crashed", type(error).__name__))
+            return self.cut_short(Failed(kind, "crashed", type(error).__name__))
 
     def given_up(self, failed: Failed) -> PartResult:
+        """Without anything."""
         return PartResult(
             part=self.part, attempt_id=self.attempt_id, option=self.option, failure=failed, asked=self.count
+        )
+
+    def cut_short(self, failed: Failed) -> PartResult:
+        """With whatever has come so far, perhaps in the middle of a stream."""
+        return self._brought(self.exchanges.harvest, failed) if self.exchanges else self.given_up(failed)
+
+    def _open(self) -> Exchanges:
+        """The conversation with the present candidate, before its first word."""
+        adapter, call = self._call()
+        attempt = Attempt(self.attempt_id, self.option.candidate, self.count, self.until_s, self.tools, self.scope)
+        self.exchanges = Exchanges(attempt, adapter, call, Harvest(attempt, self.arrivals))
+        return self.exchanges
+
+    async def _attempt(self, exchanges: Exchanges) -> Done | Failed:
+        outcome = await exchanges.begin()
+        if isinstance(outcome, Failed) and outcome.kind is FailureKind.BUSY and not exchanges.harvest.flowing:
+            pause_s = outcome.retry_after_s
+            if pause_s is not None and pause_s <= self.tools.settings.wait_on_busy_s:
+                await self.tools.clock.sleep(pause_s)
+                outcome = await exchanges.begin()
+        return outcome
+
+    async def _concluded(self, harvest: Harvest, outcome: Done | Failed) -> PartResult:
+        """What an attempt brought, once its images were looked at; and what that says about its route."""
+        if isinstance(outcome, Done):
+            await harvest.finish(outcome)
+            result = self._brought(harvest, None)
+        else:
+            self._tell_of(outcome)
+            await harvest.close()
+            result = self._brought(harvest, outcome)
+        if harvest.spoiled:
+            self._tell_of(harvest.spoiled[0])
+        self._learn(result)
+        return result
+
+    def _brought(self, harvest: Harvest, died: Failed | None) -> PartResult:
+        """`died`: what ended it before its last word. It says nothing once every image is there."""
+        images = harvest.so_far()
+        missing = (*harvest.spoiled, *harvest.missing)
+        failure = died if len(images) < self.count else None
+        return PartResult(
+            part=self.part,
+            attempt_id=self.attempt_id,
+            option=self.option,
+            images=images,
+            usage=harvest.usage,
+            text="".join(harvest.texts) or None,
+            seed=self._seed(),
+            failure=failure if images else failure or (*missing, _EMPTY)[0],
+            missing=missing,
+            produced=harvest.produced,
+            asked=self.count,
         )
 
     async def _fail_over(self, result: PartResult) -> bool:
@@ -159,149 +218,8 @@ class PartRun:
         if isinstance(committed, Refused) and committed.why != "attempt_final":
             self.options, self.attempt_id, self.until_s = present
             return False
-        self.polling = False
+        self._sent = self.submitted
         return True
-
-    async def _attempt(self) -> Done | Failed:
-        adapter, call = self._call()
-        outcome = await self._converse(adapter.encode(call))
-        if isinstance(outcome, Failed) and outcome.kind is FailureKind.BUSY:
-            pause_s = outcome.retry_after_s
-            if pause_s is not None and pause_s <= self.tools.settings.wait_on_busy_s:
-                await self.tools.clock.sleep(pause_s)
-                outcome = await self._converse(adapter.encode(call))
-        return outcome
-
-    async def _concluded(self, outcome: Done | Failed) -> PartResult:
-        """What an attempt brought, once its images were looked at; and what that says about its route."""
-        if isinstance(outcome, Done):
-            result = await self._prove(outcome)
-        else:
-            self._tell_of(outcome)
-            result = self.given_up(outcome)
-        self._learn(result)
-        return result
-
-    async def _converse(self, send: Send) -> Done | Failed:
-        """Exchange after exchange until the adapter says what it all means."""
-        adapter, call = self._call()
-        memo: Mapping[str, str] = {}
-        while True:
-            if send.memo != memo and not await self._keep_memo(send):
-                return Failed(FailureKind.UNKNOWN, "taken_over", "another process finished this task")
-            memo = send.memo
-            reply = await self._exchange(send)
-            if isinstance(reply, Failed):
-                return reply
-            step = adapter.decode(call, memo, reply)
-            if isinstance(step, Send):
-                send = step
-            elif isinstance(step, More):
-                return Failed(FailureKind.SPOILED, "stream", "a stream came where one answer was asked for")
-            else:
-                return step
-
-    async def _exchange(self, send: Send) -> Reply | Failed:
-        """One submit, or one read repeated until it is answered or the deadline has passed."""
-        clock = self.tools.clock
-        pause_s = send.after_s
-        backoff_s = self.tools.settings.read_retry_s
-        while True:
-            if pause_s:
-                await clock.sleep(max(0.0, min(pause_s, self.until_s - clock.monotonic_s())))
-            left_s = self.until_s - clock.monotonic_s()
-            if left_s <= 0:
-                return _too_late(send)
-            try:
-                reply = await self._send(send, left_s)
-            except FetchRefused as refused:
-                return Failed(FailureKind.SPOILED, refused.code, f"the address to ask next: {refused.message}")
-            except TransportFailed as failed:
-                # An answer that broke a limit would break it again.
-                if send.effect == "submit" or failed.kind is FailureKind.SPOILED:
-                    return Failed(failed.kind, "transport", failed.detail, failed.retry_after_s)
-            else:
-                if send.effect == "submit" or reply.status < 400:
-                    return reply
-            pause_s, backoff_s = backoff_s, min(backoff_s * 2, self.tools.settings.read_retry_longest_s)
-
-    async def _send(self, send: Send, left_s: float) -> Reply:
-        candidate = self.option.candidate
-        if send.effect == "submit":
-            self.submitted = True
-        reply = await self.tools.transport.send(
-            candidate.upstream,
-            send.request,
-            self.scope,
-            deadline_s=left_s,
-            max_bytes=candidate.offering.max_answer_bytes,
-        )
-        if send.effect == "submit":
-            self.tools.faults.reach("after_submit")
-        return reply
-
-    async def _keep_memo(self, send: Send) -> bool:
-        tools = self.tools
-        keep = KeepMemo(self.attempt_id, pack_memo(send), tools.clock.now_ms())
-        kept = await surely(tools, lambda: tools.store.commit(keep))
-        self.polling = True
-        tools.faults.reach("after_memo")
-        return not isinstance(kept, Refused)
-
-    async def _prove(self, done: Done) -> PartResult:
-        """Fetches what came as a link and looks at every image; what cannot be proved is left out."""
-        looked_at = await asyncio.gather(*map(self._prove_one, done.images[: self.count]))
-        proved = tuple(image for image in looked_at if isinstance(image, Proved))
-        spoiled = [image for image in looked_at if isinstance(image, Failed)]
-        if spoiled:
-            self._tell_of(spoiled[0])
-        empty = Failed(FailureKind.SPOILED, "empty", "no image", empty=True)
-        return PartResult(
-            part=self.part,
-            attempt_id=self.attempt_id,
-            option=self.option,
-            images=proved,
-            usage=done.usage,
-            text=done.text,
-            seed=self._seed(),
-            failure=None if proved else (*spoiled, *done.missing, empty)[0],
-            produced=len(done.images),
-            asked=self.count,
-        )
-
-    async def _prove_one(self, produced: Produced) -> Proved | Failed:
-        image = produced.image
-        blob = await self._download(image) if isinstance(image, str) else image
-        if isinstance(blob, Failed):
-            return blob
-        facts = prove(blob)
-        if isinstance(facts, str):
-            return Failed(FailureKind.SPOILED, "unprovable", facts)
-        return Proved(blob, facts, produced.revised_prompt)
-
-    async def _download(self, url: str) -> Blob | Failed:
-        """A result link is a read: repeated until the deadline, unless the answer itself is final."""
-        clock, settings, candidate = self.tools.clock, self.tools.settings, self.option.candidate
-        backoff_s = settings.read_retry_s
-        while (left_s := self.until_s - clock.monotonic_s()) > 0:
-            try:
-                reply = await self.tools.transport.download(
-                    candidate.upstream,
-                    url,
-                    self.scope,
-                    deadline_s=left_s,
-                    max_bytes=candidate.offering.max_answer_bytes,
-                )
-            except FetchRefused as refused:
-                return Failed(FailureKind.SPOILED, refused.code, f"the result link: {refused.message}")
-            except TransportFailed as failed:
-                if failed.kind is FailureKind.SPOILED:
-                    return Failed(failed.kind, "result_link", failed.detail)
-            else:
-                return reply.blob
-            await clock.sleep(max(0.0, min(backoff_s, self.until_s - clock.monotonic_s())))
-            backoff_s = min(backoff_s * 2, settings.read_retry_longest_s)
-        return Failed(FailureKind.UNKNOWN, "deadline", "the result link did not answer before the deadline")
 
     def _tell_of(self, failed: Failed) -> None:
         log, upstream_id = logger(), self.option.candidate.upstream.id
@@ -346,7 +264,7 @@ class PartRun:
         return (seed + self.part) % 2_147_483_648
 
 
-def _too_late(send: Send) -> Failed:
-    if send.effect == "submit":
-        return Failed(FailureKind.NEVER_SENT, "deadline", "the deadline had passed before anything could be sent")
-    return Failed(FailureKind.UNKNOWN, "deadline", "no final answer before the deadline")
+def _made_nothing(result: PartResult, harvest: Harvest) -> bool:
+    """And nobody was shown anything of it."""
+    failure = result.failure
+    return failure is not None and failure.kind in NEXT and not (result.produced or harvest.flowing)

@@ -4,56 +4,54 @@ outlive the spool."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from itertools import count
 
 from imageway.bodies import BlobTooLarge, Scope, SpoolFull, decoded, read_decoded
-from imageway.core.blobs import Blob
 from imageway.core.requests import RequestWarning
-from imageway.engine.attempts import Proved
 from imageway.engine.facts import TaskFacts
+from imageway.engine.images import Proved, Ready
 from imageway.engine.patience import patiently
 from imageway.engine.ports import Tools, one_chunk
 from imageway.media.conversion import CannotConvert, convert
 from imageway.media.proofs import MEDIA_TYPES
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A picture as it will be delivered."""
-
-    blob: Blob
-    media_type: str
-    width: int
-    height: int
-    revised_prompt: str | None
-
-
 async def ready_all(
     tools: Tools, facts: TaskFacts, scope: Scope, images: Sequence[Proved]
 ) -> tuple[tuple[Ready, ...], tuple[RequestWarning, ...]]:
-    """Every picture in the format that was asked for; only what does not fit already is converted, into `scope`."""
-    wanted = facts.request.output_format
-    ready: list[Ready] = []
-    warnings: dict[str, RequestWarning] = {}
-    for image in images:
-        picture = _as_it_came(facts, image)
-        if wanted is not None and image.facts.format != wanted:
-            picture, warning = await _converted(tools, facts, scope, picture, image.facts.format)
-            warnings[warning.code] = warning
-        ready.append(picture)
-    return tuple(ready), tuple(warnings.values())
+    """Every picture in the format that was asked for, and what became of that."""
+    pictures = [image.ready or await make_ready(tools, facts, scope, image) for image in images]
+    warnings = {picture.warning.code: picture.warning for picture in pictures if picture.warning}
+    return tuple(pictures), tuple(warnings.values())
+
+
+async def make_ready(tools: Tools, facts: TaskFacts, scope: Scope, image: Proved) -> Ready:
+    """The image in the format that was asked for; only what does not fit already is converted, into `scope`."""
+    picture, wanted = _as_it_came(facts, image), facts.request.output_format
+    if wanted is None or image.facts.format == wanted:
+        return picture
+    return await _converted(tools, facts, scope, picture, image.facts.format)
 
 
 async def store_all(tools: Tools, task_id: str, pictures: Sequence[Ready], expires_ms: int) -> tuple[str, ...]:
-    """Puts every picture into the media store; returns their names in order. Raises OSError when it takes one of them
-    not even at a later try."""
-    names = []
+    """Puts every picture that is not there yet into the media store; returns all their names in order. Raises OSError
+    when it takes one of them not even at a later try."""
+    names = [picture.name for picture in pictures]
+    taken = {name.partition(".")[0] for name in names}
+    free = (f"{task_id}-{number}" for number in count() if f"{task_id}-{number}" not in taken)
     for index, picture in enumerate(pictures):
-        name = f"{task_id}-{index}.{picture.media_type.removeprefix('image/')}"
-        await patiently(tools, partial(_put, tools, name, picture, expires_ms))
-        names.append(name)
+        if not picture.name:
+            names[index] = (await put_picture(tools, next(free), picture, expires_ms)).name
     return tuple(names)
+
+
+async def put_picture(tools: Tools, name: str, picture: Ready, expires_ms: int) -> Ready:
+    """Puts one into the media store, its type added to its name. Raises OSError."""
+    whole = f"{name}.{picture.media_type.removeprefix('image/')}"
+    await patiently(tools, partial(_put, tools, whole, picture, expires_ms))
+    return replace(picture, name=whole, expires_ms=expires_ms)
 
 
 async def _put(tools: Tools, name: str, picture: Ready, expires_ms: int) -> None:
@@ -62,12 +60,11 @@ async def _put(tools: Tools, name: str, picture: Ready, expires_ms: int) -> None
 
 def _as_it_came(facts: TaskFacts, image: Proved) -> Ready:
     revised = (image.revised_prompt or facts.request.prompt) if facts.model.revised_prompt else None
-    return Ready(image.blob, MEDIA_TYPES[image.facts.format], image.facts.width, image.facts.height, revised)
+    width, height = image.facts.width, image.facts.height
+    return Ready(image.blob, MEDIA_TYPES[image.facts.format], width, height, revised, image.signature)
 
 
-async def _converted(
-    tools: Tools, facts: TaskFacts, scope: Scope, picture: Ready, came_as: str
-) -> tuple[Ready, RequestWarning]:
+async def _converted(tools: Tools, facts: TaskFacts, scope: Scope, picture: Ready, came_as: str) -> Ready:
     """What cannot be converted is delivered as it came, and said to be: it was paid for."""
     request = facts.request
     wanted, param = request.output_format or came_as, request.param("output_format")
@@ -78,6 +75,7 @@ async def _converted(
             blob = await scope.keep(one_chunk(made), declared_type=MEDIA_TYPES[wanted])
     except (CannotConvert, BlobTooLarge, SpoolFull) as error:
         message = f'the image is a {came_as}, not the "{wanted}" asked for: {error}'
-        return picture, RequestWarning("format_not_converted", param, message)
+        return replace(picture, warning=RequestWarning("format_not_converted", param, message))
     message = f"converted from {came_as} to {wanted} here; provenance metadata of the original bytes is lost"
-    return replace(picture, blob=blob, media_type=MEDIA_TYPES[wanted]), RequestWarning("transcoded", param, message)
+    told = RequestWarning("transcoded", param, message)
+    return replace(picture, blob=blob, media_type=MEDIA_TYPES[wanted], warning=told)

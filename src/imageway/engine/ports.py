@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -22,11 +22,16 @@ CONVERSIONS_AT_ONCE: Final = 2  # each takes an image twice into memory, and its
 
 
 class Transport(Protocol):
-    """Outbound HTTP. Raises TransportFailed; `fetch` and `download` raise FetchRefused too."""
+    """Outbound HTTP. Raises TransportFailed; for URLs out of a reply or a request FetchRefused too."""
 
     async def send(
         self, upstream: Upstream, request: HttpRequest, scope: Scope, *, deadline_s: float, max_bytes: int
     ) -> Reply: ...
+
+    def stream(
+        self, upstream: Upstream, request: HttpRequest, scope: Scope, *, deadline_s: float, max_bytes: int
+    ) -> AsyncGenerator[Reply, None]:
+        """A Reply for each event of a stream, then one for its end; an answer that is no stream comes as one Reply."""
 
     async def download(
         self, upstream: Upstream, url: str, scope: Scope, *, deadline_s: float, max_bytes: int
@@ -56,6 +61,10 @@ class Tools:
     liveness: Liveness
     settings: EngineSettings
     converting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
+
+    def keep_until_ms(self) -> int:
+        """When an image that is stored now may go."""
+        return self.clock.now_ms() + int(self.settings.keep_images_s * 1000)
 
 
 async def one_chunk(content: bytes) -> AsyncIterator[bytes]:

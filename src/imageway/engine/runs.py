@@ -5,17 +5,19 @@ Runs belong to the engine's supervisor, never to a request handler: hanging up o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from msgspec.structs import replace as replace_fields
 
 from imageway.bodies import Scope
 from imageway.core.errors import GatewayError
-from imageway.core.intents import Generated
+from imageway.core.intents import Event, Finished, Generated
 from imageway.core.ops import Committed
-from imageway.core.requests import ImageRequest
+from imageway.core.requests import ImageRequest, RequestWarning
 from imageway.core.steps import Failed, FailureKind
+from imageway.engine.arrivals import Arrivals
 from imageway.engine.attempts import PartResult, PartRun
 from imageway.engine.facts import TaskFacts
 from imageway.engine.inputs import check_mask, hold_all
@@ -34,13 +36,15 @@ from imageway.telemetry import events, logger
 @dataclass(slots=True)
 class TaskRun:
     """A task in this process. `store_images`: an answer that must survive this process goes to the media store before
-    it is charged. `settling`: how it ends is decided, and nobody's leaving changes that any more."""
+    it is charged. `settling`: how it ends is decided, and nobody's leaving changes that any more. `arrivals` None:
+    nobody follows what comes before the end."""
 
     tools: Tools
     facts: TaskFacts
     scope: Scope
     parts: tuple[PartRun, ...]
     store_images: bool
+    arrivals: Arrivals | None = None
     listeners: int = 0
     work: asyncio.Task[None] | None = None
     settling: bool = False
@@ -51,6 +55,17 @@ class TaskRun:
     @property
     def submitted(self) -> bool:
         return any(part.submitted for part in self.parts)
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether a pretend upstream has part in it."""
+        return any(part.option.candidate.upstream.sandbox for part in self.parts)
+
+    def cancel_unsent(self) -> bool:
+        """Ends it when nothing of it has left this house. False: it has, and runs on."""
+        if self.work is None or self.settling or self.submitted:
+            return False
+        return self.work.cancel()
 
     async def run(self, request: ImageRequest) -> None:
         """From accepted to settled. Never raises but CancelledError, for what the world did."""
@@ -77,11 +92,12 @@ class TaskRun:
 
     async def _stop_here(self) -> None:
         """What has come is delivered; of what was sent without a memo nobody will ever know more."""
-        if not any(part.result and part.result.images for part in self.parts):
-            await self.abandon("the gateway was stopped before the provider answered; nothing was charged")
-            return
         stopped = Failed(FailureKind.UNKNOWN, "stopped", "the gateway was stopped before the provider answered")
-        await self.end([part.result or part.given_up(stopped) for part in self.parts])
+        results = [part.result or part.cut_short(stopped) for part in self.parts]
+        if any(result.images for result in results):
+            await self.end(results)
+        else:
+            await self.abandon("the gateway was stopped before the provider answered; nothing was charged")
 
     async def abandon(self, told: str) -> None:
         """Ends a task whose parts will never be known: what was submitted is `unknown`, nothing is charged."""
@@ -153,19 +169,20 @@ class TaskRun:
             return
         if isinstance(answer, GatewayError):
             answer.request_id = self.facts.task_id
-            answer.sandbox = any(part.options[0].candidate.upstream.sandbox for part in self.parts)
+            answer.sandbox = self.sandbox
             self.answer.set_exception(answer)
             self.answer.exception()  # somebody looked: nobody may be listening any more
         else:
             self.answer.set_result(answer)
+        if self.arrivals is not None:
+            self.arrivals.feed.end()
 
     async def keep(self) -> None:
         """The answer could not be delivered: its images move to the media store, or are refunded."""
         tools, settlement = self.tools, self.settlement
         if settlement is None or not settlement.in_spool:
             return
-        now_ms = tools.clock.now_ms()
-        expires_ms = now_ms + int(tools.settings.keep_images_s * 1000)
+        now_ms, expires_ms = tools.clock.now_ms(), tools.keep_until_ms()
         try:
             names = await store_all(tools, self.facts.task_id, settlement.pictures, expires_ms)
         except OSError as error:
@@ -190,6 +207,25 @@ class TaskHandle:
     @property
     def id(self) -> str:
         return self.run.facts.task_id
+
+    @property
+    def warnings(self) -> tuple[RequestWarning, ...]:
+        """What is certain by now not to be honoured, provided that nobody else serves it in the end."""
+        own = (warning for part in self.run.parts for warning in part.option.fitted.warnings)
+        return tuple(dict.fromkeys((*self.run.facts.warnings, *own)))
+
+    @property
+    def sandbox(self) -> bool:
+        return self.run.sandbox
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """Previews and finished images as they come, then Finished, once it is paid for. Raises GatewayError when there
+        is none, perhaps after previews. Who comes late hears of finished images again."""
+        if (arrivals := self.run.arrivals) is not None:
+            async with aclosing(arrivals.feed.follow()) as told:
+                async for event in told:
+                    yield event
+        yield Finished(await self.outcome())
 
     async def outcome(self) -> Generated:
         """The pictures, once they are paid for. Raises GatewayError. Cancelling the wait cancels nothing else."""

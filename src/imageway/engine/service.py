@@ -19,8 +19,10 @@ from imageway.core.money import format_usd
 from imageway.core.ops import Op, Refused
 from imageway.core.requests import Caller
 from imageway.engine.admission import Admission
+from imageway.engine.arrivals import Arrivals
 from imageway.engine.attempts import PartRun
 from imageway.engine.facts import TaskFacts
+from imageway.engine.feeds import Feed
 from imageway.engine.memos import KeptTask, pack_task, plain_fields
 from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
@@ -102,8 +104,8 @@ class Engine:
         run.listeners -= 1
         if handle.undelivered:
             self.spawn(run.keep(), run)
-        elif run.listeners == 0 and run.work and not (run.settling or run.submitted or run.store_images):
-            run.work.cancel()
+        elif run.listeners == 0 and not run.store_images:
+            run.cancel_unsent()
 
     def delivered(self, handle: TaskHandle) -> None:
         """The last byte has left."""
@@ -142,6 +144,9 @@ class Engine:
         tools = self.tools
         task_id = new_id("req", tools.random)
         task_deadline_s = tools.clock.monotonic_s() + _task_deadline_s(tools, prepared)
+        facts = _facts_of(prepared, task_id, tools.clock.now_ms())
+        follows = prepared.request.stream and not prepared.intent.background
+        arrivals = Arrivals(tools, facts, scope, Feed(tools.settings.events_kept)) if follows else None
         parts = tuple(
             PartRun(
                 tools=tools,
@@ -152,22 +157,12 @@ class Engine:
                 options=prepared.options,
                 attempt_id=new_id("att", tools.random),
                 deadline_s=task_deadline_s,
+                arrivals=arrivals,
             )
             for index, count in enumerate(prepared.counts)
         )
-        facts = TaskFacts(
-            task_id=task_id,
-            workspace_id=prepared.caller.workspace_id,
-            key_id=prepared.caller.key_id,
-            model=prepared.model,
-            request=prepared.request,
-            form=prepared.form,
-            hold_usd_micros=prepared.quote.hold_usd_micros,
-            images=prepared.images,
-            created_ms=tools.clock.now_ms(),
-            warnings=prepared.warnings,
-        )
-        return TaskRun(tools, facts, scope, parts, store_images=prepared.intent.idempotency_key is not None)
+        store_images = prepared.intent.idempotency_key is not None or prepared.intent.background
+        return TaskRun(tools, facts, scope, parts, store_images, arrivals)
 
     async def _accept(self, prepared: Prepared, run: TaskRun) -> None:
         try:
@@ -229,6 +224,21 @@ class Engine:
         if run := self._running.pop(task):
             run.last_word()
             run.scope.release()
+
+
+def _facts_of(prepared: Prepared, task_id: str, now_ms: int) -> TaskFacts:
+    return TaskFacts(
+        task_id=task_id,
+        workspace_id=prepared.caller.workspace_id,
+        key_id=prepared.caller.key_id,
+        model=prepared.model,
+        request=prepared.request,
+        form=prepared.form,
+        hold_usd_micros=prepared.quote.hold_usd_micros,
+        images=prepared.images,
+        created_ms=now_ms,
+        warnings=prepared.warnings,
+    )
 
 
 def _stopping() -> GatewayError:

@@ -22,6 +22,7 @@ class EngineSettings:
     fetched_image_bytes: int = 20 * 1024 * 1024
     fetch_deadline_s: float = 30.0
     sweep_every_s: float = 300.0
+    events_kept: int = 64  # of a stream, for followers who are late or slow
     convert_bytes: int = 64 * 1024 * 1024
     upload_bytes: int = 20 * 1024 * 1024
     upload_form_s: float = 300.0  # how long a caller has to send what he was granted

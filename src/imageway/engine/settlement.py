@@ -14,15 +14,17 @@ import msgspec
 from imageway.bodies import Scope
 from imageway.catalog import Bill, Charge, charge, cost
 from imageway.core.errors import GatewayError
-from imageway.core.intents import Generated, Picture
+from imageway.core.intents import Generated
 from imageway.core.ops import Op
 from imageway.core.requests import RequestWarning
 from imageway.core.steps import FailureKind, Usage
 from imageway.engine.attempts import PartResult
 from imageway.engine.facts import TaskFacts
-from imageway.engine.pictures import Ready, ready_all, store_all
+from imageway.engine.images import Ready
+from imageway.engine.pictures import ready_all, store_all
 from imageway.engine.ports import Tools
 from imageway.engine.results import REFUNDED, KeptPicture, KeptResult, pack_result
+from imageway.engine.shortfall import missing_images
 from imageway.engine.verdicts import task_state, verdict
 from imageway.ledger.ops import BookCost, BookOverrun, Capture, MarkDelivery, RecordUsage, Refund, Void
 from imageway.tasks.ops import EndAttempt, FinishTask, ReplaceResult
@@ -66,7 +68,7 @@ async def settle(
         return failed(tools, facts, results, verdict([r.failure for r in results if r.failure], forwarded))
     pictures, transcoded = await ready_all(tools, facts, scope, [image for _, image in proved])
     stored = store or facts.form == "url"
-    expires_ms = tools.clock.now_ms() + int(tools.settings.keep_images_s * 1000)
+    expires_ms = next((p.expires_ms for p in pictures if p.name), 0) or tools.keep_until_ms()
     names = await store_all(tools, facts.task_id, pictures, expires_ms) if stored else ("",) * len(pictures)
     price = charge(tools.catalog, facts.model, _bill(results, len(proved)))
     captured = min(price.usd_micros, facts.hold_usd_micros)
@@ -152,10 +154,11 @@ def _cost_of(tools: Tools, results: Sequence[PartResult]) -> list[tuple[str, int
     """(upstream, micro-dollars) of every part whose provider made, or may have made, something."""
     costs = []
     for result in results:
-        made = result.produced or _may_have_made(result)
+        made = max(result.produced, _may_have_made(result))
         if made:
             candidate, fitted = result.option.candidate, result.option.fitted
-            bill = Bill(fitted.request, fitted.size, len(result.images), result.usage, produced=made)
+            usage = result.usage if made == result.produced else None  # what was reported is not all
+            bill = Bill(fitted.request, fitted.size, len(result.images), usage, produced=made)
             costs.append((candidate.upstream.id, cost(tools.catalog, candidate.offering, bill)))
     return costs
 
@@ -230,14 +233,7 @@ def _generated(
         family=facts.model.family,
         created_s=facts.created_ms // 1000,
         pictures=tuple(
-            Picture(
-                media_type=ready.media_type,
-                width=ready.width,
-                height=ready.height,
-                blob=None if as_url else ready.blob,
-                url=tools.signer.sign(kept.name, result.expires_ms) if as_url else None,
-                revised_prompt=ready.revised_prompt,
-            )
+            ready.picture(tools.signer.sign(kept.name, result.expires_ms) if as_url else None)
             for ready, kept in zip(pictures, result.pictures, strict=True)
         ),
         prompt=facts.request.prompt,
@@ -246,6 +242,7 @@ def _generated(
         usage=usage,
         text="\n".join(part.text for part in results if part.text) or None,
         seeds=tuple(seed for seed in seeds if seed is not None),
+        missing=missing_images(facts, results),
         warnings=result.warnings,
         sandbox=any(part.option.candidate.upstream.sandbox for part in results),
     )

@@ -21,26 +21,14 @@ _ORDER: Final = (
     FailureKind.INVALID,
 )
 _TOLD: Final[dict[FailureKind, tuple[str, str]]] = {
-    FailureKind.UNKNOWN: (
-        "request_timeout",
-        "the provider took the request but its answer never arrived; nothing was charged",
-    ),
-    FailureKind.REFUSED: (
-        "content_policy_violation",
-        "the provider's safety system refused this request; nothing was charged",
-    ),
-    FailureKind.SPOILED: ("bad_response", "the provider's answer held no complete image; nothing was charged"),
-    FailureKind.FAILED: ("bad_response", "the provider failed to make the image; nothing was charged"),
-    FailureKind.BUSY: (
-        "rate_limit_exceeded",
-        "the provider is at its rate limit; nothing was charged",
-    ),
-    FailureKind.DENIED: ("no_healthy_route", "no upstream could serve this model just now; nothing was charged"),
-    FailureKind.NEVER_SENT: ("no_healthy_route", "no upstream could be reached for this model; nothing was charged"),
-    FailureKind.INVALID: (
-        "bad_response",
-        "the provider rejected parameters that this gateway let through; nothing was charged",
-    ),
+    FailureKind.UNKNOWN: ("request_timeout", "the provider took the request but its answer never arrived"),
+    FailureKind.REFUSED: ("content_policy_violation", "the provider's safety system refused this request"),
+    FailureKind.SPOILED: ("bad_response", "the provider's answer held no complete image"),
+    FailureKind.FAILED: ("bad_response", "the provider failed to make the image"),
+    FailureKind.BUSY: ("rate_limit_exceeded", "the provider is at its rate limit"),
+    FailureKind.DENIED: ("no_healthy_route", "no upstream could serve this model just now"),
+    FailureKind.NEVER_SENT: ("no_healthy_route", "no upstream could be reached for this model"),
+    FailureKind.INVALID: ("bad_response", "the provider rejected parameters that this gateway let through"),
 }
 _DEFAULT_RETRY_S: Final = 1.0
 NO_ROUTE_RETRY_S: Final = 5.0  # nobody knows when somebody will be there again
@@ -56,17 +44,21 @@ def verdict(failures: Sequence[Failed], forwarded: Collection[str] = ()) -> Gate
         names = ", ".join(f'"{name}"' for name in sorted(forwarded))
         message = f"the provider rejected this request, which holds fields that are not known here: {names}"
         return GatewayError("unknown_parameter", message, param=min(forwarded))
-    code, message = _TOLD[failed.kind]
-    if failed.kind is FailureKind.SPOILED and failed.empty:
-        code = "empty_response"
+    code, message = told(failed)
     retry_after_s = None
     if failed.kind is FailureKind.BUSY:
         retry_after_s = float(math.ceil(failed.retry_after_s or _DEFAULT_RETRY_S))
     elif code == "no_healthy_route":
         retry_after_s = NO_ROUTE_RETRY_S
-    error = GatewayError(code, message, retry_after_s=retry_after_s)
+    error = GatewayError(code, f"{message}; nothing was charged", retry_after_s=retry_after_s)
     error.resend_override = failed.kind not in _NEVER_RESEND
     return error
+
+
+def told(failed: Failed) -> tuple[str, str]:
+    """(code, message): what became of one image, in words for the caller."""
+    code, message = _TOLD[failed.kind]
+    return ("empty_response" if failed.kind is FailureKind.SPOILED and failed.empty else code), message
 
 
 def task_state(failures: Sequence[Failed]) -> str:

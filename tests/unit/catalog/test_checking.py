@@ -374,7 +374,8 @@ FIELD_CASES: list[tuple[str, str, object, object, list[str]]] = [
     ("gpt-image-2", "output_compression", 50, None, ["parameter_ignored"]),  # of a PNG
     ("gpt-image-1", "input_fidelity", "high", None, ["parameter_ignored"]),  # to no image
     ("gpt-image-2", "stream", False, None, []),
-    ("gpt-image-2", "stream", True, None, ["parameter_ignored"]),
+    ("gpt-image-2", "stream", True, True, []),
+    ("qwen-image-plus", "stream", True, True, []),  # by the gateway
     ("gpt-image-2", "partial_images", 0, None, []),
     ("gpt-image-2", "partial_images", 2, None, ["parameter_ignored"]),
     ("gemini-3-pro-image", "partial_images", 2, None, ["parameter_ignored"]),
@@ -394,6 +395,13 @@ def test_a_field_is_sent_replaced_reported_or_refused(
     findings = [*result.warnings, *result.problems]
     assert [finding.code for finding in findings] == told
     assert [finding.param for finding in findings] == [f"my.{name}"] * len(told)
+
+
+@pytest.mark.parametrize(("model", "sent", "told"), [("gpt-image-2", 2, []), ("qwen-image", None, ["partial_images"])])
+def test_previews_belong_to_streams_of_models_that_have_them(model: str, sent: int | None, told: list[str]) -> None:
+    result = checked(model, stream=True, partial_images=2)
+    assert (result.request.stream, result.request.partial_images) == (True, sent)
+    assert [warning.param for warning in result.warnings] == told
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,144 @@
+"""One candidate spoken with until its adapter says what it all means: submits once, reads until they are answered,
+streams event by event."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final
+
+from imageway.core.failures import FetchRefused, TransportFailed
+from imageway.core.ops import Refused
+from imageway.core.steps import Adapter, Call, Done, Failed, FailureKind, More, Reply, Send, Step
+from imageway.engine.harvest import Attempt, Harvest
+from imageway.engine.memos import pack_memo
+from imageway.engine.patience import surely
+from imageway.tasks.ops import KeepMemo
+
+_NO_STREAM: Final = Failed(FailureKind.SPOILED, "stream", "a stream came where one answer was asked for")
+
+
+@dataclass(slots=True)
+class Exchanges:
+    """Of one attempt. `harvest` takes what comes before the last word. `submitted`: something may have left this house;
+    `polling`: a memo is durable, another process could go on."""
+
+    attempt: Attempt
+    adapter: Adapter
+    call: Call
+    harvest: Harvest
+    submitted: bool = False
+    polling: bool = False
+
+    async def begin(self) -> Done | Failed:
+        """Everything from the first request to the last word."""
+        return await self.go_on(self.adapter.encode(self.call))
+
+    async def go_on(self, send: Send) -> Done | Failed:
+        memo: Mapping[str, str] = {}
+        while True:
+            if send.memo != memo and not await self._keep_memo(send):
+                return Failed(FailureKind.UNKNOWN, "taken_over", "another process finished this task")
+            memo = send.memo
+            if self.call.request.stream and send.effect == "submit":
+                step = await self._followed(send, memo)
+            else:
+                step = await self._answered(send, memo)
+            if isinstance(step, Send):
+                send = step
+            elif isinstance(step, More):
+                return _NO_STREAM
+            else:
+                return step
+
+    async def _answered(self, send: Send, memo: Mapping[str, str]) -> Step:
+        """One submit, or one read repeated until it is answered or the deadline has passed."""
+        attempt, settings = self.attempt, self.attempt.tools.settings
+        pause_s = send.after_s
+        backoff_s = settings.read_retry_s
+        while True:
+            if pause_s:
+                await attempt.pause(pause_s)
+            left_s = attempt.left_s
+            if left_s <= 0:
+                return _too_late(send)
+            try:
+                reply = await self._sent(send, left_s)
+            except FetchRefused as refused:
+                return _no_such_address(refused)
+            except TransportFailed as failed:
+                # An answer that broke a limit would break it again.
+                if send.effect == "submit" or failed.kind is FailureKind.SPOILED:
+                    return _lost(failed)
+            else:
+                if send.effect == "submit" or reply.status < 400:
+                    return self.adapter.decode(self.call, memo, reply)
+            pause_s, backoff_s = backoff_s, min(backoff_s * 2, settings.read_retry_longest_s)
+
+    async def _sent(self, send: Send, left_s: float) -> Reply:
+        self.submitted = self.submitted or send.effect == "submit"
+        attempt = self.attempt
+        reply = await attempt.tools.transport.send(
+            attempt.candidate.upstream,
+            send.request,
+            attempt.scope,
+            deadline_s=left_s,
+            max_bytes=attempt.candidate.offering.max_answer_bytes,
+        )
+        if send.effect == "submit":
+            attempt.tools.faults.reach("after_submit")
+        return reply
+
+    async def _followed(self, send: Send, memo: Mapping[str, str]) -> Step:
+        """Event after event into the harvest, up to the one that ends it."""
+        left_s = self.attempt.left_s
+        if left_s <= 0:
+            return _too_late(send)
+        self.submitted = True
+        try:
+            async with aclosing(self._stream(send, left_s)) as replies:
+                async for reply in replies:
+                    if not self.harvest.flowing:
+                        self.attempt.tools.faults.reach("after_submit")
+                    step = self.adapter.decode(self.call, memo, reply)
+                    if not isinstance(step, More):
+                        return step
+                    await self.harvest.add(step)
+        except FetchRefused as refused:
+            return _no_such_address(refused)
+        except TransportFailed as failed:
+            return _lost(failed)
+        return Failed(FailureKind.UNKNOWN, "stream_cut", "the stream ended without a last word")
+
+    def _stream(self, send: Send, left_s: float) -> AsyncGenerator[Reply, None]:
+        attempt, previews = self.attempt, self.call.request.partial_images or 0
+        return attempt.tools.transport.stream(
+            attempt.candidate.upstream,
+            send.request,
+            attempt.scope,
+            deadline_s=left_s,
+            max_bytes=attempt.candidate.offering.max_answer_bytes * (1 + previews),
+        )
+
+    async def _keep_memo(self, send: Send) -> bool:
+        tools = self.attempt.tools
+        keep = KeepMemo(self.attempt.id, pack_memo(send), tools.clock.now_ms())
+        kept = await surely(tools, lambda: tools.store.commit(keep))
+        self.polling = True
+        tools.faults.reach("after_memo")
+        return not isinstance(kept, Refused)
+
+
+def _too_late(send: Send) -> Failed:
+    if send.effect == "submit":
+        return Failed(FailureKind.NEVER_SENT, "deadline", "the deadline had passed before anything could be sent")
+    return Failed(FailureKind.UNKNOWN, "deadline", "no final answer before the deadline")
+
+
+def _no_such_address(refused: FetchRefused) -> Failed:
+    return Failed(FailureKind.SPOILED, refused.code, f"the address to ask next: {refused.message}")
+
+
+def _lost(failed: TransportFailed) -> Failed:
+    return Failed(failed.kind, "transport", failed.detail, failed.retry_after_s)

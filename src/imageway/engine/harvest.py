@@ -1,0 +1,147 @@
+"""What one attempt brings: images, looked at as they come, and all that is said about them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from imageway.bodies import Scope
+from imageway.core.blobs import Blob
+from imageway.core.failures import FetchRefused, TransportFailed
+from imageway.core.steps import Done, Failed, FailureKind, More, Produced, Usage
+from imageway.engine.arrivals import Arrivals
+from imageway.engine.images import Proved
+from imageway.engine.ports import Tools
+from imageway.media.proofs import prove
+from imageway.routing import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One candidate tried for one part, to bring `count` images before `until_s`, monotonic."""
+
+    id: str
+    candidate: Candidate
+    count: int
+    until_s: float
+    tools: Tools
+    scope: Scope
+
+    @property
+    def left_s(self) -> float:
+        return self.until_s - self.tools.clock.monotonic_s()
+
+    async def pause(self, seconds: float) -> None:
+        """Never beyond the deadline."""
+        await self.tools.clock.sleep(max(0.0, min(seconds, self.left_s)))
+
+
+@dataclass(slots=True)
+class Harvest:
+    """Of one attempt. `produced` counts what the provider says it made, provable or not; `flowing`: a stream has begun
+    to come. `arrivals` None: nobody follows this task."""
+
+    attempt: Attempt
+    arrivals: Arrivals | None = None
+    images: list[Proved] = field(default_factory=list)
+    spoiled: list[Failed] = field(default_factory=list)
+    missing: list[Failed] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    usage: Usage | None = None
+    produced: int = 0
+    flowing: bool = False
+    _taken: int = 0
+    _held: Proved | Failed | None = None
+    _previews: int = 0
+
+    async def add(self, more: More) -> None:
+        """One event of a stream."""
+        self.flowing = True
+        self._note(more)
+        for preview in more.partials:
+            if self.arrivals and not isinstance(preview.image, str):
+                self.arrivals.preview(preview.image, self._previews)
+                self._previews += 1
+        for produced in more.images:
+            await self._take(await self._looked_at(produced))
+
+    async def finish(self, done: Done) -> None:
+        """The last word of a stream, or the whole answer."""
+        self._note(done)
+        images = done.images if self.flowing else done.images[: self.attempt.count]
+        if len(images) == 1:
+            await self._take(await self._looked_at(images[0]))
+        else:
+            for looked_at in await asyncio.gather(*map(self._looked_at, images)):
+                await self._take(looked_at)
+        await self.close()
+
+    async def close(self) -> None:
+        """Nothing more comes."""
+        held, self._held = self._held, None
+        if held is not None:
+            await self._keep(held)
+
+    def so_far(self) -> tuple[Proved, ...]:
+        """What is there in the middle of it all."""
+        return (*self.images, self._held) if isinstance(self._held, Proved) else tuple(self.images)
+
+    def _note(self, step: Done | More) -> None:
+        self.produced += len(step.images)
+        if self.flowing:
+            self.produced = min(self.produced, self.attempt.count)
+        self.missing += step.missing
+        if step.text:
+            self.texts.append(step.text)
+        if step.usage:
+            self.usage = self.usage + step.usage if self.usage else step.usage
+
+    async def _take(self, image: Proved | Failed) -> None:
+        """The last of a stream's images may still be replaced by a better one, and is not told before it is certain."""
+        self._previews = 0
+        self._taken += 1
+        if self._taken < self.attempt.count:
+            await self._keep(image)
+        else:
+            self._held = image
+
+    async def _keep(self, image: Proved | Failed) -> None:
+        if isinstance(image, Failed):
+            self.spoiled.append(image)
+        else:
+            self.images.append(await self.arrivals.bring(image) if self.arrivals else image)
+
+    async def _looked_at(self, produced: Produced) -> Proved | Failed:
+        """Fetches what came as a link; what cannot be proved is a failure."""
+        image = produced.image
+        blob = await self._download(image) if isinstance(image, str) else image
+        if isinstance(blob, Failed):
+            return blob
+        facts = prove(blob)
+        if isinstance(facts, str):
+            return Failed(FailureKind.SPOILED, "unprovable", facts)
+        return Proved(blob, facts, produced.revised_prompt, produced.signature)
+
+    async def _download(self, url: str) -> Blob | Failed:
+        """A result link is a read: repeated until the deadline, unless the answer itself is final."""
+        attempt, settings = self.attempt, self.attempt.tools.settings
+        backoff_s = settings.read_retry_s
+        while (left_s := attempt.left_s) > 0:
+            try:
+                reply = await attempt.tools.transport.download(
+                    attempt.candidate.upstream,
+                    url,
+                    attempt.scope,
+                    deadline_s=left_s,
+                    max_bytes=attempt.candidate.offering.max_answer_bytes,
+                )
+            except FetchRefused as refused:
+                return Failed(FailureKind.SPOILED, refused.code, f"the result link: {refused.message}")
+            except TransportFailed as failed:
+                if failed.kind is FailureKind.SPOILED:
+                    return Failed(failed.kind, "result_link", failed.detail)
+            else:
+                return reply.blob
+            await attempt.pause(backoff_s)
+            backoff_s = min(backoff_s * 2, settings.read_retry_longest_s)
+        return Failed(FailureKind.UNKNOWN, "deadline", "the result link did not answer before the deadline")
