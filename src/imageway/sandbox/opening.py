@@ -10,7 +10,7 @@ from imageway.sandbox.router import Room
 from imageway.sandbox.studio import Studio
 from imageway.sandbox.upstreams.ark import ArkUpstream
 from imageway.sandbox.upstreams.dashscope import DashscopeUpstream
-from imageway.sandbox.upstreams.google import GoogleUpstream
+from imageway.sandbox.upstreams.google import GoogleUpstream, StudioFront, VertexFront
 from imageway.sandbox.upstreams.openai import AzureUpstream, OpenaiUpstream
 
 _NO_FAULTS: Mapping[str, float] = MappingProxyType({})
@@ -31,7 +31,8 @@ def open_sandbox(
     upstreams = (
         OpenaiUpstream(studio),
         AzureUpstream(studio),
-        GoogleUpstream(studio),
+        GoogleUpstream(studio, StudioFront(studio.chance)),
+        GoogleUpstream(studio, VertexFront(studio.chance)),
         ArkUpstream(studio),
         DashscopeUpstream(studio),
     )

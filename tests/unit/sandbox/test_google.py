@@ -197,8 +197,8 @@ async def test_an_unknown_model_is_named_with_the_version(room: Room) -> None:
     assert answer.status == 404
     assert room.journal.entries[-1].prompt == "A red fox"
     assert "models/gemini-3.6-flahs is not found for API version v1, or" in answer.json["error"]["message"]
-    imagen = await ask(room, "/google/v1beta/models/imagen-4.0-generate-001:predict", {"instances": []})
-    assert imagen.status == 404
+    for path in (f"{FLASH}:predict", "imagen-4.0-generate-001:generateContent", "imagen-9:predict"):
+        assert (await ask(room, f"/google/v1beta/models/{path}", {})).status in (400, 404)
 
 
 async def test_moderation_is_a_200_without_a_picture(room: Room) -> None:
@@ -243,10 +243,7 @@ async def test_the_rate_limit_hint_is_a_detail_and_not_a_header(room: Room) -> N
     assert empty.json["candidates"] == [{"index": 0, "finishReason": "NO_IMAGE"}]
 
 
-async def test_streaming_is_refused_and_models_are_paged(room: Room) -> None:
-    body = {"contents": [{"parts": [{"text": "x"}]}]}
-    streamed = await ask(room, f"/google/v1beta/models/{FLASH}:streamGenerateContent?alt=sse", body)
-    assert (streamed.status, "does not stream" in streamed.json["error"]["message"]) == (400, True)
+async def test_models_are_paged(room: Room) -> None:
     page = (await ask(room, "/google/v1beta/models?pageSize=5")).json
     assert len(page["models"]) == 5
     rest = (await ask(room, f"/google/v1beta/models?pageToken={page['nextPageToken']}")).json
@@ -255,15 +252,80 @@ async def test_streaming_is_refused_and_models_are_paged(room: Room) -> None:
     assert (await ask(room, "/google/v1/models/nothing")).status == 404
 
 
-async def test_a_conversation_keeps_the_models_picture(room: Room) -> None:
-    first = file_of(size=(160, 90))
-    body = {
-        "contents": [
-            {"role": "user", "parts": [{"text": "A fox"}]},
-            {"role": "model", "parts": [{**inline(first, urlsafe=True), "thoughtSignature": "AAAA"}]},
-            {"role": "user", "parts": [{"text": "At night"}]},
-        ]
-    }
-    answer = await ask(room, f"/google/v1/models/{FLASH}:generateContent", body)
+Turn = dict[str, Any]
+
+
+async def converse(room: Room, *turns: Turn, model: str = FLASH) -> Answered:
+    return await ask(room, f"/google/v1/models/{model}:generateContent", {"contents": list(turns)})
+
+
+def said(role: str, *parts: dict[str, Any]) -> Turn:
+    return {"role": role, "parts": list(parts)}
+
+
+async def test_a_conversation_keeps_the_models_picture_in_either_alphabet_of_base64(room: Room) -> None:
+    asked, redo = said("user", {"text": "A fox"}), said("user", {"text": "At night"})
+    first = await generate(room, FLASH, imageConfig={"aspectRatio": "16:9"})
+    answered = first.json["candidates"][0]["content"]
+    answer = await converse(room, asked, answered, redo)
     assert images(answer)[0].size == (1376, 768)
     assert room.journal.entries[-1].prompt == "At night"
+    part = answered["parts"][0]
+    part["inlineData"] = inline(base64.b64decode(part["inlineData"]["data"]), urlsafe=True)["inlineData"]
+    part["thoughtSignature"] = part["thoughtSignature"].replace("+", "-").replace("/", "_").rstrip("=")
+    assert (await converse(room, asked, answered, redo)).status == 200
+
+
+@pytest.mark.parametrize("model", [FLASH, PRO, "gemini-nano-banana-2.1"])
+async def test_what_the_model_said_comes_back_signed_or_not_at_all(room: Room, model: str) -> None:
+    """The first part that is no thought, and every picture; positions count from one."""
+    picture_part, words = inline(file_of()), {"text": "Here"}
+    mine, redo = said("user", {"text": "A fox"}), said("user", {"text": "redo"})
+    for parts, kind, position in (
+        ([picture_part], "Image", 1),
+        ([words, picture_part], "Text", 1),
+        ([{**words, "thought": True}, picture_part], "Image", 2),
+        ([{**words, "thoughtSignature": DUMMY}, picture_part], "Image", 2),
+    ):
+        answer = await converse(room, mine, said("model", *parts), redo, model=model)
+        assert answer.status == 400
+        assert answer.json["error"]["message"].startswith(
+            f"{kind} part is missing a thought_signature in content position 2, part position {position}. Please refer"
+        )
+
+
+async def test_an_altered_signature_is_noticed(room: Room) -> None:
+    mine, redo = said("user", {"text": "A fox"}), said("user", {"text": "redo"})
+    answered = (await generate(room, FLASH)).json["candidates"][0]["content"]
+    signature = answered["parts"][0]["thoughtSignature"]
+    for altered in (signature[:-8] + "AAAAAAA=", "AAAA", signature[4:]):
+        answered["parts"][0]["thoughtSignature"] = altered
+        answer = await converse(room, mine, answered, redo)
+        assert (answer.status, answer.json["error"]["message"]) == (400, "Corrupted thought signature.")
+
+
+DUMMY = "skip_thought_signature_validator"
+
+
+async def test_a_turn_of_another_model_passes_with_a_documented_dummy(room: Room) -> None:
+    mine, redo = said("user", {"text": "A fox"}), said("user", {"text": "redo"})
+    for dummy in (DUMMY, "context_engineering_is_the_way_to_go"):
+        answered = said("model", {**inline(file_of()), "thoughtSignature": dummy})
+        assert (await converse(room, mine, answered, redo)).status == 200
+
+
+async def test_the_older_model_knows_no_signatures(room: Room) -> None:
+    answered = said("model", {"text": "Here"}, inline(file_of()))
+    assert (
+        await converse(room, said("user", {"text": "A"}), answered, said("user", {"text": "B"}), model=OLD)
+    ).status == 200
+
+
+async def test_a_failed_picture_is_told_as_the_service_does(room: Room) -> None:
+    body = {"contents": [{"parts": [{"text": "x"}]}]}
+    answer = await ask(
+        room, f"/google/v1/models/{FLASH}:generateContent", body, headers={"x-sandbox-fault": "item_failed"}
+    )
+    (candidate,) = answer.json["candidates"]
+    assert (candidate["content"], candidate["finishReason"]) == ({}, "IMAGE_OTHER")
+    assert candidate["finishMessage"].startswith("Unable to show the generated image. The model could not")

@@ -1,6 +1,7 @@
-"""The Gemini API's generateContent for image models, as documented and recorded in autumn 2026, under /v1 and /v1beta.
-streamGenerateContent is refused with a 400 in the provider's envelope; the sandbox does not stream yet."""
+"""Google's image models as documented and recorded in autumn 2026: generateContent, whole and as a stream, under /v1
+and /v1beta of AI Studio and under Vertex's paths; and Imagen's predict, which outlives its models in relays."""
 
+from imageway.sandbox.upstreams.google.fronts import StudioFront, VertexFront
 from imageway.sandbox.upstreams.google.service import GoogleUpstream
 
-__all__ = ["GoogleUpstream"]
+__all__ = ["GoogleUpstream", "StudioFront", "VertexFront"]

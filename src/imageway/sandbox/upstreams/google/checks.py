@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from imageway.sandbox.upstreams.google.limits import DEFAULT_SIZE, LIMITS, Model
+from imageway.sandbox.upstreams.google.signatures import is_valid, unsigned
 from imageway.sandbox.upstreams.google.words import Speaker
 
+JPEG_QUALITY = 92
 _REQUEST = "* GenerateContentRequest."
+_FORMATS = {"image/png": "png", "image/jpeg": "jpeg", "IMAGE_JPEG": "jpeg", "IMAGE_PNG": "png"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,8 @@ class LinkedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A request that holds. `ratio` None: follows the input. `prompt`: the last turn's text; `all_text`: all turns'."""
+    """A request that holds. `ratio` None: follows the input. `prompt`: the last turn's text; `all_text`: all turns'.
+    `says_something`: words come beside the picture."""
 
     model: Model
     prompt: str
@@ -33,9 +37,11 @@ class Draft:
     ratio: str | None
     size: str
     seed: int | None
-    with_text: bool
+    says_something: bool
     show_thoughts: bool
     thoughts: int
+    format: str
+    quality: int
 
 
 class Checker:
@@ -52,9 +58,12 @@ class Checker:
         images = tuple(image for turn in turns for image in self._images(turn))
         if len(images) > self._model.references:
             raise self._speaker.invalid(f"The model supports at most {self._model.references} input images.")
+        if self._model.signs:
+            self._signatures(turns)
         ratio, size = self._image_settings()
         self._sampling()
         thoughts = self._thinking()
+        format_name, quality = self._output()
         return Draft(
             model=self._model,
             prompt=_text_of(turns[-1]),
@@ -63,9 +72,11 @@ class Checker:
             ratio=ratio,
             size=size,
             seed=self._config.get("seed"),
-            with_text=self._modalities(),
+            says_something=self._modalities() and self._model.text,
             show_thoughts=bool((self._config.get("thinkingConfig") or {}).get("includeThoughts")) and thoughts > 0,
             thoughts=thoughts,
+            format=format_name,
+            quality=quality,
         )
 
     def _turns(self) -> list[Mapping[str, Any]]:
@@ -93,9 +104,40 @@ class Checker:
             found.append(InlineImage(inline.get("data") or b"") if inline else LinkedImage(linked.get("fileUri", "")))
         return found
 
+    def _signatures(self, turns: list[Mapping[str, Any]]) -> None:
+        """What this model said has to come back as it was; first what is missing, then what was altered."""
+        for kind, content, part in unsigned(turns):
+            raise self._speaker.invalid(
+                f"{kind} part is missing a thought_signature in content position {content}, part position {part}. "
+                "Please refer to https://ai.google.dev/gemini-api/docs/thought-signatures#model-behavior for more "
+                "details."
+            )
+        signatures = (part.get("thoughtSignature") for turn in turns for part in turn["parts"])
+        if not all(is_valid(signature) for signature in signatures if signature):
+            raise self._speaker.invalid("Corrupted thought signature.")
+
+    def _image_config(self) -> Mapping[str, Any]:
+        """imageConfig with plain words, or the newer responseFormat whose enum names were already read: one object at
+        AI Studio, several at Vertex."""
+        formats = self._config.get("responseFormat") or []
+        newer = [row.get("image") for row in (formats if isinstance(formats, list) else [formats])]
+        found: Mapping[str, Any] = self._config.get("imageConfig") or next(filter(None, newer), None) or {}
+        return found
+
+    def _output(self) -> tuple[str, int]:
+        """Format and quality of the file; Vertex lets both be chosen."""
+        image = self._image_config()
+        options = image.get("imageOutputOptions") or {}
+        wanted: str = options.get("mimeType") or image.get("mimeType") or f"image/{self._model.format}"
+        quality = options.get("compressionQuality")
+        if wanted not in _FORMATS:
+            raise self._speaker.invalid(f"Unsupported output mime type: {wanted}")
+        if quality is not None and not 0 <= quality <= 100:
+            raise self._speaker.invalid("compressionQuality must be in the range [0, 100].")
+        return _FORMATS[wanted], JPEG_QUALITY if quality is None else quality
+
     def _image_settings(self) -> tuple[str | None, str]:
-        """imageConfig with plain words, or the newer responseFormat whose enum names were already read."""
-        image = self._config.get("imageConfig") or (self._config.get("responseFormat") or {}).get("image") or {}
+        image = self._image_config()
         ratio, size = image.get("aspectRatio"), image.get("imageSize")
         if ratio is not None and ratio not in self._model.ratio_names:
             listed = _listed(self._model.ratio_names)

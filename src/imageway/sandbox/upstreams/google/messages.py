@@ -13,6 +13,7 @@ from imageway.sandbox.tables import load_table
 
 TABLE: dict[str, Any] = load_table("google")
 _PACKAGE = "type.googleapis.com/google.ai.generativelanguage.v1beta."
+_VERTEX_PACKAGE = "type.googleapis.com/google.cloud.aiplatform.v1beta1."
 Value = bool | int | float | str | bytes | list["Value"] | dict[str, "Value"] | None
 Problem = tuple[str, str]
 
@@ -27,16 +28,27 @@ def _camel(name: str) -> str:
 
 
 class MessageReader:
-    """`read` gives the message with camelCase names, bytes decoded and enums by name; `problems` what was wrong."""
+    """`read` gives the message with camelCase names, bytes decoded and enums by name; `problems` what was wrong. Vertex
+    has a few fields more."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, vertex: bool = False) -> None:
         self.problems: list[Problem] = []
+        self._package = _VERTEX_PACKAGE if vertex else _PACKAGE
+        self._more: dict[str, Any] = TABLE["vertex"] if vertex else {"messages": {}, "enums": {}}
+
+    def _fields(self, kind: str) -> dict[str, str] | None:
+        known: dict[str, str] = TABLE["messages"].get(kind, {}) | self._more["messages"].get(kind, {})
+        return known or None
+
+    def _enum_row(self, kind: str) -> dict[str, Any] | None:
+        row: dict[str, Any] | None = self._more["enums"].get(kind) or TABLE["enums"].get(kind)
+        return row
 
     def read(self, tree: Mapping[str, Any]) -> dict[str, Value]:
         return self._message(tree, "GenerateContentRequest", "")
 
     def _message(self, tree: Mapping[str, Any], kind: str, path: str) -> dict[str, Value]:
-        fields: dict[str, str] = TABLE["messages"][kind]
+        fields = self._fields(kind) or {}
         found: dict[str, Value] = {}
         for written, value in tree.items():
             name = _camel(written)
@@ -58,19 +70,18 @@ class MessageReader:
     def _value(self, value: Any, kind: str, path: str) -> Value:
         if kind == "any":
             return None
-        if kind in TABLE["messages"]:
+        if self._fields(kind):
             if isinstance(value, dict):
                 return self._message(value, kind, path)
-            return self._wrong(value, _PACKAGE + kind, path)
-        if kind in TABLE["enums"]:
-            return self._enum(value, kind, path)
+            return self._wrong(value, self._package + kind, path)
+        if row := self._enum_row(kind):
+            return self._enum(value, row, path)
         return self._scalar(value, kind, path)
 
-    def _enum(self, value: Any, kind: str, path: str) -> Value:
-        row = TABLE["enums"][kind]
+    def _enum(self, value: Any, row: Mapping[str, Any], path: str) -> Value:
         name = value.upper() if isinstance(value, str) else value
         if name not in row["values"]:
-            return self._wrong(value, _PACKAGE + row["path"], path)
+            return self._wrong(value, self._package + row["path"], path)
         return str(row["means"][row["values"].index(name)] if "means" in row else name)
 
     def _scalar(self, value: Any, kind: str, path: str) -> Value:

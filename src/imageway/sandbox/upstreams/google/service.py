@@ -1,110 +1,116 @@
-"""Routes, authentication and answers of generateContent and the list of models."""
+"""Routes and reading: from a request at either door to an order, and the lists of models."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from imageway.sandbox.answers import Json
 from imageway.sandbox.drawing import Reference, Unreadable
 from imageway.sandbox.orders import Incoming, Order, Refusal, Twist, refused
-from imageway.sandbox.studio import NotFetched, Studio, is_forbidden, is_forbidden_output
+from imageway.sandbox.streams import Stream
+from imageway.sandbox.studio import NotFetched, Studio
 from imageway.sandbox.upstreams.google.checks import Checker, InlineImage, LinkedImage, prompt_of
+from imageway.sandbox.upstreams.google.fronts import Front, Target
+from imageway.sandbox.upstreams.google.imagen import IMAGEN, WishReader
 from imageway.sandbox.upstreams.google.limits import LIMITS, MODELS, Model
 from imageway.sandbox.upstreams.google.messages import MessageReader
-from imageway.sandbox.upstreams.google.parts import Ticket, paint_parts, usage_of
-from imageway.sandbox.upstreams.google.words import BLOCKED_OUTPUT, Speaker
+from imageway.sandbox.upstreams.google.painting import Painter
+from imageway.sandbox.upstreams.google.predictions import Predictor
+from imageway.sandbox.upstreams.google.tickets import Ticket
+from imageway.sandbox.upstreams.google.words import in_array
 from imageway.sandbox.wire import SandboxAnswer
 
-_CALL = re.compile(r"/(v1|v1beta)/models/(?:models/)?([^/:]+):([A-Za-z]+)")
-_LOOK = re.compile(r"/(v1|v1beta)/models(?:/([^/:]+))?/?")
+GENERATE, STREAM, PREDICT = "generateContent", "streamGenerateContent", "predict"
+METHODS = [GENERATE, "countTokens", "batchGenerateContent"]
 _FILE = re.compile(r"https://generativelanguage\.googleapis\.com/[^/]+/files/(.+)")
-METHODS = ["generateContent", "countTokens", "batchGenerateContent"]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a path names."""
-
-    version: str
-    model: str
-    method: str
 
 
 class GoogleUpstream:
-    prefix = "/google"
+    """The models behind one door."""
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: Studio, front: Front) -> None:
+        self.prefix = front.prefix
         self._studio = studio
-        self._speaker = Speaker(studio.chance)
+        self._front = front
+        self._speaker = front.speaker
+        self._painter = Painter(studio, front.speaker)
+        self._predictor = Predictor(studio, front.speaker)
 
     def rate_limited(self, *, hint: bool) -> SandboxAnswer:
-        return self._speaker.rate_limited(hint=hint)
+        return self._front.rate_limited(hint=hint)
 
     def broken(self) -> SandboxAnswer:
         return self._speaker.broken()
 
     async def read(self, incoming: Incoming) -> SandboxAnswer | Order:
-        call = _CALL.fullmatch(incoming.path)
-        if call and incoming.method == "POST" and call[3] in ("generateContent", "streamGenerateContent"):
-            return await self._submit(incoming, Target(call[1], call[2], call[3]))
+        target = self._front.find_target(incoming.path)
+        if target and incoming.method == "POST" and target.method in (GENERATE, STREAM):
+            return await self._submit(incoming, target)
+        if target and incoming.method == "POST" and target.method == PREDICT:
+            return await self._predict(incoming, target)
         try:
-            self._authenticate(incoming)
-            return self._look(incoming)
+            self._front.admit(incoming, target)
+            return self._look(incoming, target)
         except Refusal as refusal:
             return refusal.answer
 
-    def _authenticate(self, incoming: Incoming) -> None:
-        """By header, query or bearer token."""
-        scheme, _, token = incoming.headers.get("authorization", "").partition(" ")
-        bearer = token.strip() if scheme.lower() == "bearer" else ""
-        key = incoming.headers.get("x-goog-api-key") or incoming.query.get("key") or bearer
-        if not key or key.startswith("bad"):
-            raise self._speaker.unauthorized(has_key=bool(key))
-
-    def _look(self, incoming: Incoming) -> SandboxAnswer:
-        found = _LOOK.fullmatch(incoming.path)
-        if found is None or incoming.method != "GET":
-            call = _CALL.fullmatch(incoming.path)
-            if call:
-                raise self._speaker.no_model(call[2], call[1], call[3])
+    def _look(self, incoming: Incoming, target: Target | None) -> SandboxAnswer:
+        name = self._front.find_card(incoming.path)
+        if name is None or incoming.method != "GET":
+            if target:
+                raise self._front.no_model(target)
             return self._speaker.error("NOT_FOUND", "Requested entity was not found.")
-        if found[2]:
-            if found[2] not in MODELS:
-                raise self._speaker.no_model(found[2], found[1], "generateContent")
-            return self._speaker.success(_card(MODELS[found[2]]))
-        return self._speaker.success(_page(incoming.query))
+        if not name:
+            return self._speaker.success(_page(incoming.query, vertex=self._front.is_vertex))
+        if name not in MODELS:
+            raise self._front.no_model(Target(incoming.path.split("/")[1], "", name, GENERATE))
+        return self._speaker.success(_card(MODELS[name], vertex=self._front.is_vertex))
 
     async def _submit(self, incoming: Incoming, target: Target) -> Order:
         message: Mapping[str, Any] = {}
+        sse = incoming.query.get("alt") == "sse"
         try:
-            self._authenticate(incoming)
+            self._front.admit(incoming, target)
             message = self._parse(incoming.body)
-            model = self._find_model(target)
-            draft = Checker(message, model, self._speaker).check()
+            if target.model not in MODELS:
+                raise self._front.no_model(target)
+            draft = Checker(message, MODELS[target.model], self._speaker).check()
             references = tuple([await self._reference(image) for image in draft.images])
         except Refusal as refusal:
+            if target.method == STREAM and not sse:
+                refusal = Refusal(in_array(refusal.answer))
             return refused(refusal, model=target.model, prompt=prompt_of(message))
-        ticket = Ticket(draft, references, _signature_bytes(incoming, draft.prompt))
+        ticket = Ticket(draft, references, _signature_bytes(incoming, draft.prompt), self._front.is_vertex)
+
+        async def produce(twist: Twist) -> SandboxAnswer | Stream:
+            if target.method == STREAM:
+                return self._painter.stream(ticket, twist, sse=sse)
+            return await self._painter.answer(ticket, twist)
+
+        return Order(model=target.model, prompt=draft.prompt, produce=produce, streams=target.method == STREAM)
+
+    async def _predict(self, incoming: Incoming, target: Target) -> Order:
+        wish = None
+        try:
+            self._front.admit(incoming, target)
+            body = self._object(incoming.body)
+            if target.model not in IMAGEN:
+                raise self._front.no_model(target)
+            wish = WishReader(body, IMAGEN[target.model], self._speaker).read()
+            job = await self._predictor.accept(wish)
+        except Refusal as refusal:
+            return refused(refusal, model=target.model, prompt=wish.prompt if wish else "")
 
         async def produce(twist: Twist) -> SandboxAnswer:
-            return await self._produce(ticket, twist)
+            return await self._predictor.predict(job, twist)
 
-        return Order(model=model.id, prompt=draft.prompt, produce=produce)
+        return Order(model=target.model, prompt=wish.prompt, produce=produce)
 
-    def _find_model(self, target: Target) -> Model:
-        if target.model not in MODELS:
-            raise self._speaker.no_model(target.model, target.version, target.method)
-        if target.method == "streamGenerateContent":
-            raise self._speaker.invalid("This sandbox does not stream: call generateContent.")
-        return MODELS[target.model]
-
-    def _parse(self, body: bytes) -> Mapping[str, Any]:
+    def _object(self, body: bytes) -> Mapping[str, Any]:
         if len(body) > LIMITS["payload_bytes"]:
             raise self._speaker.invalid(f"Request payload size exceeds the limit: {LIMITS['payload_bytes']} bytes.")
         try:
@@ -115,8 +121,11 @@ class GoogleUpstream:
             raise self._speaker.invalid(
                 'Invalid JSON payload received. Unknown name "": Root element must be a message.'
             )
-        reader = MessageReader()
-        message = reader.read(tree)
+        return tree
+
+    def _parse(self, body: bytes) -> Mapping[str, Any]:
+        reader = MessageReader(vertex=self._front.is_vertex)
+        message = reader.read(self._object(body))
         if reader.problems:
             raise self._speaker.misplaced(reader.problems)
         return message
@@ -142,29 +151,6 @@ class GoogleUpstream:
         except NotFetched as error:
             raise self._speaker.invalid("Cannot fetch content from the provided URL.") from error
 
-    async def _produce(self, ticket: Ticket, twist: Twist) -> SandboxAnswer:
-        """Refusals of the moderation are a 200 here, without a picture."""
-        started_s = time.monotonic()
-        draft = ticket.draft
-        answer: dict[str, Json] = {}
-        painted = False
-        if is_forbidden_output(draft.prompt):
-            blocked: Json = {"content": {}, "finishReason": "IMAGE_SAFETY", "index": 0, "finishMessage": BLOCKED_OUTPUT}
-            answer["candidates"] = [blocked]
-        elif is_forbidden(draft.all_text):
-            answer["promptFeedback"] = {"blockReason": "PROHIBITED_CONTENT"}
-        elif twist.empty:
-            answer["candidates"] = [{"index": 0, "finishReason": "NO_IMAGE"}]
-        else:
-            content: Json = {"parts": await paint_parts(self._studio, ticket), "role": "model"}
-            answer["candidates"] = [{"content": content, "finishReason": "STOP", "index": 0}]
-            painted = True
-        answer["usageMetadata"] = usage_of(ticket, painted=painted, answered="candidates" in answer)
-        answer["modelVersion"] = draft.model.id
-        answer["responseId"] = self._speaker.response_id()
-        took_ms = round((time.monotonic() - started_s) * 1000)
-        return self._speaker.success(answer, took_ms, more=(("x-gemini-service-tier", "standard"),))
-
 
 def _signature_bytes(incoming: Incoming, prompt: str) -> int:
     """About 1 KB; as large as asked by header `x-sandbox-signature-bytes` or `sandbox-signature:BYTES` in the prompt,
@@ -174,7 +160,14 @@ def _signature_bytes(incoming: Incoming, prompt: str) -> int:
     return min(int(text), 16 * 2**20) if text.isdigit() else 1024
 
 
-def _card(model: Model) -> Json:
+def _card(model: Model, *, vertex: bool) -> Json:
+    if vertex:
+        return {
+            "name": f"publishers/google/models/{model.id}",
+            "versionId": "default",
+            "openSourceCategory": "PROPRIETARY",
+            "launchStage": "GA",
+        }
     return {
         "name": f"models/{model.id}",
         "version": "001",
@@ -191,14 +184,15 @@ def _card(model: Model) -> Json:
     }
 
 
-def _page(query: Mapping[str, str]) -> Json:
+def _page(query: Mapping[str, str], *, vertex: bool) -> Json:
     """pageSize models from the one a pageToken names."""
     size = query.get("pageSize", "")
     count = min(int(size), 1000) if size.isdigit() and int(size) else 50
     token = query.get("pageToken", "")
     start = int(base64.urlsafe_b64decode(token)) if re.fullmatch(r"[A-Za-z0-9_=-]+", token) else 0
     models = list(MODELS.values())
-    page: dict[str, Json] = {"models": [_card(model) for model in models[start : start + count]]}
+    cards: list[Json] = [_card(model, vertex=vertex) for model in models[start : start + count]]
+    page: dict[str, Json] = {"publisherModels" if vertex else "models": cards}
     if start + count < len(models):
         page["nextPageToken"] = base64.urlsafe_b64encode(str(start + count).encode()).decode()
     return page

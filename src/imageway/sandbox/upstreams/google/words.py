@@ -1,40 +1,58 @@
-"""How this provider talks: google.rpc errors with details, pretty JSON, its front end's headers."""
+"""How Google's services talk: google.rpc errors with details, pretty JSON, the front end's headers."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from random import Random
+from typing import Final
 
 from imageway.sandbox.answers import Headers, Json, json_answer
 from imageway.sandbox.orders import Refusal
 from imageway.sandbox.wire import SandboxAnswer
 
-HTTP_OF = {
+HTTP_OF: Final = {
     "INVALID_ARGUMENT": 400,
+    "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,
     "RESOURCE_EXHAUSTED": 429,
     "INTERNAL": 500,
 }
-BLOCKED_OUTPUT = (
+BLOCKED_OUTPUT: Final = (
     "Unable to show the generated image because it violates the safety policies. You will not be charged for this "
     "request. Try rephrasing the prompt."
 )
-_TYPE = "type.googleapis.com/google.rpc."
-_SERVICE = "generativelanguage.googleapis.com"
+LOST_OUTPUT: Final = (
+    "Unable to show the generated image. The model could not generate the image based on the prompt provided. You will "
+    "not be charged for this request. Try rephrasing the prompt."
+)
+BROKEN: Final = (
+    "An internal error has occurred. Please retry or report in "
+    "https://developers.generativeai.google/guide/troubleshooting"
+)
+TYPE: Final = "type.googleapis.com/google.rpc."
+_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 class Speaker:
-    def __init__(self, chance: Random) -> None:
-        self._chance = chance
+    """Answers of one service. `timed`: it tells how long it took and which tier served."""
 
-    def success(self, tree: Json, took_ms: int = 4, *, more: Headers = ()) -> SandboxAnswer:
-        return json_answer(200, tree, (*_headers(took_ms), *more), indent=2, tail="\n")
+    def __init__(self, chance: Random, service: str, *, timed: bool) -> None:
+        self._chance = chance
+        self.service = service
+        self._timed = timed
+
+    def success(self, tree: Json, took_ms: int = 4, *, tier: bool = False) -> SandboxAnswer:
+        more: Headers = (("x-gemini-service-tier", "standard"),) if tier and self._timed else ()
+        return json_answer(200, tree, (*self._headers(took_ms), *more), indent=2, tail="\n")
+
+    def stream_headers(self, media_type: str) -> Headers:
+        tier: Headers = (("x-gemini-service-tier", "standard"),) if self._timed else ()
+        return (("content-type", media_type), *self._headers(4)[1:], *tier)
 
     def error(self, status: str, message: str, details: list[Json] | None = None) -> SandboxAnswer:
-        body: dict[str, Json] = {"code": HTTP_OF[status], "message": message, "status": status}
-        if details:
-            body["details"] = details
-        return json_answer(HTTP_OF[status], {"error": body}, _headers(4), indent=2, tail="\n")
+        body = {"error": error_of(status, message, details)}
+        return json_answer(HTTP_OF[status], body, self._headers(4), indent=2, tail="\n")
 
     def invalid(self, message: str) -> Refusal:
         return Refusal(self.error("INVALID_ARGUMENT", message))
@@ -42,83 +60,57 @@ class Speaker:
     def misplaced(self, problems: list[tuple[str, str]]) -> Refusal:
         """Problems of the JSON itself as (field, description), all at once."""
         violations: list[Json] = [{"field": field, "description": text} for field, text in problems]
-        detail: Json = {"@type": _TYPE + "BadRequest", "fieldViolations": violations}
+        detail: Json = {"@type": TYPE + "BadRequest", "fieldViolations": violations}
         return Refusal(self.error("INVALID_ARGUMENT", "\n".join(text for _, text in problems), [detail]))
 
-    def unauthorized(self, *, has_key: bool) -> Refusal:
-        """A wrong key is a 400 here, not a 401."""
-        if not has_key:
-            message = (
-                "Method doesn't allow unregistered callers (callers without established identity). Please use API Key "
-                "or other form of API consumer identity to call this API."
-            )
-            return Refusal(self.error("PERMISSION_DENIED", message))
+    def bad_key(self) -> Refusal:
+        """A wrong API key is a 400, not a 401."""
         message = "API key not valid. Please pass a valid API key."
-        info: Json = {
-            "@type": _TYPE + "ErrorInfo",
-            "reason": "API_KEY_INVALID",
+        localized: Json = {"@type": TYPE + "LocalizedMessage", "locale": "en-US", "message": message}
+        return Refusal(self.error("INVALID_ARGUMENT", message, [self.reason("API_KEY_INVALID"), localized]))
+
+    def reason(self, reason: str) -> Json:
+        return {
+            "@type": TYPE + "ErrorInfo",
+            "reason": reason,
             "domain": "googleapis.com",
-            "metadata": {"service": _SERVICE},
+            "metadata": {"service": self.service},
         }
-        localized: Json = {"@type": _TYPE + "LocalizedMessage", "locale": "en-US", "message": message}
-        return Refusal(self.error("INVALID_ARGUMENT", message, [info, localized]))
-
-    def no_model(self, name: str, version: str, method: str) -> Refusal:
-        message = (
-            f"models/{name} is not found for API version {version}, or is not supported for {method}. Call "
-            "ModelService.ListModels to see the list of available models and their supported methods."
-        )
-        return Refusal(self.error("NOT_FOUND", message))
-
-    def rate_limited(self, *, hint: bool) -> SandboxAnswer:
-        """The hint is a RetryInfo and a sentence; there is no Retry-After header."""
-        metric = f"{_SERVICE}/generate_content_paid_tier_input_token_count"
-        message = (
-            "You exceeded your current quota, please check your plan and billing details. For more information on this "
-            "error, head to: https://ai.google.dev/gemini-api/docs/rate-limits. To monitor your current usage, head to:"
-            f" https://ai.dev/rate-limit. \n* Quota exceeded for metric: {metric}, limit: 1000000, model: gemini"
-        )
-        violation: Json = {
-            "quotaMetric": metric,
-            "quotaId": "GenerateContentPaidTierInputTokensPerModelPerMinute",
-            "quotaDimensions": {"model": "gemini", "location": "global"},
-            "quotaValue": "1000000",
-        }
-        link: Json = {
-            "description": "Learn more about Gemini API quotas",
-            "url": "https://ai.google.dev/gemini-api/docs/rate-limits",
-        }
-        details: list[Json] = [
-            {"@type": _TYPE + "Help", "links": [link]},
-            {"@type": _TYPE + "QuotaFailure", "violations": [violation]},
-        ]
-        if hint:
-            message += "\nPlease retry in 1.2s."
-            details.append({"@type": _TYPE + "RetryInfo", "retryDelay": "1s"})
-        return self.error("RESOURCE_EXHAUSTED", message, details)
 
     def broken(self) -> SandboxAnswer:
-        message = (
-            "An internal error has occurred. Please retry or report in "
-            "https://developers.generativeai.google/guide/troubleshooting"
-        )
-        return self.error("INTERNAL", message)
+        return self.error("INTERNAL", BROKEN)
 
     def response_id(self) -> str:
-        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-        return "".join(self._chance.choices(letters, k=22))
+        return "".join(self._chance.choices(_LETTERS, k=22))
+
+    def _headers(self, took_ms: int) -> Headers:
+        timing: Headers = (("server-timing", f"gfet4t7; dur={took_ms}"),) if self._timed else ()
+        return (
+            ("content-type", "application/json; charset=UTF-8"),
+            ("vary", "Origin"),
+            ("vary", "Referer"),
+            ("vary", "X-Origin"),
+            ("server", "scaffolding on HTTPServer2"),
+            ("x-xss-protection", "0"),
+            ("x-frame-options", "SAMEORIGIN"),
+            ("x-content-type-options", "nosniff"),
+            *timing,
+            ("alt-svc", 'h3=":443"; ma=2592000,h3-29=":443"; ma=2592000'),
+        )
 
 
-def _headers(took_ms: int) -> Headers:
-    return (
-        ("content-type", "application/json; charset=UTF-8"),
-        ("vary", "Origin"),
-        ("vary", "Referer"),
-        ("vary", "X-Origin"),
-        ("server", "scaffolding on HTTPServer2"),
-        ("x-xss-protection", "0"),
-        ("x-frame-options", "SAMEORIGIN"),
-        ("x-content-type-options", "nosniff"),
-        ("server-timing", f"gfet4t7; dur={took_ms}"),
-        ("alt-svc", 'h3=":443"; ma=2592000,h3-29=":443"; ma=2592000'),
-    )
+def error_of(status: str, message: str, details: list[Json] | None = None) -> Json:
+    body: dict[str, Json] = {"code": HTTP_OF[status], "message": message, "status": status}
+    return body | ({"details": details} if details else {})
+
+
+def in_array(answer: SandboxAnswer) -> SandboxAnswer:
+    """An error where an array was promised: the only one in it."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"["
+        async for chunk in answer.chunks:
+            yield chunk
+        yield b"]\n"
+
+    return SandboxAnswer(answer.status, answer.headers, chunks())
