@@ -52,6 +52,8 @@ QUESTIONS: tuple[Query[Any], ...] = (
     asked.ListHolds(after_task="old_5", limit=5),
     asked.Undelivered(("process_a", "process_b")),
     tasks_asked.ShowTask("old_77", "ws_1"),
+    tasks_asked.FindTasks(workspace_id="ws_1", since_ms=MANY - 3, limit=2),
+    tasks_asked.FindTasks(workspace_id="ws_2", states=("succeeded",), model="none"),
     tasks_asked.FindClaim("ws_1", "k77"),
     tasks_asked.RunningTasks(("process_b",)),
     tasks_asked.UnknownTasks(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from imageway.core.ops import Store
@@ -50,6 +52,29 @@ async def test_a_task_is_shown_to_its_own_workspace_alone(store: Store) -> None:
     assert await store.read(queries.ShowTask("req_1", "ws_1")) == await shown(store)
     assert await store.read(queries.ShowTask("req_1", "ws_2")) is None
     assert await store.read(queries.ShowTask("req_2")) is None
+
+
+async def test_a_workspace_pages_through_its_tasks(store: Store) -> None:
+    """Newest first, with their attempts; the count is of all that match, also beyond the last page."""
+    for number, (model, created_ms) in enumerate((("draw-1", 10), ("draw-2", 20), ("draw-1", 30), ("draw-1", 30))):
+        await commit(store, task(f"req_{number}", model=model, created_ms=created_ms))
+    await commit(store, attempt("att_1"), attempt("att_2", part=1), finish("req_0"))
+    await commit(store, task("req_9", workspace_id="ws_2"))
+
+    async def found(**query: Any) -> tuple[list[str], int]:
+        page = await store.read(queries.FindTasks(workspace_id="ws_1", **query))
+        return [row.id for row in page.tasks], page.total
+
+    assert await found() == (["req_3", "req_2", "req_1", "req_0"], 4)
+    assert await found(limit=2, skip=1) == (["req_2", "req_1"], 4)
+    assert await found(skip=4) == ([], 4)
+    assert await found(model="draw-1", until_ms=30) == (["req_0"], 1)
+    assert await found(since_ms=20, until_ms=31) == (["req_3", "req_2", "req_1"], 3)
+    assert await found(states=("running", "unknown"), since_ms=30) == (["req_3", "req_2"], 2)
+    assert await found(states=("failed",)) == ([], 0)
+    page = await store.read(queries.FindTasks(workspace_id="ws_1", limit=9))
+    assert page.tasks == tuple([await shown(store, row.id) for row in page.tasks])
+    assert [one.id for one in page.tasks[2].attempts] == ["att_1", "att_2"]
 
 
 async def test_attempts_stand_in_their_task_in_the_order_they_began(store: Store) -> None:

@@ -42,6 +42,10 @@ _HOLD: Final = "SELECT task_id, workspace_id, usd_micros, captured, state FROM h
 _USAGE_FIELDS: Final = tuple(field.name for field in fields(ledger.UsageRow))
 _TASK_FIELDS: Final = tuple(field.name for field in fields(tasks.Task) if field.name != "attempts")
 _ATTEMPT_FIELDS: Final = tuple(field.name for field in fields(tasks.Attempt))
+_TASK_COLUMNS: Final = ", ".join(
+    (*(f"task.{name}" for name in _TASK_FIELDS), *(f"attempts.{name}" for name in _ATTEMPT_FIELDS))
+)
+_ATTEMPTS: Final = "LEFT JOIN attempts ON attempts.task_id = task.id"
 # Word for word what the partial indexes say, or they are not used.
 _NOT_FINAL: Final = "state IN ('queued', 'running')"
 _UNDELIVERED: Final = "delivery = 'undelivered'"
@@ -104,6 +108,31 @@ def show_task(query: tasks.ShowTask) -> Select:
     return _tasks("WHERE id = ? AND workspace_id = ?", (query.id, query.workspace_id), shape=_one_task)
 
 
+def find_tasks(query: tasks.FindTasks) -> Select:
+    """The count stands before each row, and alone in one where the page is empty."""
+    where, values = _matching(query)
+    page = f"SELECT * FROM tasks WHERE {where} ORDER BY created_ms DESC, id DESC LIMIT ? OFFSET ?"  # noqa: S608
+    chosen = f"(SELECT COUNT(*) AS total FROM tasks WHERE {where}) AS counted LEFT JOIN ({page}) AS task ON TRUE"  # noqa: S608
+    sql = (
+        f"SELECT counted.total, {_TASK_COLUMNS} FROM {chosen} {_ATTEMPTS}"  # noqa: S608
+        " ORDER BY task.created_ms DESC, task.id DESC, attempts.seq"
+    )
+    return Select(sql, (*values, *values, query.limit, query.skip), _page)
+
+
+def _matching(query: tasks.FindTasks) -> tuple[str, tuple[str | int, ...]]:
+    conditions: list[tuple[str, tuple[str | int, ...]]] = [("workspace_id = ?", (query.workspace_id,))]
+    if query.since_ms is not None:
+        conditions.append(("created_ms >= ?", (query.since_ms,)))
+    if query.until_ms is not None:
+        conditions.append(("created_ms < ?", (query.until_ms,)))
+    if query.states:
+        conditions.append((f"state IN ({_marks(query.states)})", query.states))
+    if query.model is not None:
+        conditions.append(("model = ?", (query.model,)))
+    return " AND ".join(text for text, _ in conditions), tuple(value for _, values in conditions for value in values)
+
+
 def find_claim(query: tasks.FindClaim) -> Select:
     sql = "SELECT task_id FROM claims WHERE workspace_id = ? AND key = ?"
     return Select(sql, (query.workspace_id, query.key), _first(lambda row: row[0]))
@@ -149,12 +178,14 @@ def _tasks(
     where: str, values: tuple[str | int, ...], *, order: str = "id", shape: Callable[[Rows], Any] | None = None
 ) -> Select:
     """A row per attempt, its task's columns first; one row for a task without attempts."""
-    task = ", ".join(f"task.{name}" for name in _TASK_FIELDS)
-    attempt = ", ".join(f"attempts.{name}" for name in _ATTEMPT_FIELDS)
-    join = "LEFT JOIN attempts ON attempts.task_id = task.id"
     chosen = f"(SELECT * FROM tasks {where}) AS task"  # noqa: S608  (callers' words are parameters)
-    sql = f"SELECT {task}, {attempt} FROM {chosen} {join} ORDER BY task.{order}, task.id, attempts.seq"  # noqa: S608
+    sql = f"SELECT {_TASK_COLUMNS} FROM {chosen} {_ATTEMPTS} ORDER BY task.{order}, task.id, attempts.seq"  # noqa: S608
     return Select(sql, values, shape or _task_tuple)
+
+
+def _page(rows: Rows) -> tasks.TaskPage:
+    found = [row[1:] for row in rows if row[1] is not None]
+    return tasks.TaskPage(_task_tuple(found), rows[0][0])
 
 
 def _task_tuple(rows: Rows) -> tuple[tasks.Task, ...]:
@@ -214,6 +245,7 @@ _SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
     ledger.ListTransfers: list_transfers,
     ledger.ListHolds: list_holds,
     tasks.ShowTask: show_task,
+    tasks.FindTasks: find_tasks,
     tasks.FindClaim: find_claim,
     tasks.RunningTasks: running_tasks,
     tasks.UnknownTasks: unknown_tasks,

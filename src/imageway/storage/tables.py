@@ -113,6 +113,7 @@ TASKS: Final = _table(
     whole("finished_ms", optional=True),
     within("tasks_state", column="state", accepted="queued running succeeded failed cancelled unknown"),
 )
+Index("tasks_by_workspace", TASKS.c.workspace_id, TASKS.c.created_ms)
 Index("tasks_running", TASKS.c.owner, **partial("state IN ('queued', 'running')"))
 Index("tasks_unknown", TASKS.c.finished_ms, **partial("state = 'unknown'"))
 

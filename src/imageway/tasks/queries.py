@@ -52,6 +52,28 @@ class ShowTask(Query[Task | None]):
 
 
 @dataclass(frozen=True, slots=True)
+class TaskPage:
+    """`total` counts all that match."""
+
+    tasks: tuple[Task, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindTasks(Query[TaskPage]):
+    """One page of a workspace's tasks with their attempts, newest first: created from `since_ms` until before
+    `until_ms`, in one of `states` (empty: any), of `model`; `limit` of them after the first `skip`."""
+
+    workspace_id: str
+    since_ms: int | None = None
+    until_ms: int | None = None
+    states: tuple[str, ...] = ()
+    model: str | None = None
+    limit: int = 20
+    skip: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class FindClaim(Query[str | None]):
     """The id of the task that used this Idempotency-Key of this workspace."""
 

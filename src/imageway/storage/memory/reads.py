@@ -71,6 +71,20 @@ def show_task(tables: Tables, query: tasks.ShowTask) -> tasks.Task | None:
     return task if task is not None and query.workspace_id in (None, task.workspace_id) else None
 
 
+def find_tasks(tables: Tables, query: tasks.FindTasks) -> tasks.TaskPage:
+    found = [
+        row
+        for row in tables.tasks.values()
+        if row.workspace_id == query.workspace_id
+        and (query.since_ms is None or row.created_ms >= query.since_ms)
+        and (query.until_ms is None or row.created_ms < query.until_ms)
+        and (not query.states or row.state in query.states)
+        and query.model in (None, row.model)
+    ]
+    found.sort(key=lambda row: (row.created_ms, row.id), reverse=True)
+    return tasks.TaskPage(tuple(found[query.skip : query.skip + query.limit]), len(found))
+
+
 def find_claim(tables: Tables, query: tasks.FindClaim) -> str | None:
     return tables.claims.get((query.workspace_id, query.key))
 
@@ -133,6 +147,7 @@ READS: Final[dict[type[Query[Any]], Callable[[Tables, Any], Any]]] = {
     ledger.ListTransfers: list_transfers,
     ledger.ListHolds: list_holds,
     tasks.ShowTask: show_task,
+    tasks.FindTasks: find_tasks,
     tasks.FindClaim: find_claim,
     tasks.RunningTasks: running_tasks,
     tasks.UnknownTasks: unknown_tasks,
