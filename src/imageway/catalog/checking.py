@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from imageway.catalog.operations import as_edit
 from imageway.catalog.parameters import Asked, Judgement, asked_in, judge, spelled_in
 from imageway.catalog.schema import Inputs, Model
 from imageway.core.errors import Problem
@@ -44,8 +45,9 @@ class Checked(Struct, frozen=True):
 def check(model: Model, request: ImageRequest) -> Checked:
     """Everything about a request that does not depend on who serves it. Never raises."""
     request, flattened = _without_turns(model, request)
+    request, told = as_edit(model, request)
     images = images_of(request)
-    findings: list[Finding] = [*flattened, *_prompt_findings(model, request)]
+    findings: list[Finding] = [*flattened, *told, *_prompt_findings(model, request)]
     if images or request.mask is not None or request.operation is not Operation.GENERATE or model.inputs.minimum:
         findings += _image_findings(model, request)
         findings += _shape_findings(model.inputs, images)

@@ -65,6 +65,9 @@ def _reference_problems(model: Model, known: Collection[str]) -> Iterator[Mistak
 
 def _input_problems(model: Model) -> Iterator[Mistake]:
     inputs = model.inputs
+    for operation in model.instructions:
+        if operation not in model.operations or "edit" not in model.operations:
+            yield "instructions", f'"{operation}" is told as an edit: both stand in operations'
     if inputs.minimum > inputs.maximum:
         yield "inputs.minimum", f"{inputs.minimum} is more than the maximum, {inputs.maximum}"
     takes_images = any(operation != "generate" for operation in model.operations)

@@ -204,6 +204,7 @@ class Model(Row, frozen=True, kw_only=True, eq=False):
     output_formats: tuple[str, ...] = ("png",)
     context_window: int | None = None
     max_output: int | None = None
+    instructions: dict[str, str] = {}  # operation → the edit that performs it just as well
     edit_model: str | None = None  # the id to name when an image came to a text-only model
     text_model: str | None = None  # the id to name when an edit model got no image
     inputs: Inputs = field(default_factory=Inputs)

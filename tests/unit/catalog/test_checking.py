@@ -73,10 +73,12 @@ def test_text_in_a_conversation_is_a_prompt() -> None:
 
 @pytest.mark.parametrize("operation", [Operation.UPSCALE, Operation.REMOVE_BACKGROUND])
 def test_upscaling_and_removing_backgrounds_need_no_prompt(operation: Operation) -> None:
-    """Where no model knows the operation, that alone is what is wrong."""
-    found = checked("gemini-2.5-flash-image", prompt=None, operation=operation, images=links(1)).problems
-    assert [problem.code for problem in found] == ["operation_not_supported"]
-    assert found[0].accepted == ("generate", "edit")
+    """Where a model can neither perform the operation nor be told to, that alone is what is wrong."""
+    found = checked("qwen-image", prompt=None, operation=operation, images=links(1)).problems
+    assert found[0].code == "operation_not_supported"
+    assert found[0].accepted == ("generate",)
+    assert "missing_required_parameter" not in [problem.code for problem in found]
+    assert not checked("gemini-2.5-flash-image", prompt=None, operation=operation, images=links(1)).problems
 
 
 def test_a_prompt_over_the_hard_limit_is_refused_with_the_limit() -> None:
