@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from imageway.core.ops import Committed, Op, Store
 from imageway.ledger import ops as ledger
 from imageway.ledger import queries as asked
@@ -42,7 +44,7 @@ def task(task_id: str = "req_1", **changes: Any) -> tasks.CreateTask:
         created_ms=5,
         deadline_ms=900_005,
     )
-    return replace(made, **changes)
+    return structs.replace(made, **changes)
 
 
 def attempt(attempt_id: str = "att_1", task_id: str = "req_1", **changes: Any) -> tasks.BeginAttempt:
@@ -57,7 +59,7 @@ def attempt(attempt_id: str = "att_1", task_id: str = "req_1", **changes: Any) -
         at_ms=6,
         deadline_ms=300_006,
     )
-    return replace(made, **changes)
+    return structs.replace(made, **changes)
 
 
 def usage(request_id: str = "req_1", **changes: Any) -> ledger.RecordUsage:
@@ -77,11 +79,11 @@ def usage(request_id: str = "req_1", **changes: Any) -> ledger.RecordUsage:
         upstream_id="up_1",
         at_ms=9,
     )
-    return replace(made, **changes)
+    return structs.replace(made, **changes)
 
 
 def finish(task_id: str = "req_1", state: str = "succeeded", **changes: Any) -> tasks.FinishTask:
-    return replace(tasks.FinishTask(task_id, state, b'{"images": 1}', 9), **changes)
+    return structs.replace(tasks.FinishTask(task_id, state, b'{"images": 1}', 9), **changes)
 
 
 async def commit(store: Store, *ops: Op) -> None:

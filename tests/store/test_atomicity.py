@@ -37,8 +37,7 @@ SETTLE = (
 NO = tasks.FinishTask("req_none", "failed", b"", 9)
 
 
-@dataclass(frozen=True, slots=True)
-class Unheard(Op):
+class Unheard(Op, frozen=True):
     """An op that no store knows."""
 
 

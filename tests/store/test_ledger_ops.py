@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from imageway.core.ops import Store
 from imageway.ledger import ops, queries

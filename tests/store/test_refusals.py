@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from imageway.core.ops import Op, Refused, Store
 from imageway.ledger import ops as ledger

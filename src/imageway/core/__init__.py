@@ -1,1 +1,2 @@
-"""The words everyone uses: requests, steps, ops, errors, money, ids. No I/O, no settings, no third-party code."""
+"""The words everyone uses: requests, steps, ops, errors, money, ids. No I/O, no settings, of others' code only
+msgspec's structs."""

@@ -7,7 +7,6 @@ wallet, replayed, give its balances. Where several words of refusal fit, the one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from imageway.core.ops import Op
@@ -28,8 +27,7 @@ def _assert_word(word: str, accepted: frozenset[str]) -> None:
         raise ValueError(f'"{word}" is none of {", ".join(sorted(accepted))}')
 
 
-@dataclass(frozen=True, slots=True)
-class CreateWorkspace(Op):
+class CreateWorkspace(Op, frozen=True):
     """Makes a workspace with a $0 wallet. Refused: "name_taken" (the name or the id)."""
 
     id: str
@@ -37,8 +35,7 @@ class CreateWorkspace(Op):
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class TopUp(Op):
+class TopUp(Op, frozen=True):
     """Adds to available. Refused: "no_workspace", "duplicate" (the id makes it happen once)."""
 
     id: str
@@ -50,8 +47,7 @@ class TopUp(Op):
         _assert_amount(self.usd_micros)
 
 
-@dataclass(frozen=True, slots=True)
-class Hold(Op):
+class Hold(Op, frozen=True):
     """available → held, for a task; one hold per task. Refused: "duplicate", "no_workspace", "insufficient_balance"."""
 
     task_id: str
@@ -63,8 +59,7 @@ class Hold(Op):
         _assert_amount(self.usd_micros)
 
 
-@dataclass(frozen=True, slots=True)
-class Capture(Op):
+class Capture(Op, frozen=True):
     """held → spent for `usd_micros`, the rest of the hold → available (a `void` transfer of its own, when there is a
     rest). The hold becomes `captured`. Refused: "no_open_hold", "above_hold"."""
 
@@ -76,24 +71,21 @@ class Capture(Op):
         _assert_amount(self.usd_micros)
 
 
-@dataclass(frozen=True, slots=True)
-class Void(Op):
+class Void(Op, frozen=True):
     """The whole hold → available. The hold becomes `voided`. Refused: "no_open_hold"."""
 
     task_id: str
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refund(Op):
+class Refund(Op, frozen=True):
     """A captured hold's amount: spent → available, once. The hold becomes `refunded`. Refused: "not_captured"."""
 
     task_id: str
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class BookCost(Op):
+class BookCost(Op, frozen=True):
     """What the operator owes a provider for an attempt. Account `cost:<upstream>`; touches no wallet."""
 
     task_id: str
@@ -105,8 +97,7 @@ class BookCost(Op):
         _assert_amount(self.usd_micros)
 
 
-@dataclass(frozen=True, slots=True)
-class BookOverrun(Op):
+class BookOverrun(Op, frozen=True):
     """What a capture would have been above its hold; the operator bears it. Touches no wallet."""
 
     task_id: str
@@ -117,8 +108,7 @@ class BookOverrun(Op):
         _assert_amount(self.usd_micros)
 
 
-@dataclass(frozen=True, slots=True)
-class CreateKey(Op):
+class CreateKey(Op, frozen=True):
     """`digest` is sha256 of the key (32 bytes); `hint` its last four characters; `models` glob patterns, empty: all.
     Refused: "no_workspace", "duplicate" (the id or the digest)."""
 
@@ -131,16 +121,14 @@ class CreateKey(Op):
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class RevokeKey(Op):
+class RevokeKey(Op, frozen=True):
     """Refused: "no_key" (unknown or revoked already)."""
 
     id: str
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordUsage(Op):
+class RecordUsage(Op, frozen=True, kw_only=True):
     """One row per finished request. `lines` is a JSON array of price lines. `outcome`: succeeded, failed, cancelled,
     unknown. `delivery`: `undelivered` (a synchronous answer whose last byte has not left), `delivered`, `stored` (the
     images are in the media store), `refunded`, `none` (nothing to deliver). `owner` is the process that delivers.
@@ -166,8 +154,7 @@ class RecordUsage(Op):
         _assert_word(self.delivery, DELIVERIES)
 
 
-@dataclass(frozen=True, slots=True)
-class MarkDelivery(Op):
+class MarkDelivery(Op, frozen=True):
     """undelivered → `delivery` for one request. Refused: "not_undelivered"."""
 
     request_id: str

@@ -3,8 +3,9 @@ is accepted by attempt id while the task is not final, whoever brings it (DESIGN
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec.structs import force_setattr
 
 from imageway.core.ops import Op
 from imageway.tasks.states import FINAL_PART, FINAL_TASK
@@ -17,8 +18,7 @@ def _assert_final(state: str, accepted: frozenset[str]) -> None:
         raise ValueError(f'nothing ends "{state}": an end is one of {", ".join(sorted(accepted))}')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateTask(Op):
+class CreateTask(Op, frozen=True, kw_only=True):
     """State `running`, fence 1. `request` is JSON: what a restart needs to go on decoding and settling.
     Refused: "key_revoked" (or no such key), "duplicate"."""
 
@@ -32,8 +32,7 @@ class CreateTask(Op):
     deadline_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BeginAttempt(Op):
+class BeginAttempt(Op, frozen=True, kw_only=True):
     """State `submitted`, before the first byte leaves. Refused: "not_owner" (owner or fence differ, task final or
     unknown), "duplicate"."""
 
@@ -48,8 +47,7 @@ class BeginAttempt(Op):
     deadline_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class KeepMemo(Op):
+class KeepMemo(Op, frozen=True):
     """State `polling`; `memo` is a JSON object of strings. Refused: "task_final" (or no such attempt), "attempt_final"
     (it has ended: `tasks.states.PART` has no way back)."""
 
@@ -58,8 +56,7 @@ class KeepMemo(Op):
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class EndAttempt(Op):
+class EndAttempt(Op, frozen=True):
     """`state`: proved, failed, unknown, cancelled. `detail` is the operator's: one line, cut to MAX_DETAIL characters,
     what cannot be printed replaced by a space. Refused: "task_final" (or no such attempt), "attempt_final" (it has
     ended before)."""
@@ -74,11 +71,10 @@ class EndAttempt(Op):
         # A provider's own words may hold a NUL or half a surrogate pair, which no database takes.
         if len(self.detail) > MAX_DETAIL or not self.detail.isprintable():
             line = "".join(char if char.isprintable() else " " for char in self.detail[:MAX_DETAIL])
-            object.__setattr__(self, "detail", line)
+            force_setattr(self, "detail", line)
 
 
-@dataclass(frozen=True, slots=True)
-class FinishTask(Op):
+class FinishTask(Op, frozen=True):
     """running → succeeded, failed, cancelled or unknown, once. `result` is JSON. Refused: "task_final" (or no such
     task)."""
 
@@ -91,8 +87,7 @@ class FinishTask(Op):
         _assert_final(self.state, FINAL_TASK)
 
 
-@dataclass(frozen=True, slots=True)
-class ReplaceResult(Op):
+class ReplaceResult(Op, frozen=True):
     """Replaces the result of a final task (its images were moved to the media store). Refused: "not_final" (or no
     such task)."""
 
@@ -100,8 +95,7 @@ class ReplaceResult(Op):
     result: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class AdoptTask(Op):
+class AdoptTask(Op, frozen=True):
     """Takes a running task over from a dead process: fence + 1. Refused: "not_owner" (somebody was faster)."""
 
     id: str
@@ -110,23 +104,20 @@ class AdoptTask(Op):
     to_owner: str
 
 
-@dataclass(frozen=True, slots=True)
-class RenewLease(Op):
+class RenewLease(Op, frozen=True):
     """This process lives until then, unless renewed. Creates the row the first time."""
 
     owner: str
     until_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class DropLease(Op):
+class DropLease(Op, frozen=True):
     """Gives up what is left of a lease; nothing happens when there is none."""
 
     owner: str
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimKey(Op):
+class ClaimKey(Op, frozen=True):
     """An Idempotency-Key is used once per workspace. Refused: "in_use"."""
 
     workspace_id: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from imageway.ledger import ops
 from imageway.ledger.queries import HoldRow, Key, Transfer, Wallet, Workspace
 from imageway.storage.memory.tables import Tables
@@ -119,7 +121,7 @@ def mark_delivery(tables: Tables, op: ops.MarkDelivery) -> str | None:
     row = tables.usage.get(op.request_id)
     if row is None or row.delivery != "undelivered":
         return "not_undelivered"
-    tables.put(tables.usage, op.request_id, replace(row, delivery=op.delivery))
+    tables.put(tables.usage, op.request_id, structs.replace(row, delivery=op.delivery))
     return None
 
 
