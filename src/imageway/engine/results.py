@@ -8,6 +8,8 @@ import msgspec
 
 from imageway.core.intents import Picture, TaskView
 from imageway.core.requests import RequestWarning
+from imageway.engine.facts import TaskFacts
+from imageway.engine.memos import unpack_task
 from imageway.media.links import LinkSigner
 from imageway.tasks.queries import Task
 
@@ -67,8 +69,26 @@ def view_of(task: Task, signer: LinkSigner, now_ms: int) -> TaskView:
         model=task.model,
         created_s=task.created_ms // 1000,
         finished_s=task.finished_ms // 1000 if task.finished_ms else None,
+        created_ms=task.created_ms,
+        started_ms=min((attempt.at_ms for attempt in task.attempts), default=None),
+        finished_ms=task.finished_ms,
+        requested=sum(unpack_task(task.request).counts) if task.request else 1,
         pictures=pictures,
         error=kept.error,
         price_usd_micros=kept.price_usd_micros,
         warnings=kept.warnings,
+    )
+
+
+def accepted(facts: TaskFacts) -> TaskView:
+    """A task that has only begun."""
+    return TaskView(
+        id=facts.task_id,
+        status="running",
+        model=facts.model.id,
+        created_s=facts.created_ms // 1000,
+        created_ms=facts.created_ms,
+        started_ms=facts.created_ms,
+        requested=facts.images,
+        warnings=facts.warnings,
     )

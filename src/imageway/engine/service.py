@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -14,10 +14,10 @@ from imageway.bodies import Scope
 from imageway.core.errors import GatewayError
 from imageway.core.failures import StoreFailed
 from imageway.core.ids import new_id
-from imageway.core.intents import Estimate, Estimated, Generate, TaskView
+from imageway.core.intents import Estimate, Estimated, Generate, ListTasks, TaskList, TaskView
 from imageway.core.money import format_usd
 from imageway.core.ops import Op, Refused
-from imageway.core.requests import Caller
+from imageway.core.requests import Caller, RequestWarning
 from imageway.engine.admission import Admission
 from imageway.engine.arrivals import Arrivals
 from imageway.engine.attempts import PartRun
@@ -27,16 +27,19 @@ from imageway.engine.memos import KeptTask, pack_task, plain_fields
 from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Prepared, all_images, prepare
-from imageway.engine.results import view_of
+from imageway.engine.results import accepted, view_of
 from imageway.engine.runs import TaskHandle, TaskRun
 from imageway.ledger.ops import Hold, MarkDelivery
 from imageway.tasks.ops import ClaimKey, CreateTask
-from imageway.tasks.queries import FindClaim, ShowTask
+from imageway.tasks.queries import FindClaim, FindTasks, ShowTask
 from imageway.telemetry import events, logger
 
 LAST_WORDS_S: Final = 5.0  # what is cancelled at the end may still write down how it ended
 
 MARK_AFTER_S = 0.005
+NOT_CANCELLED: Final = RequestWarning(
+    "not_cancelled", "id", "it is under way already: what the provider makes of it is delivered and charged"
+)
 
 
 @dataclass(slots=True)
@@ -94,6 +97,39 @@ class Engine:
         if task is None:
             raise GatewayError("task_not_found", f'there is no task "{task_id}"', param="id")
         return view_of(task, self.tools.signer, self.tools.clock.now_ms())
+
+    async def list_tasks(self, intent: ListTasks, caller: Caller) -> TaskList:
+        """One page of the caller's workspace."""
+        page = await self.tools.store.read(
+            FindTasks(
+                workspace_id=caller.workspace_id,
+                since_ms=intent.since_ms,
+                until_ms=intent.until_ms,
+                states=intent.states,
+                model=intent.model,
+                limit=intent.limit,
+                skip=intent.skip,
+            )
+        )
+        now_ms = self.tools.clock.now_ms()
+        views = tuple(view_of(task, self.tools.signer, now_ms) for task in page.tasks)
+        return TaskList(tasks=views, total=page.total, skip=intent.skip, limit=intent.limit)
+
+    async def cancel_task(self, task_id: str, caller: Caller) -> TaskView:
+        """Ends a task of which nothing was sent yet, whoever waits for it. One that was sent goes on, as its view says:
+        what a provider makes of it is delivered and charged. Raises GatewayError 404."""
+        view = await self.show_task(task_id, caller)
+        if view.finished_ms is not None:
+            return view
+        run = next((run for run in self._running.values() if run and run.facts.task_id == task_id), None)
+        if run is not None and run.work is not None and run.cancel_unsent():
+            await asyncio.wait({run.work}, timeout=LAST_WORDS_S)
+            return await self.show_task(task_id, caller)
+        return replace(view, warnings=(*view.warnings, NOT_CANCELLED))
+
+    def view(self, handle: TaskHandle) -> TaskView:
+        """What was accepted, for whoever does not wait for it."""
+        return accepted(handle.run.facts)
 
     def leave(self, handle: TaskHandle) -> None:
         """The subscriber hung up. Cancels only what nobody else hears and what never left this house."""

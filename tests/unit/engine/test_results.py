@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
 
 from imageway.core.requests import RequestWarning
+from imageway.engine.memos import KeptTask, pack_task
 from imageway.engine.results import KeptPicture, KeptResult, pack_result, unpack_result, view_of
 from imageway.media.links import LinkSigner, Verdict
-from imageway.tasks.queries import Task
+from imageway.tasks.queries import Attempt, Task
 
 NOW_MS = 1_760_000_000_000
 SIGNER = LinkSigner("http://gateway.test", "k1", MappingProxyType({"k1": b"a secret of the tests"}))
@@ -78,3 +80,27 @@ def test_a_running_task_has_nothing_to_show_yet() -> None:
 def test_a_failed_task_says_what_its_caller_was_told() -> None:
     kept = KeptResult(error=("content_policy_violation", "refused"))
     assert view_of(task("failed", pack_result(kept)), SIGNER, NOW_MS).error == ("content_policy_violation", "refused")
+
+
+def test_a_view_tells_when_it_began_and_how_many_were_asked_for() -> None:
+    kept = KeptTask(request={"model": "m"}, counts=(4, 2), form="url", hold_usd_micros=1)
+    attempts = tuple(
+        Attempt(
+            id=f"att_{at_ms}",
+            part=0,
+            upstream_id="u",
+            offering="m",
+            state="failed",
+            memo=b"",
+            detail="",
+            at_ms=at_ms,
+            deadline_ms=NOW_MS,
+        )
+        for at_ms in (NOW_MS + 7, NOW_MS + 3)
+    )
+    running = replace(task("running", b"", None), request=pack_task(kept), attempts=attempts)
+    view = view_of(running, SIGNER, NOW_MS)
+    assert (view.created_ms, view.started_ms, view.finished_ms) == (NOW_MS + 999, NOW_MS + 3, None)
+    assert view.requested == 6
+    ended = view_of(task("failed", b""), SIGNER, NOW_MS)
+    assert (ended.started_ms, ended.finished_ms, ended.requested) == (None, NOW_MS + 5_999, 1)
