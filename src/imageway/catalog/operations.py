@@ -1,4 +1,4 @@
-"""Operations that a model performs by being told to: an upscale, a cut-out or a variation as the edit that comes nearest."""
+"""Operations that a model performs by being told to: an upscale, a cut-out or a variation as the edit nearest to it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from imageway.core.wording import quoted
 USUAL_SCALE: Final = 2
 INSTRUCTIONS: Final = MappingProxyType(
     {
-        Operation.UPSCALE: "Reproduce this image exactly as it is at a higher resolution: the same content, composition,"
-        " colours and style, with finer detail and nothing added.",
+        Operation.UPSCALE: "Reproduce this image exactly as it is at a higher resolution: the same content, colours and"
+        " composition, with finer detail and nothing added.",
         Operation.REMOVE_BACKGROUND: "Remove the background: keep the main subject exactly as it is, on plain white.",
         Operation.VARIATION: "Make a variation of this image: the same subject and style, composed anew.",
     }
@@ -23,8 +23,9 @@ INSTRUCTIONS: Final = MappingProxyType(
 
 
 def as_edit(model: Model, request: ImageRequest) -> tuple[ImageRequest, tuple[RequestWarning, ...]]:
-    """The request as an edit where the model's row says by which instruction it performs the operation, or where it only
-    takes instructions: then with a warning. Else as it is: the model has the operation itself, or nothing like it."""
+    """The request as an edit, where the model's row says by which instruction it performs the operation, or where it
+    only takes instructions: then with a warning. Else as it is: the model has the operation itself, or nothing like
+    it."""
     operation = request.operation
     if operation not in INSTRUCTIONS or "edit" not in model.operations:
         return request, ()
@@ -33,14 +34,15 @@ def as_edit(model: Model, request: ImageRequest) -> tuple[ImageRequest, tuple[Re
         return request, ()
     told = "\n".join(text for text in (own or INSTRUCTIONS[operation], request.prompt) if text)
     edit = replace(request, operation=Operation.EDIT, prompt=told)
+    about_size: tuple[RequestWarning, ...] = ()
     if operation is Operation.UPSCALE:
-        edit = _enlarged(edit)
+        edit, about_size = _enlarged(edit)
     elif operation is Operation.REMOVE_BACKGROUND and edit.background is None and _cuts_out(model):
         edit = replace(edit, background="transparent")
     if own is not None:
-        return edit, ()
+        return edit, about_size
     message = f"{model.id} has no operation {quoted(operation.value)}: it was told to, as an edit"
-    return edit, (RequestWarning("operation_as_edit", request.param("operation"), message),)
+    return edit, (RequestWarning("operation_as_edit", request.param("operation"), message), *about_size)
 
 
 def _cuts_out(model: Model) -> bool:
@@ -48,12 +50,18 @@ def _cuts_out(model: Model) -> bool:
     return row is not None and "transparent" in row.values
 
 
-def _enlarged(request: ImageRequest) -> ImageRequest:
-    """The size that the factor makes of the first image, where the caller named none and it is known."""
+def _enlarged(request: ImageRequest) -> tuple[ImageRequest, tuple[RequestWarning, ...]]:
+    """The size that the factor makes of the first image, where the caller named none and that image is here."""
     factor, first = request.scale or USUAL_SCALE, next(iter(request.images), None)
     facts = first.blob.facts if isinstance(first, ImageData) else None
-    if request.geometry is not None or facts is None:
-        return replace(request, scale=None)
-    spelled = {"geometry": request.param("scale"), **request.spelled}
-    geometry = Geometry(width=facts.width * factor, height=facts.height * factor)
-    return replace(request, scale=None, geometry=geometry, spelled=spelled)
+    plain = replace(request, scale=None)
+    if request.geometry is None and facts is not None:
+        spelled = {"geometry": request.param("scale"), **request.spelled}
+        return replace(plain, geometry=Geometry(facts.width * factor, facts.height * factor), spelled=spelled), ()
+    if request.scale is None:
+        return plain, ()
+    param = request.param("scale")
+    why = (
+        "the size was named as well" if request.geometry else "the size of the image is not known before it is fetched"
+    )
+    return plain, (RequestWarning("parameter_ignored", param, f"{param} was not used: {why}"),)
