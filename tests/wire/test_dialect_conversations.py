@@ -255,7 +255,7 @@ async def test_conversation(path: Path, tmp_path: Path) -> None:
                 method, url = section.words
                 place, _, query = url.partition("?")
                 name, params = find_route(dialect, method, place)
-                where = Where(name, "req_1")
+                where = Where(name, "req_1", params)
                 body: Any = None
                 if section.kind == "form":
                     body = form_of(section.content)

@@ -14,6 +14,7 @@ PARTS: Final = ("image", "image_url", "inlineData", "inline_data", "fileData", "
 HOLDERS: Final = (*PARTS, "url", "data", "fileUri", "file_uri")
 # Keys beside an image that say nothing the bytes do not say better.
 BESIDE: Final = ("type", "mimeType", "mime_type", "displayName", "display_name", "detail")
+LINKS: Final = ("http://", "https://", "oss://")  # the last: what the caller uploaded before
 DEPTH: Final = 3  # list item → image_url → url
 
 
@@ -46,7 +47,7 @@ def unread(path: str) -> ImageLink:
 
 
 def _spelled_out(text: str, path: str, findings: Findings) -> ImageInput:
-    if text[:8].lower().startswith(("http://", "https://")):
+    if text[:8].lower().startswith(LINKS):
         return ImageLink(text, path)
     blob = base64_blob(text) if text else None
     if blob is None:
