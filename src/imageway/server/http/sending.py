@@ -81,7 +81,7 @@ class Sender:
                 if self._transport.is_closing():
                     return False
                 if chunk:
-                    self._write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
+                    self._write(b"", b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)
                 if self._paused:
                     await self._take_turns()
         finally:
