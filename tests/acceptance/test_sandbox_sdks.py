@@ -20,9 +20,10 @@ import pytest
 from google import genai
 from google.genai import errors as genai_errors
 from google.genai import types
+from google.oauth2.credentials import Credentials
 from PIL import Image
 from volcenginesdkarkruntime import Ark
-from volcenginesdkarkruntime._exceptions import ArkAuthenticationError, ArkBadRequestError
+from volcenginesdkarkruntime._exceptions import ArkAPIError, ArkAuthenticationError, ArkBadRequestError
 from volcenginesdkarkruntime.types.images import SequentialImageGenerationOptions
 
 from imageway.sandbox import Room, open_sandbox
@@ -127,6 +128,158 @@ def test_openai_takes_an_edit_as_json(openai_client: openai.OpenAI) -> None:
     assert answer["usage"]["input_tokens_details"]["image_tokens"] == 64
 
 
+def test_openai_streams_partial_pictures_and_then_the_finished_one(openai_client: openai.OpenAI) -> None:
+    stream = openai_client.images.generate(
+        model="gpt-image-2", prompt="A fox", size="1024x640", quality="low", stream=True, partial_images=2
+    )
+    events = list(stream)
+    assert [event.type for event in events] == ["image_generation.partial_image"] * 2 + ["image_generation.completed"]
+    assert [event.partial_image_index for event in events[:2]] == [0, 1]  # type: ignore[union-attr]
+    assert [decode(base64.b64decode(event.b64_json)).size for event in events] == [(1024, 640)] * 3
+    last = events[-1]
+    assert last.type == "image_generation.completed"
+    assert (last.size, last.quality, last.output_format) == ("1024x640", "low", "png")
+    assert last.usage.total_tokens == last.usage.input_tokens + last.usage.output_tokens
+    assert last.usage.output_tokens > 200
+
+
+def test_openai_streams_an_edit_of_two_files_with_a_mask(openai_client: openai.OpenAI) -> None:
+    stream = openai_client.images.edit(
+        model="gpt-image-1.5",
+        prompt="Combine",
+        image=[("a.png", png(), "image/png"), ("b.png", png(80, 40), "image/png")],
+        mask=("m.png", png(mode="RGBA"), "image/png"),
+        input_fidelity="high",
+        size="1024x1024",
+        stream=True,
+        partial_images=1,
+    )
+    events = list(stream)
+    assert [event.type for event in events] == ["image_edit.partial_image", "image_edit.completed"]
+    last = events[-1]
+    assert last.type == "image_edit.completed"
+    assert last.usage.input_tokens_details.image_tokens == 2 * 194 + 4160 + 6240
+
+
+def test_openai_raises_what_comes_before_a_stream_and_what_comes_within(openai_client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError):
+        openai_client.images.generate(model="gpt-image-2", prompt="x", size="1x1", stream=True)
+    stream = openai_client.images.generate(
+        model="gpt-image-2", prompt="forbidden-output", size="1024x640", quality="low", stream=True, partial_images=1
+    )
+    events = iter(stream)
+    assert next(events).type == "image_generation.partial_image"
+    with pytest.raises(openai.APIError) as failed:
+        next(events)
+    assert failed.value.code == "moderation_blocked"
+
+
+def broken_stream(client: openai.OpenAI, fault: str) -> Iterator[str]:
+    """The types of a stream's events as they arrive."""
+    stream = client.images.generate(
+        model="gpt-image-2",
+        prompt=f"sandbox-fault:{fault}",
+        size="1024x640",
+        quality="low",
+        stream=True,
+        partial_images=2,
+    )
+    return (event.type for event in stream)
+
+
+def test_openai_loses_a_stream_that_is_cut_after_its_first_event(openai_client: openai.OpenAI) -> None:
+    events = broken_stream(openai_client, "reset_mid")
+    assert next(events) == "image_generation.partial_image"
+    with pytest.raises(openai.APIConnectionError):
+        next(events)
+
+
+def test_openai_takes_half_a_stream_for_all_of_it(openai_client: openai.OpenAI) -> None:
+    """No error, and no finished picture: nobody may believe that the stream was complete."""
+    assert "image_generation.completed" not in list(broken_stream(openai_client, "truncated"))
+
+
+def test_openai_sees_the_error_event_of_a_failing_stream(openai_client: openai.OpenAI) -> None:
+    stream = openai_client.images.generate(
+        model="gpt-image-2",
+        prompt="x",
+        size="1024x640",
+        quality="low",
+        stream=True,
+        partial_images=1,
+        extra_headers={"x-sandbox-fault": "error_event"},
+    )
+    with pytest.raises(openai.APIError, match="The server had an error"):
+        list(stream)
+
+
+# azure
+
+
+@pytest.fixture
+def azure(server: Server) -> Iterator[openai.AzureOpenAI]:
+    with openai.AzureOpenAI(
+        azure_endpoint=f"{server.url}/azure", api_key="azkey", api_version="2025-04-01-preview"
+    ) as client:
+        yield client
+
+
+def test_azure_generates_by_deployment(azure: openai.AzureOpenAI, server: Server) -> None:
+    answer = azure.images.generate(model="my-gpt-image-1", prompt="x", n=1, size="1024x1024", quality="low")
+    assert answer.data is not None
+    assert decode(base64.b64decode(answer.data[0].b64_json or "")).size == (1024, 1024)
+    entry = server.room.journal.entries[-1]
+    assert entry.path == "/azure/openai/deployments/my-gpt-image-1/images/generations"
+    assert entry.received.query == {"api-version": "2025-04-01-preview"}
+    assert entry.received.json["model"] == "my-gpt-image-1"
+
+
+def test_azure_edits_two_files_and_streams(azure: openai.AzureOpenAI) -> None:
+    files = [("a.png", png(), "image/png"), ("b.png", png(80, 40), "image/png")]
+    answer = azure.images.edit(model="gpt-image-1.5", prompt="x", image=files, size="1024x1024")
+    assert answer.usage is not None
+    assert answer.usage.input_tokens_details.image_tokens == 2 * 194
+    stream = azure.images.generate(
+        model="gpt-image-2", prompt="x", size="1024x640", quality="low", stream=True, partial_images=1
+    )
+    assert [event.type for event in stream] == ["image_generation.partial_image", "image_generation.completed"]
+
+
+def test_azure_takes_the_plain_client_and_an_entra_token(server: Server) -> None:
+    with openai.OpenAI(base_url=f"{server.url}/azure/openai/v1/", api_key="azkey") as client:
+        answer = client.images.generate(model="gpt-image-2", prompt="x", size="1024x640", quality="low")
+        assert answer.size == "1024x640"
+    with openai.AzureOpenAI(
+        azure_endpoint=f"{server.url}/azure",
+        azure_deployment="gpt-image-2",
+        azure_ad_token="eyJ",
+        api_version="2025-04-01-preview",
+    ) as client:
+        answer = client.images.generate(model="ignored", prompt="x", size="1024x640", quality="low")
+        assert answer.size == "1024x640"
+
+
+@pytest.mark.parametrize(
+    ("deployment", "key", "raised", "code"),
+    [
+        ("gpt-image-1", "bad", openai.AuthenticationError, "401"),
+        ("missing", "k", openai.NotFoundError, "DeploymentNotFound"),
+        ("blocked", "k", openai.PermissionDeniedError, "Forbidden"),
+    ],
+)
+def test_azure_refuses_with_its_own_codes(
+    server: Server, deployment: str, key: str, raised: type[openai.APIStatusError], code: str
+) -> None:
+    with (
+        openai.AzureOpenAI(
+            azure_endpoint=f"{server.url}/azure", api_key=key, api_version="2025-04-01-preview"
+        ) as client,
+        pytest.raises(raised) as refused,
+    ):
+        client.images.generate(model=deployment, prompt="x")
+    assert refused.value.code == code
+
+
 def test_openai_refuses_a_bad_key_once(server: Server) -> None:
     with (
         openai.OpenAI(api_key="bad-key", base_url=f"{server.url}/openai/v1") as client,
@@ -226,6 +379,133 @@ def test_genai_lists_models_page_by_page(genai_client: genai.Client) -> None:
     assert len(names) == len(set(names)) > 3
 
 
+@pytest.mark.parametrize("version", ["v1", "v1beta"])
+def test_genai_streams_words_then_the_picture(server: Server, version: str) -> None:
+    client = genai.Client(
+        api_key="AIzaTEST", http_options=types.HttpOptions(base_url=f"{server.url}/google", api_version=version)
+    )
+    chunks = list(client.models.generate_content_stream(model="gemini-2.5-flash-image", contents="A red fox"))
+    assert "".join(chunk.text or "" for chunk in chunks) == "Here is your image:"
+    pictures = [part.inline_data.data for chunk in chunks for part in chunk.parts or [] if part.inline_data]
+    assert [decode(content or b"").size for content in pictures] == [(1024, 1024)]
+    assert [chunk.candidates[0].finish_reason for chunk in chunks if chunk.candidates][-1] == types.FinishReason.STOP
+    assert chunks[-1].usage_metadata is not None
+    assert chunks[-1].usage_metadata.candidates_token_count == 1304
+
+
+def test_genai_carries_a_streamed_conversation_on_signed(genai_client: genai.Client) -> None:
+    chat = genai_client.chats.create(model="gemini-3-pro-image")
+    for message in ("A lighthouse", "At night"):
+        chunks = list(chat.send_message_stream(message))
+        pictures = [part.inline_data.data for chunk in chunks for part in chunk.parts or [] if part.inline_data]
+        assert [decode(content or b"").size for content in pictures] == [(1024, 1024)]
+    turns = chat.get_history()
+    for turn in turns:
+        for part in turn.parts or []:
+            part.thought_signature = None
+    with pytest.raises(genai_errors.ClientError, match="is missing a thought_signature in content position 2"):
+        genai_client.models.generate_content(model="gemini-3-pro-image", contents=turns)  # type: ignore[arg-type]
+
+
+def test_genai_sees_what_fails_before_and_within_a_stream(genai_client: genai.Client) -> None:
+    with pytest.raises(genai_errors.ClientError) as refused:
+        list(genai_client.models.generate_content_stream(model="gemini-9", contents="x"))
+    assert refused.value.code == 404
+    stream = genai_client.models.generate_content_stream(
+        model="gemini-2.5-flash-image", contents="sandbox-fault:error_event"
+    )
+    assert next(stream).text == "Here is "
+    with pytest.raises(genai_errors.ServerError) as failed:
+        next(stream)
+    assert failed.value.status == "INTERNAL"
+
+
+# vertex
+
+
+@pytest.fixture
+def vertex(server: Server) -> genai.Client:
+    return genai.Client(
+        vertexai=True,
+        project="my-proj",
+        location="global",
+        credentials=Credentials(token="ya29.FAKE"),  # type: ignore[no-untyped-call]
+        http_options=types.HttpOptions(base_url=f"{server.url}/vertex"),
+    )
+
+
+def test_vertex_generates_and_streams_with_its_own_options(vertex: genai.Client, server: Server) -> None:
+    config = types.GenerateContentConfig(
+        response_modalities=["TEXT", "IMAGE"],
+        labels={"a": "b"},
+        image_config=types.ImageConfig(
+            aspect_ratio="16:9", person_generation="ALLOW_ADULT", output_mime_type="image/png"
+        ),
+    )
+    answer = vertex.models.generate_content(model="gemini-3.1-flash-image", contents="A fox", config=config)
+    parts = answer.parts or []
+    assert decode(parts[-1].inline_data.data).size == (1376, 768)  # type: ignore[union-attr, arg-type]
+    assert answer.usage_metadata is not None
+    assert answer.usage_metadata.traffic_type == types.TrafficType.ON_DEMAND
+    assert answer.create_time is not None
+    entry = server.room.journal.entries[-1]
+    assert entry.path.startswith("/vertex/v1beta1/projects/my-proj/locations/global/publishers/google/models/")
+    assert entry.received.headers["authorization"] == "Bearer …"
+    chunks = list(vertex.models.generate_content_stream(model="gemini-2.5-flash-image", contents="A fox"))
+    assert "".join(chunk.text or "" for chunk in chunks) == "Here is your image:"
+    assert any(part.inline_data for chunk in chunks for part in chunk.parts or [])
+
+
+def test_vertex_takes_an_api_key_without_a_project(server: Server) -> None:
+    client = genai.Client(
+        vertexai=True, api_key="AQ.express", http_options=types.HttpOptions(base_url=f"{server.url}/vertex")
+    )
+    answer = client.models.generate_content(model="gemini-2.5-flash-image", contents="A fox")
+    assert any(part.inline_data for part in answer.parts or [])
+
+
+def test_vertex_refuses_a_bad_token(server: Server) -> None:
+    client = genai.Client(
+        vertexai=True,
+        project="p",
+        location="global",
+        credentials=Credentials(token="bad"),  # type: ignore[no-untyped-call]
+        http_options=types.HttpOptions(base_url=f"{server.url}/vertex"),
+    )
+    with pytest.raises(genai_errors.ClientError) as refused:
+        client.models.generate_content(model="gemini-3-pro-image", contents="x")
+    assert (refused.value.code, refused.value.status) == (401, "UNAUTHENTICATED")
+
+
+@pytest.mark.filterwarnings("ignore:The .* method is deprecated")
+def test_vertex_generates_edits_and_enlarges_with_imagen(vertex: genai.Client) -> None:
+    made = vertex.models.generate_images(
+        model="imagen-4.0-generate-001",
+        prompt="A red fox",
+        config=types.GenerateImagesConfig(number_of_images=2, aspect_ratio="16:9", output_mime_type="image/jpeg"),
+    )
+    contents = [found.image.image_bytes for found in made.generated_images or [] if found.image]
+    assert [(decode(one or b"").size, decode(one or b"").format) for one in contents] == [((1408, 768), "JPEG")] * 2
+    source = types.Image(image_bytes=png(300, 200), mime_type="image/png")
+    edited = vertex.models.edit_image(
+        model="imagen-3.0-capability-001",
+        prompt="Add a hat",
+        reference_images=[
+            types.RawReferenceImage(reference_id=1, reference_image=source),
+            types.MaskReferenceImage(
+                reference_id=2, config=types.MaskReferenceConfig(mask_mode=types.MaskReferenceMode.MASK_MODE_FOREGROUND)
+            ),
+        ],
+        config=types.EditImageConfig(edit_mode=types.EditMode.EDIT_MODE_INPAINT_INSERTION, number_of_images=1),
+    )
+    content = edited.generated_images[0].image.image_bytes  # type: ignore[index, union-attr]
+    assert decode(content or b"").getpixel((2, 2)) == (200, 30, 30)
+    for factor, size in (("x2", (600, 400)), ("x4", (1200, 800))):
+        larger = vertex.models.upscale_image(model="imagen-4.0-upscale-preview", image=source, upscale_factor=factor)
+        content = larger.generated_images[0].image.image_bytes  # type: ignore[index, union-attr]
+        assert decode(content or b"").size == size
+
+
 # volcengine ark
 
 
@@ -262,6 +542,48 @@ def test_ark_makes_a_group_whose_items_fail_alone(ark: Ark) -> None:
     assert [bool(item.url) for item in answer.data] == [True, False, True]
     assert answer.usage.generated_images == 2
     assert download(answer.data[2].url).size == (2048, 2048)
+
+
+def test_ark_streams_one_picture_and_a_group(ark: Ark) -> None:
+    stream = ark.images.generate(model="doubao-seedream-4-0-250828", prompt="a fox", size="1K", stream=True)
+    events = list(stream)
+    assert [event.type for event in events] == ["image_generation.partial_succeeded", "image_generation.completed"]
+    assert download(events[0].url).size == (1024, 1024)
+    assert events[-1].usage["generated_images"] == 1
+    stream = ark.images.generate(
+        model="doubao-seedream-4-5-251128",
+        prompt="a story",
+        size="2560x1440",
+        response_format="b64_json",
+        sequential_image_generation="auto",
+        sequential_image_generation_options=SequentialImageGenerationOptions(max_images=3),
+        stream=True,
+    )
+    *items, completed = list(stream)
+    assert [item.image_index for item in items] == [0, 1, 2]
+    assert [decode(base64.b64decode(item.b64_json)).size for item in items] == [(2560, 1440)] * 3
+    assert completed.usage == {"generated_images": 3, "output_tokens": 43200, "total_tokens": 43200}
+
+
+def test_ark_raises_at_an_item_that_fails_within_a_stream(ark: Ark) -> None:
+    """The SDK's own way: what comes after the failed item never reaches its user."""
+    stream = ark.images.generate(
+        model="doubao-seedream-4-0-250828",
+        prompt="a story, forbidden-output:2",
+        size="1K",
+        sequential_image_generation="auto",
+        sequential_image_generation_options=SequentialImageGenerationOptions(max_images=3),
+        stream=True,
+    )
+    events = iter(stream)
+    assert next(events).image_index == 0
+    with pytest.raises(ArkAPIError):
+        next(events)
+
+
+def test_ark_refuses_a_stream_before_it_begins(ark: Ark) -> None:
+    with pytest.raises(ArkBadRequestError, match="not supported by the current model"):
+        ark.images.generate(model="doubao-seedream-5-0-pro-260628", prompt="x", stream=True)
 
 
 def test_ark_refuses_a_bad_key_and_a_size_too_small(server: Server, ark: Ark) -> None:

@@ -3,15 +3,18 @@ that both hold as data. Read from the tables of either, without running anything
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from imageway.catalog import load
 from imageway.catalog.schema import Model, Offering
 from imageway.sandbox.upstreams.ark import limits as ark
 from imageway.sandbox.upstreams.dashscope import limits as dashscope
+from imageway.sandbox.upstreams.google import imagen
 from imageway.sandbox.upstreams.google import limits as google
 from imageway.sandbox.upstreams.openai import limits as openai
 
+CATALOG = load()
 Fact = tuple[str, Any, Any]
 BASE64_GROWTH = 4 / 3
 
@@ -23,13 +26,18 @@ def differences(models: Iterable[Model]) -> list[str]:
 
 def _of_offering(model: Model, offering: Offering) -> Iterator[str]:
     place = f"{model.id} at {offering.provider}"
-    facts, known = PROVIDERS[offering.provider]
+    facts, known = TWINS[twin_of(offering.provider)]
     if offering.upstream_name not in known:
         yield f'{place}: the sandbox does not know "{offering.upstream_name}"'
         return
     for fact, catalog, sandbox in facts(model, offering):
         if catalog != sandbox:
             yield f"{place}, {fact}: the catalog says {_shown(catalog)}, the sandbox {_shown(sandbox)}"
+
+
+def twin_of(provider: str) -> str:
+    """The first part of the path of its pretend twin: "azure" of "/azure/openai"."""
+    return CATALOG.providers[provider].sandbox.split("/")[1]
 
 
 def _shown(value: object) -> object:
@@ -69,6 +77,9 @@ def openai_facts(model: Model, offering: Offering) -> Iterator[Fact]:
 
 
 def google_facts(model: Model, offering: Offering) -> Iterator[Fact]:
+    if offering.upstream_name in imagen.IMAGEN:
+        yield from imagen_facts(model, offering)
+        return
     pretend = google.MODELS[offering.upstream_name]
     rules = model.geometry
     yield "ratios", set(rules.ratios), set(pretend.ratio_names)
@@ -92,8 +103,23 @@ def google_facts(model: Model, offering: Offering) -> Iterator[Fact]:
         yield "context window and output", [model.context_window, model.max_output], pretend.limits
 
 
+def imagen_facts(model: Model, offering: Offering) -> Iterator[Fact]:
+    pretend, rules = imagen.IMAGEN[offering.upstream_name], model.geometry
+    yield "images a call", offering.max_n, pretend.most
+    yield "output formats", types_of(model.output_formats) - set(imagen.LIMITS["formats"]), set()
+    if pretend.mode == "generate":
+        yield "ratios", set(rules.ratios), set(imagen.LIMITS["ratios"])
+        yield "tiers", set(rules.tiers) or {"1K"}, set(pretend.sizes)
+        for tier in rules.pixels:
+            yield f"pixels of {tier}", dict(rules.pixels[tier]), imagen.TABLE["pixels"].get(tier)
+
+
 def types(model: Model) -> set[str]:
-    return {f"image/{name}" for name in model.inputs.formats}
+    return types_of(model.inputs.formats)
+
+
+def types_of(formats: Iterable[str]) -> set[str]:
+    return {f"image/{name}" for name in formats}
 
 
 def ark_facts(model: Model, offering: Offering) -> Iterator[Fact]:
@@ -154,9 +180,12 @@ def dashscope_facts(model: Model, offering: Offering) -> Iterator[Fact]:
             yield "steps of sides", rules.multiple, dashscope.STEP
 
 
-PROVIDERS: dict[str, tuple[Callable[[Model, Offering], Iterator[Fact]], dict[str, Any]]] = {
+GOOGLE = google.MODELS | imagen.IMAGEN
+TWINS: dict[str, tuple[Callable[[Model, Offering], Iterator[Fact]], Mapping[str, Any]]] = {
     "openai": (openai_facts, openai.MODELS),
-    "google": (google_facts, google.MODELS),
-    "volcengine": (ark_facts, ark.MODELS),
+    "azure": (openai_facts, openai.MODELS),
+    "google": (google_facts, GOOGLE),
+    "vertex": (google_facts, GOOGLE),
+    "ark": (ark_facts, ark.MODELS),
     "dashscope": (dashscope_facts, dashscope.MODELS),
 }
