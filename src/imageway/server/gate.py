@@ -173,7 +173,8 @@ class Gate:
 
         try:
             if intent.background:
-                return self._outgoing(dialect.encode(intent, self.engine.view(handle)), scope, finish)
+                accepted = dialect.encode(intent, self.engine.view(handle))
+                return self._outgoing(_labelled(accepted, handle.sandbox), scope, finish)
             if intent.request.stream and dialect.encode_event:
                 stream = EventStream(dialect, intent, handle, self.heartbeat_s)
                 payload = await stream.opened()
@@ -244,9 +245,7 @@ class Gate:
         dialect = match.dialect if match else self.routes.speaker(head.path)
         request_id = error.request_id or new_id("req", self.random)
         where = Where(match.route.name, request_id, match.params) if match else Where(None, request_id)
-        answer = dialect.encode_error(where, error)
-        if error.sandbox:
-            answer = replace(answer, headers=(*answer.headers, SANDBOX_LABEL))
+        answer = _labelled(dialect.encode_error(where, error), error.sandbox)
         if isinstance(error, MethodNotAllowed):
             answer = replace(answer, headers=(*answer.headers, ("allow", ", ".join(error.methods))))
         return self._outgoing(answer, scope)
@@ -262,6 +261,10 @@ class Gate:
 
 
 def _finisher(scope: Scope, finish: Callable[[bool], None] | None) -> Callable[[bool], None]:
+def _labelled(answer: Answer, sandbox: bool) -> Answer:
+    return replace(answer, headers=(*answer.headers, SANDBOX_LABEL)) if sandbox else answer
+
+
     def finished(complete: bool) -> None:
         if finish is not None:
             finish(complete)

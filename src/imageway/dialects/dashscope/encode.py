@@ -39,7 +39,8 @@ def encode(intent: Intent, outcome: Outcome) -> Answer:
             return Answer(200, _generated(outcome), told(outcome))
         case TaskView() if isinstance(intent, Generate):
             headers = (("x-request-id", outcome.id), *warnings_header(outcome.warnings))
-            return Answer(200, {"output": _receipt(outcome), "request_id": outcome.id}, headers)
+            receipt: Tree = {"task_status": "PENDING", "task_id": outcome.id}  # however far it is already
+            return Answer(200, {"output": receipt, "request_id": outcome.id}, headers)
         case TaskView() if isinstance(intent, CancelTask):
             return _cancelled(outcome)
         case TaskView():
@@ -77,10 +78,6 @@ def _status(task: TaskView) -> str:
     return STATUSES.get(task.status, "UNKNOWN")
 
 
-def _receipt(task: TaskView) -> dict[str, Tree]:
-    return {"task_status": _status(task), "task_id": task.id}
-
-
 def _task(task: TaskView) -> dict[str, Tree]:
     """With `results` as older models' tasks have them, and `choices` as newer ones'. What is no longer kept is unknown,
     as the provider has it after a day."""
@@ -89,7 +86,7 @@ def _task(task: TaskView) -> dict[str, Tree]:
         return {"output": {"task_id": task.id, "task_status": "UNKNOWN"}}
     count = len(task.pictures)
     missing = 0 if status in RUNNING else max(0, task.requested - count)
-    output: dict[str, Tree] = _receipt(task) | _times(task)
+    output: dict[str, Tree] = {"task_id": task.id, "task_status": status, **_times(task)}
     if status == "SUCCEEDED":
         output |= {"results": _results(task, missing), "choices": _choices(task.pictures), "finished": True}
     elif task.error is not None:
