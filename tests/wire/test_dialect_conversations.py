@@ -105,8 +105,11 @@ def read_sections(text: str) -> Iterator[Section]:
         yield Section(kind, tuple(words), headers, json.loads(body) if body else None)
 
 
-def find_route(dialect: Dialect, method: str, path: str) -> tuple[str, dict[str, str]]:
+def find_route(dialect: Dialect, method: str, path: str, carriers: set[str]) -> tuple[str, dict[str, str]]:
+    """The first that matches; `carriers` are the headers there are, and the query parameters, each with a "?"."""
     for route in dialect.routes:
+        if route.carriers and carriers.isdisjoint(route.carriers):
+            continue
         pattern = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(route.path))
         match = re.fullmatch(pattern, path)
         if match and route.method == method:
@@ -254,7 +257,9 @@ async def test_conversation(path: Path, tmp_path: Path) -> None:
             case "request" | "form":
                 method, url = section.words
                 place, _, query = url.partition("?")
-                name, params = find_route(dialect, method, place)
+                parameters = dict(parse_qsl(query))
+                carriers = {*section.headers, *(f"?{each}" for each in parameters)}
+                name, params = find_route(dialect, method, place, carriers)
                 where = Where(name, "req_1", params)
                 body: Any = None
                 if section.kind == "form":
@@ -266,7 +271,7 @@ async def test_conversation(path: Path, tmp_path: Path) -> None:
                     method=method,
                     path=place,
                     params=params,
-                    query=dict(parse_qsl(query)),
+                    query=parameters,
                     headers=section.headers,
                     body=body,
                 )

@@ -17,7 +17,8 @@ from imageway.core.streams import StreamEvent
 class Inbound:
     """One request as a dialect sees it. `route` is the name of the dialect's own route; `params` come from its path.
     Header names are lower case; `query` values are the last of each name. `body` is None when there was none, a
-    FormBody when it was multipart/form-data."""
+    FormBody when it was multipart/form-data. `family_of` finds the catalog's family of the model that a name means, for
+    formats that have other fields for each; None: nobody bears it."""
 
     route: str
     method: str = "POST"
@@ -26,6 +27,7 @@ class Inbound:
     query: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
     headers: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
     body: Tree | FormBody = None
+    family_of: Callable[[str], str | None] = lambda name: None
 
 
 Form = Literal["b64_json", "url"]
@@ -174,7 +176,8 @@ class Estimated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """A model as the caller may use it. `prices` and `capabilities` are JSON-ready."""
+    """A model as the caller may use it. `prices` and `capabilities` are JSON-ready; `minimum_hold_usd` is decimal text.
+    """
 
     id: str
     created_s: int
@@ -182,6 +185,7 @@ class ModelCard:
     title: str
     capabilities: Mapping[str, Tree]
     prices: tuple[Mapping[str, Tree], ...]
+    minimum_hold_usd: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +257,12 @@ class Preview:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
     """One finished, proved image, in the form asked for, before the whole is settled: the `image`-th to come, from 0.
-    It is charged for when the task is."""
+    It is charged for when the task is. `model` and `created_s` are what Generated will say."""
 
     image: int
     picture: Picture
+    model: str = ""
+    created_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)

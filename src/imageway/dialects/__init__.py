@@ -5,6 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from imageway.core.intents import Dialect
-from imageway.dialects import dashscope, openai_images
+from imageway.dialects import dashscope, gemini, imagen, openai_images
 
-DIALECTS: Final[tuple[Dialect, ...]] = (openai_images.DIALECT, dashscope.DIALECT)
+DIALECTS: Final[tuple[Dialect, ...]] = (openai_images.DIALECT, gemini.DIALECT, imagen.DIALECT, dashscope.DIALECT)

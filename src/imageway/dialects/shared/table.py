@@ -3,6 +3,7 @@ checks, unknown fields, error texts and documents all come from one such table."
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -35,22 +36,25 @@ class Field:
 class Table:
     """The fields of one kind of body. `strict`: fields that are not in it are refused; else those at the top level, and
     in the objects of `open_places`, are extras (see core's ImageRequest), others are reported. `synonyms`: fields of
-    ImageRequest that decode works out of others, each with a target it is named after in messages."""
+    ImageRequest that decode works out of others, each with a target it is named after in messages. `snake`: names in
+    camelCase may also be written in snake_case."""
 
     fields: tuple[Field, ...]
     strict: bool = False
     open_places: tuple[str, ...] = (TOP,)
     synonyms: tuple[tuple[str, str], ...] = ()
+    snake: bool = False
     by_place: Mapping[tuple[str, str], Field] = field(init=False)
     spelling: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        by_place = {
-            (place, name): each for each in self.fields for place in each.where for name in (each.name, *each.also)
-        }
+        by_place = {(place, name): each for each in self.fields for place in each.where for name in self._names(each)}
         spelling = {each.target: _path(each) for each in reversed(self.fields)}
         object.__setattr__(self, "by_place", MappingProxyType(by_place))
         object.__setattr__(self, "spelling", MappingProxyType(spelling))
+
+    def _names(self, each: Field) -> tuple[str, ...]:
+        return (each.name, *each.also, *((snaked(each.name),) if self.snake else ()))
 
     def schema(self, place: str = TOP) -> dict[str, Tree]:
         """The JSON Schema (2020-12) of the object at `place`. Required fields are the reader's business."""
@@ -60,6 +64,11 @@ class Table:
                 inner = self.schema(each.name) if each.target == "container" else each.kind.schema()
                 properties[each.name] = {**inner, "description": each.description}
         return {"type": "object", "properties": properties, "additionalProperties": not self.strict}
+
+
+def snaked(name: str) -> str:
+    """`imageConfig` → "image_config"."""
+    return re.sub(r"(?<=[a-z])([A-Z])", lambda found: f"_{found[1].lower()}", name)
 
 
 def _path(each: Field) -> str:
