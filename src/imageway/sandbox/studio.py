@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import AsyncGenerator
@@ -60,7 +59,7 @@ def decode_base64(text: str) -> bytes | None:
     compact = "".join(text.split()).translate(_ALPHABET).rstrip("=")
     try:
         return base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
-    except binascii.Error:
+    except ValueError:  # also of letters that are not ASCII
         return None
 
 

@@ -12,6 +12,7 @@ from tests.unit.sandbox.asking import Answered, ask, data_url, file_of, picture
 from tests.unit.sandbox.test_openai import EDITS, edit, form
 
 RED = (200, 30, 30)
+SQUARE = ("size", "1024x1024", "")
 
 
 def halved(size: tuple[int, int] = (1024, 1024)) -> bytes:
@@ -49,12 +50,16 @@ async def test_only_the_clear_pixels_of_the_mask_are_repainted(room: Room, as_js
 
 
 async def test_a_mask_is_cut_to_size_as_its_picture_is(room: Room) -> None:
-    """A wide picture made square loses its left and right ends, and so does its mask."""
-    image, mask = file_of(size=(1200, 600)), halved((1200, 600))
-    answer = await edit(room, ("image", image, "image/png"), ("mask", mask, "image/png"), ("size", "1024x1024", ""))
-    result = drawn(answer)
-    assert unchanged(result, (516, 0, 1024, 1024))
-    assert not unchanged(result, (300, 0, 500, 1024))
+    """A wide picture made square loses its left and right ends, and so does its mask: an edge at 450 of 1200 is then at
+    256 of 1024."""
+    overlay = Image.new("RGBA", (1200, 600), (0, 0, 0, 255))
+    overlay.paste((0, 0, 0, 0), (0, 0, 450, 600))
+    out = io.BytesIO()
+    overlay.save(out, "PNG")
+    image = file_of(size=(1200, 600))
+    result = drawn(await edit(room, ("image", image, "image/png"), ("mask", out.getvalue(), "image/png"), SQUARE))
+    assert unchanged(result, (260, 0, 1024, 1024))
+    assert not unchanged(result, (0, 0, 252, 1024))
 
 
 async def test_further_files_show_in_the_picture(room: Room) -> None:
@@ -73,9 +78,6 @@ async def test_a_higher_fidelity_changes_less(room: Room) -> None:
         plain = Image.new("RGB", (1024, 1024), RED)
         distances.append(sum(ImageStat.Stat(ImageChops.difference(drawn(answer), plain)).mean))
     assert distances[0] < distances[1]
-
-
-SQUARE = ("size", "1024x1024", "")
 
 
 async def test_a_transparent_edit_has_clear_pixels_and_jpeg_cannot(room: Room) -> None:

@@ -164,6 +164,7 @@ async def test_a_wrong_setting_is_an_invalid_argument(
         ({"inlineData": {"mimeType": "image/gif", "data": "aaaa"}}, 400, "Unsupported MIME type: image/gif"),
         ({"inlineData": {"mimeType": "image/png", "data": "aaaa"}}, 400, "Unable to process input image"),
         ({"inlineData": {"mimeType": "image/png", "data": "@"}}, 400, "Base64 decoding failed"),
+        ({"inlineData": {"mimeType": "image/png", "data": "é"}}, 400, "Base64 decoding failed"),
         ({"inlineData": "x"}, 400, "Blob"),
         ({"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/abc"}}, 403, "File abc"),
         ({"fileData": {"fileUri": "https://a.test/not-found"}}, 400, "Cannot fetch content"),

@@ -64,8 +64,7 @@ async def test_partial_pictures_come_nearer_to_the_finished_one(room: Room, form
     *partials, finished = pictures(answer)
     assert {one.size for one in (*partials, finished)} == {(1024, 640)}
     distances = [sum(ImageStat.Stat(ImageChops.difference(one, finished)).mean) for one in partials]
-    assert distances == sorted(distances, reverse=True)
-    assert distances[-1] > 0
+    assert distances[0] > distances[1] > distances[2] > 0
 
 
 async def test_several_pictures_come_one_after_the_other_each_with_its_own_usage(room: Room) -> None:
