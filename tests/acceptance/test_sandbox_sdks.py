@@ -20,6 +20,7 @@ import pytest
 from google import genai
 from google.genai import errors as genai_errors
 from google.genai import types
+from google.oauth2 import service_account
 from google.oauth2.credentials import Credentials
 from PIL import Image
 from volcenginesdkarkruntime import Ark
@@ -454,6 +455,24 @@ def test_vertex_generates_and_streams_with_its_own_options(vertex: genai.Client,
     chunks = list(vertex.models.generate_content_stream(model="gemini-2.5-flash-image", contents="A fox"))
     assert "".join(chunk.text or "" for chunk in chunks) == "Here is your image:"
     assert any(part.inline_data for chunk in chunks for part in chunk.parts or [])
+
+
+def test_vertex_takes_a_service_account(server: Server) -> None:
+    """Google's own library signs the claim, posts it to the key file's token_uri and sends the token it gets."""
+    with urllib.request.urlopen(f"{server.url}/vertex/service-account.json", timeout=10) as answer:
+        info = json.load(answer)
+    scope = "https://www.googleapis.com/auth/cloud-platform"
+    credentials = service_account.Credentials.from_service_account_info(info, scopes=[scope])  # type: ignore[no-untyped-call]
+    client = genai.Client(
+        vertexai=True,
+        project="p",
+        location="global",
+        credentials=credentials,
+        http_options=types.HttpOptions(base_url=f"{server.url}/vertex"),
+    )
+    made = client.models.generate_content(model="gemini-2.5-flash-image", contents="A fox")
+    assert any(part.inline_data for part in made.parts or [])
+    assert credentials.token.startswith("ya29.sandbox-")
 
 
 def test_vertex_takes_an_api_key_without_a_project(server: Server) -> None:

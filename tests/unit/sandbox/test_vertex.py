@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import time
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from imageway.sandbox import Room
+from imageway.sandbox import Room, open_sandbox
+from imageway.sandbox.upstreams.google.accounts import BEARER, EMAIL
 from tests.unit.sandbox.asking import Answered, ask, picture
 
 PLACE = "projects/my-proj/locations/global"
@@ -157,3 +164,91 @@ async def test_models_are_listed_as_publisher_models(room: Room) -> None:
     shown = await ask(room, f"/vertex/v1/publishers/google/models/{FLASH}")
     assert shown.json["name"] == f"publishers/google/models/{FLASH}"
     assert (await ask(room, "/vertex/v1/elsewhere")).status == 404
+
+
+# service accounts
+
+
+@pytest.fixture
+async def key_file(room: Room) -> dict[str, Any]:
+    found: dict[str, Any] = (await ask(room, "/vertex/service-account.json", headers=NOBODY)).json
+    return found
+
+
+def claim(**changes: object) -> dict[str, object]:
+    now_s = int(time.time())
+    return {
+        "iss": EMAIL,
+        "aud": "https://oauth2.googleapis.com/token",
+        "iat": now_s,
+        "exp": now_s + 3600,
+        "scope": "https://www.googleapis.com/auth/cloud-platform",
+        **changes,
+    }
+
+
+def signed(key_file: dict[str, Any], claims: dict[str, object], **header: object) -> str:
+    def part(value: bytes) -> str:
+        return base64.urlsafe_b64encode(value).decode().rstrip("=")
+
+    key = serialization.load_pem_private_key(key_file["private_key"].encode(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    head = {"typ": "JWT", "alg": "RS256", "kid": key_file["private_key_id"], **header}
+    content = ".".join(part(json.dumps(value).encode()) for value in (head, claims))
+    return f"{content}.{part(key.sign(content.encode(), padding.PKCS1v15(), hashes.SHA256()))}"
+
+
+async def exchange(room: Room, assertion: str, grant: str = BEARER) -> Answered:
+    body = urlencode({"assertion": assertion, "grant_type": grant}).encode()
+    return await ask(
+        room,
+        "/vertex/token",
+        body,
+        headers={**NOBODY, "content-type": "application/x-www-form-urlencoded"},
+    )
+
+
+async def test_a_signed_claim_becomes_a_token(room: Room, key_file: dict[str, Any]) -> None:
+    assert key_file["token_uri"] == "http://sandbox.test/vertex/token"
+    answer = await exchange(room, signed(key_file, claim()))
+    assert answer.status == 200
+    assert (answer.json["expires_in"], answer.json["token_type"]) == (3599, "Bearer")
+    assert answer.headers["cache-control"].startswith("no-cache, no-store")
+    token = answer.json["access_token"]
+    assert (await generate(room, headers={**NOBODY, "authorization": f"Bearer {token}"})).status == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"iss": "somebody@else"}, "account not found"),
+        ({"aud": "http://127.0.0.1/token"}, "audience"),
+        ({"exp": int(time.time()) + 7200}, "short-lived"),
+        ({"iat": 1, "exp": 2}, "reasonable timeframe"),
+        ({"iat": "now"}, "must be numbers"),
+        ({"scope": ""}, "scope"),
+    ],
+)
+async def test_a_claim_that_does_not_hold_is_refused(
+    room: Room, key_file: dict[str, Any], changes: dict[str, object], words: str
+) -> None:
+    answer = await exchange(room, signed(key_file, claim(**changes)))
+    assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
+    assert words in answer.json["error_description"]
+
+
+async def test_somebody_elses_signature_is_refused(room: Room, key_file: dict[str, Any]) -> None:
+    other = (await ask(open_sandbox(), "/vertex/service-account.json")).json
+    assert (await exchange(room, signed(other, claim()))).json["error_description"] == "Invalid JWT Signature."
+    assert (await exchange(room, signed(key_file, claim(), alg="HS256"))).status == 400
+    for broken in ("", "a.b", "a.b.c", "e30.e30.", "W10.W10.W10"):
+        assert (await exchange(room, broken)).json["error"] == "invalid_grant"
+
+
+async def test_a_refresh_token_will_do_and_other_grants_will_not(room: Room) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    body = b"grant_type=refresh_token&refresh_token=r&client_id=c&client_secret=s"
+    assert (await ask(room, "/vertex/token", body, headers=form)).json["access_token"]
+    assert (await ask(room, "/vertex/token", body.replace(b"=r&", b"=bad&"), headers=form)).status == 400
+    assert (await exchange(room, "x", "password")).json["error"] == "unsupported_grant_type"
+    assert (await ask(room, "/google/token", body, headers=form)).status == 404

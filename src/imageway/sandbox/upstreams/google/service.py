@@ -13,6 +13,7 @@ from imageway.sandbox.drawing import Reference, Unreadable
 from imageway.sandbox.orders import Incoming, Order, Refusal, Twist, refused
 from imageway.sandbox.streams import Stream
 from imageway.sandbox.studio import NotFetched, Studio
+from imageway.sandbox.upstreams.google.accounts import Accounts
 from imageway.sandbox.upstreams.google.checks import Checker, InlineImage, LinkedImage, prompt_of
 from imageway.sandbox.upstreams.google.fronts import Front, Target
 from imageway.sandbox.upstreams.google.imagen import IMAGEN, WishReader
@@ -39,6 +40,7 @@ class GoogleUpstream:
         self._speaker = front.speaker
         self._painter = Painter(studio, front.speaker)
         self._predictor = Predictor(studio, front.speaker)
+        self._accounts = Accounts(studio.chance, front.prefix)
 
     def rate_limited(self, *, hint: bool) -> SandboxAnswer:
         return self._front.rate_limited(hint=hint)
@@ -52,6 +54,8 @@ class GoogleUpstream:
             return await self._submit(incoming, target)
         if target and incoming.method == "POST" and target.method == PREDICT:
             return await self._predict(incoming, target)
+        if self._front.is_vertex and (answer := await self._accounts.answer(incoming)):
+            return answer
         try:
             self._front.admit(incoming, target)
             return self._look(incoming, target)
