@@ -400,7 +400,7 @@ async def test_a_cut_answer_is_unknown_and_the_request_is_sent_once(
 async def test_a_connection_that_dies_under_its_second_request_is_not_replaced(
     transport: Transport, scope: Scope, method: str
 ) -> None:
-    """The client library would repeat a GET here: it takes the connection for stale. We cannot know that."""
+    """Many clients repeat a GET here: they take the connection for stale. We cannot know that."""
 
     async def script(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await server.request(reader)
@@ -482,7 +482,7 @@ async def test_an_answer_over_its_limit_is_spoiled(transport: Transport, scope: 
 
 
 async def test_no_key_is_ever_in_an_error(transport: Transport, scope: Scope) -> None:
-    """Schemes that put the key into the URL are why the library's own messages are not repeated."""
+    """Schemes that put the key into the URL are why no message names a URL."""
     for script in (closing(), closing(b"nonsense\r\n\r\n"), closing(answer(OK)[:-3])):
         async with serving(script) as server:
             upstream = Upstream(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -98,7 +99,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         answer = self._answer
-        if answer is None:
+        if answer is None or self._dropped:
             self.drop()
             return
         try:
@@ -139,9 +140,11 @@ class Connection(asyncio.Protocol):
 
 def reason(failure: Exception) -> str:
     """What happened to a connection, in words that hold no URL."""
-    if isinstance(failure, OSError) and failure.errno:
-        return f"{type(failure).__name__}: {os.strerror(failure.errno)}"
-    return type(failure).__name__
+    if isinstance(failure, ssl.SSLError):  # its number is not one of the system's
+        return f"{type(failure).__name__}: {failure.reason}"
+    if isinstance(failure, OSError):
+        return f"{type(failure).__name__}: {os.strerror(failure.errno)}" if failure.errno else type(failure).__name__
+    return f"{type(failure).__name__}: {failure}"
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:

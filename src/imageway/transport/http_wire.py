@@ -39,6 +39,7 @@ class HttpWire:
     async def close(self) -> None:
         if self._sweep is not None:
             self._sweep.cancel()
+            self._sweep = None
         for connection in tuple(self._open):
             connection.drop()
         await asyncio.sleep(0)
