@@ -86,7 +86,7 @@ def _task(task: TaskView) -> dict[str, Tree]:
         return {"output": {"task_id": task.id, "task_status": "UNKNOWN"}}
     count = len(task.pictures)
     missing = 0 if status in RUNNING else max(0, task.requested - count)
-    output: dict[str, Tree] = {"task_id": task.id, "task_status": status, **_times(task)}
+    output = _state(task)
     if status == "SUCCEEDED":
         output |= {"results": _results(task, missing), "choices": _choices(task.pictures), "finished": True}
     elif task.error is not None:
@@ -96,9 +96,10 @@ def _task(task: TaskView) -> dict[str, Tree]:
     return {"output": output, "usage": {"image_count": count}} if count else {"output": output}
 
 
-def _times(task: TaskView) -> dict[str, Tree]:
+def _state(task: TaskView) -> dict[str, Tree]:
     moments = {"submit_time": task.created_ms, "scheduled_time": task.started_ms, "end_time": task.finished_ms}
-    return {name: _clock(at_ms) for name, at_ms in moments.items() if at_ms is not None}
+    times: dict[str, Tree] = {name: _clock(at_ms) for name, at_ms in moments.items() if at_ms is not None}
+    return {"task_id": task.id, "task_status": _status(task), **times}
 
 
 def _clock(at_ms: int) -> str:
@@ -124,9 +125,11 @@ def _cancelled(task: TaskView) -> Answer:
 
 
 def _page(tasks: TaskList) -> dict[str, Tree]:
+    """In `data` as the documents have it; in `tasks`, like polls, as the newer of the official clients reads it."""
     return {
         "total": tasks.total,
         "data": [_row(task) for task in tasks.tasks],
+        "tasks": [_state(task) for task in tasks.tasks],
         "total_page": -(-tasks.total // tasks.limit),
         "page_no": tasks.skip // tasks.limit + 1,
         "page_size": tasks.limit,
