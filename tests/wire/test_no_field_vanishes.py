@@ -32,10 +32,13 @@ def image(name: str) -> ImageData:
 
 
 def plain_requests(model: Model) -> Iterator[ImageRequest]:
-    """What the model takes without any parameter: without an input image, and with one."""
+    """What the model takes without any parameter: without an input image, and with one; and as a stream, where that
+    has parameters of its own."""
     plain = ImageRequest(model=model.id, prompt="a cat")
     if model.inputs.minimum == 0:
         yield plain
+    if "partial_images" in model.parameters:
+        yield dataclasses.replace(plain, stream=True)
     if model.inputs.maximum > 0:
         images = tuple(image(f"plain{number}") for number in range(max(1, model.inputs.minimum)))
         yield dataclasses.replace(plain, operation=Operation.EDIT, images=images)
@@ -167,7 +170,7 @@ def without(adapter: Adapter, name: str) -> Adapter:
 
 
 FORGOTTEN = {
-    "openai_images": "prompt images mask quality background moderation user input_fidelity extras",
+    "openai_images": "prompt images mask quality background moderation user input_fidelity partial_images extras",
     "gemini": "prompt turns images temperature top_p thinking want_text",
     "ark_images": "prompt images group seed guidance watermark enhance_mode",
     "dashscope": "prompt images negative_prompt enhance_prompt watermark seed",

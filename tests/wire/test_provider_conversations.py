@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from imageway.core.blobs import Tree
-from imageway.core.steps import Done, FailureKind, JsonReply
+from imageway.core.steps import Done, Failed, FailureKind, JsonReply, More, Reply
+from imageway.core.streams import StreamEnd, StreamEvent
 from imageway.providers import ADAPTERS
 from tests.wire.providers.conversation import Conversation, Section, conversations, play, replies
 
@@ -33,7 +34,7 @@ def test_the_adapter_speaks_as_written(adapter: str, conversation: Conversation)
 def test_a_conversation_checks_something_and_says_what(adapter: str, conversation: Conversation) -> None:
     """A title, and an outcome as its last section: a conversation that ends in a reply asserts nothing about it."""
     assert conversation.title.endswith(".")
-    assert conversation.sections[-1].head.split()[0] in ("send", "done", "failed", "none")
+    assert conversation.sections[-1].head.split()[0] in ("send", "done", "failed", "none", "cut")
 
 
 def heads(adapter: str) -> list[str]:
@@ -79,7 +80,7 @@ def test_a_code_means_the_same_whatever_the_status() -> None:
     """Relays and failed tasks bring a provider's codes under other statuses; the code is the better witness."""
     seen = set()
     for adapter, talk, code in known_failures():
-        (reply,) = replies(talk)
+        *_, reply = replies(talk)
         if reply.status < 400:
             continue  # one image's error, or a task's: they have no other status
         for status in (200, 400, 429, 500):
@@ -106,15 +107,35 @@ def mangled(tree: Tree) -> Iterator[Tree]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_no_reply_is_so_odd_that_an_adapter_raises(path: Path) -> None:
-    """Every reply of every conversation, with every node gone or replaced by something of another type."""
+    """Every reply and every event of every conversation, with every node gone or replaced by something of another type;
+    and each of them where the other was expected."""
     decode = ADAPTERS[path.parent.name].decode
     for talk in conversations(path):
         for reply in replies(talk):
-            tree = reply.body.tree if isinstance(reply.body, JsonReply) else None
-            for odd in mangled(tree):
+            for odd in mangled(said(reply)):
                 for memo in ({}, {"task_id": "t"}):
                     step = decode(talk.call, memo, dataclasses.replace(reply, body=JsonReply(odd)))
-                    assert not isinstance(step, Done) or (step.images and reply.status < 300)
+                    assert not isinstance(step, Done | More) or (step.images and reply.status < 300)
+                name = reply.body.name if isinstance(reply.body, StreamEvent) else None
+                decode(talk.call, {}, dataclasses.replace(reply, body=StreamEvent(odd, name)))
+            decode(talk.call, {}, dataclasses.replace(reply, body=StreamEnd()))
+
+
+def said(reply: Reply) -> Tree:
+    match reply.body:
+        case JsonReply(tree):
+            return tree
+        case StreamEvent(data):
+            return data
+    return None
+
+
+@pytest.mark.parametrize("adapter", ["ark_images", "gemini", "openai_images"])
+def test_a_stream_without_a_last_word_is_unknown(adapter: str) -> None:
+    call = conversations(GOLDENS / adapter / "streams.txt")[0].call
+    step = ADAPTERS[adapter].decode(call, {}, Reply(200, {}, StreamEnd()))
+    assert isinstance(step, Failed)
+    assert step.kind is FailureKind.UNKNOWN
 
 
 def test_the_runner_sees_a_wrong_line() -> None:
@@ -132,3 +153,14 @@ def test_the_runner_sees_a_wrong_line() -> None:
             sections[number] = wrong
             with pytest.raises((AssertionError, ValueError)):
                 play(ADAPTERS["openai_images"], dataclasses.replace(conversation, sections=tuple(sections)))
+
+
+def test_the_runner_sees_what_a_golden_leaves_out() -> None:
+    """Planted: a stream whose first preview is not shown."""
+    conversation = conversations(GOLDENS / "openai_images" / "streams.txt")[0]
+    play(ADAPTERS["openai_images"], conversation)
+    send, reply, first, *rest = conversation.sections
+    assert first.head == "more"
+    for sections in ((send, reply, *rest), (send, reply, first, *rest[:-1])):
+        with pytest.raises(AssertionError):
+            play(ADAPTERS["openai_images"], dataclasses.replace(conversation, sections=tuple(sections)))

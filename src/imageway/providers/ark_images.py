@@ -17,15 +17,18 @@ from imageway.core.steps import (
     HttpRequest,
     JsonBody,
     JsonReply,
+    More,
     Produced,
     Reply,
     Send,
     Step,
     Usage,
 )
+from imageway.core.streams import StreamEnd, StreamEvent
 from imageway.providers.fields import (
     at,
     count_at,
+    cut_stream,
     failure,
     forward,
     given,
@@ -57,6 +60,7 @@ KINDS: Final[dict[str, FailureKind]] = {
     "MissingParameter": FailureKind.INVALID,
     "InvalidParameter": FailureKind.INVALID,
     "InvalidImageURL": FailureKind.INVALID,
+    "BadRequest": FailureKind.INVALID,
     "RequestCanceled": FailureKind.FAILED,
     "InternalServiceError": FailureKind.FAILED,
 }
@@ -85,13 +89,19 @@ def encode(call: Call) -> Send:
             "optimize_prompt_options": {"mode": request.enhance_mode} if request.enhance_mode else None,
             "watermark": request.watermark,
             "response_format": call.options.get("answer", "url"),
+            "stream": request.stream,
         }
     )
     return Send(HttpRequest("POST", "/images/generations", JsonBody(forward(body | _group(call), call.request.extras))))
 
 
 def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:
-    """Done with the pictures that came, the others in `missing`; Failed when none did."""
+    """Done with the pictures that came, the others in `missing`; Failed when none did. Of a stream More, picture by
+    picture."""
+    if isinstance(reply.body, StreamEvent):
+        return _event(reply, reply.body)
+    if isinstance(reply.body, StreamEnd):
+        return cut_stream()
     tree = reply.body.tree if isinstance(reply.body, JsonReply) else None
     if isinstance(error := at(tree, "error"), dict):
         return _failed(reply, error, otherwise=kind_of_status(reply.status))
@@ -105,6 +115,29 @@ def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:
     if not pictures:
         return missing[0] if missing else unreadable(reply)
     return Done(tuple(map(Produced, pictures)), usage=_usage(tree), missing=missing)
+
+
+def _event(reply: Reply, event: StreamEvent) -> Step:
+    """Every picture, or its failure, has an event of its own; the last one brings the usage. Some servers leave that
+    out and say "[DONE]" alone."""
+    tree = event.data
+    if tree == "[DONE]":
+        return Done(())
+    error, kind = at(tree, "error"), (text_at(tree, "type") or event.name or "").rpartition(".")[2]
+    picture = picture_at(tree, base64="b64_json", link="url")
+    match kind:
+        case "partial_failed":
+            return More(missing=(_failed(reply, error, otherwise=FailureKind.FAILED),))
+        case _ if isinstance(error, dict):
+            otherwise = kind_of_status(reply.status) if reply.status >= 400 else FailureKind.FAILED
+            return _failed(reply, error, otherwise=otherwise)
+        case "completed":
+            return Done((), usage=_usage(tree))
+        case "partial_succeeded" if picture is not None:
+            return More((Produced(picture),))
+        case "partial_image" if picture is not None:
+            return More(partials=(Produced(picture),))
+    return More()
 
 
 def _image(call: Call) -> Tree:

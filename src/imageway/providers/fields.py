@@ -184,6 +184,11 @@ def unreadable(reply: Reply) -> Failed:
     return replace(failed, empty=kind is FailureKind.SPOILED and nothing)
 
 
+def cut_stream() -> Failed:
+    """A stream whose end came before its last word: whatever more was made, nobody will hear of it."""
+    return Failed(FailureKind.UNKNOWN, "stream_cut", "the stream ended before its last event")
+
+
 def _was_cut_behind(status: int, head: str) -> bool:
     """Envoy answers 503 when the server behind it closed the connection, perhaps after it had read the request."""
     return status == 503 and "reset before headers" in head and "connection failure" not in head

@@ -7,22 +7,29 @@
     == reply 200                        header lines, a JSON body
     == reply 502 page [: why]           header lines, a blank line, the text of a page
     == reply 200 image <png cat>        a body that is itself an image
+    == reply 200 stream                 server-sent events as they stand on the wire, up to the end of the stream
+    == reply 200 stream cut             the last of them without its blank line: the connection died there
+    == more                             what one event brought: {"images", "partials", "usage", "text", "missing"}
     == done                             {"images", "usage", "text", "missing"}
     == failed busy                      {"code", "detail", "retry_after_s"}
     == resume memo {}                   a restart: the next reply answers a read that went on from this memo
     == cancel memo {}                   what the adapter sends to cancel
+    == cut                              nothing more came, and transport says so
 
-`<png cat>` is a blob whose header says PNG and whose name is cat. What is absent is None, empty or zero."""
+`<png cat>` is a blob whose header says PNG and whose name is cat. What is absent is None, empty or zero. After a stream
+stand the steps of its events in order, without those that bring nothing; what follows a last word is not read."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from imageway.bodies import LiftError, read_events
 from imageway.core.blobs import Blob, Embed, Encoding, ImageFacts, Tree
 from imageway.core.requests import Group, ImageData, ImageInput, ImageLink, ImageRequest, Operation, Size, Turn
 from imageway.core.steps import (
@@ -36,14 +43,18 @@ from imageway.core.steps import (
     HttpRequest,
     JsonBody,
     JsonReply,
+    More,
     Page,
     Produced,
     Reply,
     Send,
+    Usage,
 )
+from imageway.core.streams import StreamEnd, StreamEvent
 
 _BLOB = re.compile(r"<(\w+) (\w+)>")
 _HEADER = re.compile(r"([A-Za-z0-9-]+): (.*)")
+CUT = object()
 _CALL_FIELDS = ("size", "count", "options", "upstream")
 
 
@@ -121,21 +132,40 @@ def _blocks(text: str) -> Iterator[tuple[str, list[Section]]]:
 def play(adapter: Adapter, conversation: Conversation) -> None:
     """Every step twice, because an adapter may be asked again; raises AssertionError at the section that differs."""
     call, memo = conversation.call, {}
-    step: object = _twice(lambda: adapter.encode(call))
+    steps: list[object] = [_twice(lambda: adapter.encode(call))]
     for section in conversation.sections:
         word = section.head.split()[0]
         if word == "reply":
-            reply = _reply(section)
-            step = _twice(lambda r=reply, m=memo: adapter.decode(call, m, r))  # type: ignore[misc]
-            continue
-        if word in ("resume", "cancel"):
+            _assert_shown(steps)
+            steps = list(_decoded(adapter, call, memo, section))
+        elif word == "resume":
+            memo, steps = _memo(section.head), []
+        elif word == "cancel":
             memo = _memo(section.head)
-            step = adapter.cancel(call, memo) if word == "cancel" and adapter.cancel else None
-            continue
-        if isinstance(step, Send):
-            memo = dict(step.memo)
-        shown = show(step)
-        assert shown == _expected(section), f"line {section.line}, `== {section.head}`"
+            steps = [adapter.cancel(call, memo) if adapter.cancel else None]
+        else:
+            step = steps.pop(0) if steps else None
+            if isinstance(step, Send):
+                memo = dict(step.memo)
+            assert show(step) == _expected(section), f"line {section.line}, `== {section.head}`"
+    _assert_shown(steps)
+
+
+def _assert_shown(left: list[object]) -> None:
+    """Only the first request may go without saying."""
+    assert not left or isinstance(left[0], Send), f"what came is not shown: {[show(step) for step in left]}"
+
+
+def _decoded(adapter: Adapter, call: Call, memo: Mapping[str, str], section: Section) -> Iterator[object]:
+    """One step; of a stream one for each event that brings something, up to the last word or the cut."""
+    for reply in _replies(section):
+        step = _twice(lambda r=reply: adapter.decode(call, memo, r))  # type: ignore[misc]
+        if step != More():
+            yield step
+        if not isinstance(step, More):
+            return
+    if section.head.endswith("cut"):
+        yield CUT
 
 
 def _twice(act: Any) -> object:
@@ -149,16 +179,28 @@ def show(step: object) -> tuple[str, Any]:
     if isinstance(step, Send):
         return _send_head(step), _shown_request(step.request)
     if isinstance(step, Done):
-        usage = {f.name: getattr(step.usage, f.name) for f in fields(step.usage)} if step.usage else None
-        return "done", _present(
-            images=[_shown_image(image) for image in step.images],
-            usage=_present(**usage) if usage is not None else None,
-            text=step.text,
-            missing=[{"kind": str(m.kind), **_shown_failure(m)} for m in step.missing],
-        )
+        return "done", _shown_step(step)
+    if isinstance(step, More):
+        partials = [_shown_image(partial) for partial in step.partials]
+        return "more", _present(partials=partials, **_shown_step(step))
     if isinstance(step, Failed):
         return f"failed {step.kind}", _shown_failure(step)
+    if step is CUT:
+        return "cut", None
     return str(step).lower(), None
+
+
+def _shown_step(step: Done | More) -> dict[str, Any]:
+    return _present(
+        images=[_shown_image(image) for image in step.images],
+        usage=_shown_usage(step.usage),
+        text=step.text,
+        missing=[{"kind": str(m.kind), **_shown_failure(m)} for m in step.missing],
+    )
+
+
+def _shown_usage(usage: Usage | None) -> dict[str, Any] | None:
+    return _present(**{field.name: getattr(usage, field.name) for field in fields(usage)}) if usage else None
 
 
 def _send_head(step: Send) -> str:
@@ -170,7 +212,9 @@ def _send_head(step: Send) -> str:
 
 def _shown_request(request: HttpRequest) -> list[Any]:
     assert all(isinstance(value, str) for value in request.query.values())
-    lines: list[Any] = [f"{request.method} {request.path}", *(f"{k}: {v}" for k, v in request.headers.items())]
+    query = "&".join(f"{name}={value}" for name, value in request.query.items())
+    target = f"{request.path}?{query}" if query else request.path
+    lines: list[Any] = [f"{request.method} {target}", *(f"{k}: {v}" for k, v in request.headers.items())]
     if isinstance(request.body, JsonBody):
         lines.append(shown_tree(request.body.tree))
     elif isinstance(request.body, FormBody):
@@ -202,9 +246,10 @@ def _shown_blob(blob: Blob) -> str:
 
 def _shown_image(produced: Produced) -> Any:
     image = produced.image if isinstance(produced.image, str) else _shown_blob(produced.image)
-    if produced.revised_prompt is None:
-        return image
-    return {"image": image, "revised_prompt": produced.revised_prompt}
+    signature = produced.signature
+    signature = signature if signature is None or isinstance(signature, str) else _shown_blob(signature)
+    more = _present(revised_prompt=produced.revised_prompt, signature=signature)
+    return {"image": image, **more} if more else image
 
 
 def _shown_failure(failed: Failed) -> dict[str, Any]:
@@ -233,8 +278,40 @@ def _memo(head: str) -> Mapping[str, str]:
 
 
 def replies(conversation: Conversation) -> Iterator[Reply]:
-    """Everything the provider said in it."""
-    yield from (_reply(section) for section in conversation.sections if section.head.startswith("reply"))
+    """Everything the provider said in it, each event by itself."""
+    for section in conversation.sections:
+        if section.head.startswith("reply"):
+            yield from _replies(section)
+
+
+def _replies(section: Section) -> Iterator[Reply]:
+    status, _, kind = section.head.removeprefix("reply ").partition(" ")
+    if not kind.startswith("stream"):
+        yield _reply(section)
+        return
+    headers = {"content-type": "text/event-stream"}
+    for event in asyncio.run(_events(section)):
+        yield Reply(int(status), headers, StreamEvent(_lifted(event.data), event.name))
+    if kind == "stream":
+        yield Reply(int(status), headers, StreamEnd())
+
+
+async def _events(section: Section) -> list[StreamEvent]:
+    """Read as transport reads them. Nothing in a golden file is long enough to need a scope."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield (section.text.strip() + ("" if section.head.endswith("cut") else "\n\n")).encode()
+
+    events: list[StreamEvent] = []
+    end = "stream"
+    try:
+        async for event in read_events(chunks(), cast("Any", None)):
+            events.append(event)  # noqa: PERF401  # those before a cut count
+    except LiftError as error:
+        end = "cut" if error.code == "stream_cut" else error.message
+    if not section.head.endswith(end):
+        raise ValueError(f"line {section.line}, `== {section.head}`: it ended with {end}")
+    return events
 
 
 def _reply(section: Section) -> Reply:
@@ -292,7 +369,8 @@ def request_of(asked: dict[str, Any]) -> ImageRequest:
 
 def _turn(turn: dict[str, Any]) -> Turn:
     parts = (p if isinstance(p, str) else _input(p["image"], "contents") for p in turn["parts"])
-    return Turn(turn["role"], tuple(parts))
+    signatures = {int(index): _lifted(signature) for index, signature in turn.get("signatures", {}).items()}
+    return Turn(turn["role"], tuple(parts), cast("Mapping[int, Blob | str]", signatures))
 
 
 def _input(text: str, param: str) -> ImageInput:

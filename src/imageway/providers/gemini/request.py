@@ -1,0 +1,60 @@
+"""What is sent: contents and configuration (wire page 2.4); never what AI Studio rejects (`personGeneration`, output
+formats)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Final
+
+from imageway.core.blobs import Tree
+from imageway.core.requests import ImageInput, ImageLink, ImageRequest, Turn
+from imageway.core.steps import Call, HttpRequest, JsonBody, Send
+from imageway.providers.fields import forward, given, media_type
+
+_AS_EVENTS: Final = MappingProxyType({"alt": "sse"})
+
+
+def encode(call: Call) -> Send:
+    """One call for one image; `upstream["api_version"]` replaces v1beta."""
+    config = given(
+        {
+            "responseModalities": ["TEXT", "IMAGE"] if call.request.want_text else ["IMAGE"],
+            "imageConfig": given({"aspectRatio": call.size.ratio, "imageSize": call.size.tier}) or None,
+            "temperature": call.request.temperature,
+            "topP": call.request.top_p,
+            "seed": call.request.seed,
+            "thinkingConfig": {"thinkingLevel": call.request.thinking.upper()} if call.request.thinking else None,
+        }
+    )
+    body = forward({"contents": _contents(call.request), "generationConfig": config}, call.request.extras)
+    version = call.upstream.get("api_version", "v1beta")
+    path = f"/{version}/models/{call.model}"
+    if call.request.stream:
+        return Send(HttpRequest("POST", f"{path}:streamGenerateContent", JsonBody(body), query=_AS_EVENTS))
+    return Send(HttpRequest("POST", f"{path}:generateContent", JsonBody(body)))
+
+
+def _contents(request: ImageRequest) -> list[Tree]:
+    """The conversation as it was; without one, a single turn: the images, then the text."""
+    if request.turns:
+        return [{"role": turn.role, "parts": list(_spoken(turn))} for turn in request.turns]
+    parts: list[Tree] = [_part(image) for image in request.images]
+    if request.prompt is not None:
+        parts.append(_part(request.prompt))
+    return [{"role": "user", "parts": parts}]
+
+
+def _spoken(turn: Turn) -> Iterator[Tree]:
+    """What the model signed goes back with its signature: without it, the newer ones do not know their own words."""
+    for index, part in enumerate(turn.parts):
+        signature = turn.signatures.get(index)
+        yield _part(part) if signature is None else {**_part(part), "thoughtSignature": signature}
+
+
+def _part(part: str | ImageInput) -> dict[str, Tree]:
+    if isinstance(part, str):
+        return {"text": part}
+    if isinstance(part, ImageLink):
+        return {"fileData": {"fileUri": part.url}}
+    return {"inlineData": {"mimeType": media_type(part.blob), "data": part.blob}}

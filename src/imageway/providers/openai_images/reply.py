@@ -1,0 +1,71 @@
+"""What is answered: images in one piece, or event by event (wire page 1.7, 1.8); and the tokens they took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from imageway.core.blobs import Tree
+from imageway.core.steps import Call, Done, Failed, FailureKind, JsonReply, More, Produced, Reply, Step, Usage
+from imageway.core.streams import StreamEnd, StreamEvent
+from imageway.providers.fields import at, count_at, cut_stream, list_at, picture_at, reported, text_at, unreadable
+from imageway.providers.openai_images.errors import failed, failed_event
+
+_NO_PICTURE: Final = Failed(FailureKind.SPOILED, "completed", "a completed event without an image", empty=True)
+
+
+def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:
+    """Done with what `data` holds, or Failed; of a stream More until its last picture."""
+    if isinstance(reply.body, StreamEvent):
+        return _event(call, reply, reply.body)
+    if isinstance(reply.body, StreamEnd):
+        return cut_stream()
+    tree = reply.body.tree if isinstance(reply.body, JsonReply) else None
+    if isinstance(error := at(tree, "error"), dict):
+        return failed(reply, error)
+    items = list_at(tree, "data") if reply.status < 300 else []
+    images = tuple(produced for item in items if (produced := _produced(item)) is not None)
+    errors = (at(item, "error") for item in items)
+    missing = tuple(failed(reply, error) for error in errors if isinstance(error, dict))
+    if not images:
+        return missing[0] if missing else unreadable(reply)
+    return Done(images, usage=_usage(at(tree, "usage")), missing=missing)
+
+
+def _event(call: Call, reply: Reply, event: StreamEvent) -> Step:
+    """`image_generation.` and `image_edit.` alike. Of several pictures none says that it is the last: the end does, or
+    a "[DONE]" of those who write one."""
+    tree = event.data
+    if tree == "[DONE]":
+        return Done(())
+    if isinstance(error := at(tree, "error"), dict):
+        return failed_event(reply, error)
+    kind = (text_at(tree, "type") or event.name or "").rpartition(".")[2]
+    produced = _produced(tree)
+    if kind == "partial_image":
+        return More(partials=(produced,) if produced else ())
+    if kind != "completed":
+        return More()
+    usage = _usage(at(tree, "usage"))
+    if call.count > 1:
+        return More((produced,), usage=usage) if produced else More(missing=(_NO_PICTURE,))
+    return Done((produced,), usage=usage) if produced else _NO_PICTURE
+
+
+def _produced(item: Tree) -> Produced | None:
+    picture = picture_at(item, base64="b64_json", link="url")
+    return None if picture is None else Produced(picture, text_at(item, "revised_prompt") or None)
+
+
+def _usage(usage: Tree) -> Usage | None:
+    """The totals are binding; what their details leave over is prompt text on the way in, image on the way out."""
+    input_image = count_at(usage, "input_tokens_details", "image_tokens")
+    output_text = count_at(usage, "output_tokens_details", "text_tokens")
+    return reported(
+        Usage(
+            input_text=max(0, count_at(usage, "input_tokens") - input_image),
+            input_image=input_image,
+            output_text=output_text,
+            output_image=max(0, count_at(usage, "output_tokens") - output_text),
+        )
+    )
