@@ -25,6 +25,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from imageway.bodies import Budget, Spool, blob_of, json_payload, lift_json
+from imageway.catalog import load
 from imageway.core.errors import GatewayError, InvalidRequest
 from imageway.core.intents import (
     Answer,
@@ -59,6 +60,7 @@ from imageway.dialects import DIALECTS
 FOLDER = Path(__file__).parent / "dialects"
 FILES = sorted(FOLDER.rglob("*.txt"))
 BY_NAME = {dialect.name: dialect for dialect in DIALECTS}
+CATALOG = load()
 
 
 def png(width: int, height: int, noise: bytes = b"") -> bytes:
@@ -143,6 +145,11 @@ def shown(value: object) -> Any:
     return value
 
 
+def family_of(name: str) -> str | None:
+    found = CATALOG.find(name)
+    return found.model.family if found else None
+
+
 def kind_of(intent: Intent) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", type(intent).__name__).lower()
 
@@ -197,7 +204,7 @@ def build_event(kind: str, content: Any) -> Event:
         case "preview":
             return Preview(image=content["image"], index=content["index"], picture=picture(content["picture"]))
         case "arrived":
-            return Arrived(image=content["image"], picture=picture(content["picture"]))
+            return Arrived(picture=picture(content.pop("picture")), **content)
         case "finished":
             outcome = build_outcome("generated", content)
             assert isinstance(outcome, Generated)
@@ -274,6 +281,7 @@ async def test_conversation(path: Path, tmp_path: Path) -> None:
                     query=parameters,
                     headers=section.headers,
                     body=body,
+                    family_of=family_of,
                 )
                 try:
                     intent, answer = dialect.decode(inbound), None

@@ -5,6 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from imageway.core.intents import Dialect
-from imageway.dialects import dashscope, gemini, imagen, openai_images
+from imageway.dialects import ark, dashscope, gemini, imagen, omixa, openai_images
 
-DIALECTS: Final[tuple[Dialect, ...]] = (openai_images.DIALECT, gemini.DIALECT, imagen.DIALECT, dashscope.DIALECT)
+DIALECTS: Final[tuple[Dialect, ...]] = (
+    openai_images.DIALECT,
+    gemini.DIALECT,
+    imagen.DIALECT,
+    dashscope.DIALECT,
+    ark.DIALECT,
+    omixa.DIALECT,
+)

@@ -41,7 +41,14 @@ class Arrivals:
             logger().warning(events.MEDIA_FAILED, detail=str(error))
         else:
             url = self.tools.signer.sign(ready.name, ready.expires_ms) if as_url else None
-            self.feed.tell(Arrived(image=number, picture=ready.picture(url)))
+            self.feed.tell(
+                Arrived(
+                    image=number,
+                    picture=ready.picture(url),
+                    model=self.facts.model.id,
+                    created_s=self.facts.created_ms // 1000,
+                )
+            )
         return replace(image, ready=ready)
 
     def preview(self, blob: Blob, index: int) -> None:

@@ -39,6 +39,11 @@ class ModelShelf:
         model, _ = find_model(self.tools, name, caller)
         return card(model)
 
+    def family_of(self, name: str) -> str | None:
+        """Of the model that bears this name, whoever sells it; None: no model does."""
+        found = self.tools.catalog.find(name)
+        return found.model.family if found else None
+
     def _sold(self, model: Model) -> bool:
         try:
             return bool(sellers_of(self.tools, model))
@@ -55,6 +60,7 @@ def card(model: Model) -> ModelCard:
         title=model.title,
         capabilities=_capabilities(model),
         prices=tuple(_price(price) for price in model.prices),
+        minimum_hold_usd=model.minimum_hold,
     )
 
 

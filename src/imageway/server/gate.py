@@ -144,6 +144,7 @@ class Gate:
             query=head.query,
             headers=head.headers,
             body=await self._body(head, match, chunks, scope) if match.route.method == "POST" else None,
+            family_of=self.shelf.family_of,
         )
         return match.dialect.decode(inbound)
 

@@ -47,3 +47,7 @@ def test_free_sizes_come_with_their_limits(catalog: Catalog) -> None:
         "max_pixels": 8_294_400,
     }
     assert "max_pixels" not in shown(catalog, "gpt-image-1")["size"]
+
+
+def test_a_card_says_what_is_held_at_least(catalog: Catalog) -> None:
+    assert card(catalog.models["gpt-image-1"]).minimum_hold_usd == catalog.models["gpt-image-1"].minimum_hold

@@ -56,6 +56,10 @@ class Table:
     def _names(self, each: Field) -> tuple[str, ...]:
         return (each.name, *each.also, *((snaked(each.name),) if self.snake else ()))
 
+    def names(self, place: str) -> tuple[str, ...]:
+        """What may be written in the object at `place`, each field by its first name."""
+        return tuple(each.name for each in self.fields if place in each.where)
+
     def schema(self, place: str = TOP) -> dict[str, Tree]:
         """The JSON Schema (2020-12) of the object at `place`. Required fields are the reader's business."""
         properties: dict[str, Tree] = {}

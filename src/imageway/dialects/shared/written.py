@@ -79,7 +79,9 @@ class Written:
 
     def _keep_unknown(self, name: str, value: Tree, place: str, path: str, extras: dict[str, Tree]) -> None:
         if self.table.strict:
-            self.findings.problem("unknown_parameter", path, f"{path} is not a field of this request")
+            accepted = self.table.names(place)
+            message = f"{path} is not a field of this request; accepted: {', '.join(accepted)}"
+            self.findings.problem("unknown_parameter", path, message, accepted)
         elif place not in self.table.open_places:
             self.findings.ignored(path, "it is not known here")
         elif self.unknown < MOST_UNKNOWN_FIELDS:

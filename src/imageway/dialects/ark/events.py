@@ -1,0 +1,65 @@
+"""Streams as Ark sends them: an event for every image as it comes, one for each that did not, then usage and [DONE].
+
+Finished carries all images again; those have had their events when they arrived."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imageway.core.blobs import Tree
+from imageway.core.intents import Arrived, Broken, Event, Finished, Generate, Generated, Missing, Preview
+from imageway.core.streams import StreamEvent
+from imageway.dialects.ark.encode import item_of, usage_of
+from imageway.dialects.ark.errors import error_of, item_error
+
+SUCCEEDED: Final = "image_generation.partial_succeeded"
+FAILED: Final = "image_generation.partial_failed"
+COMPLETED: Final = "image_generation.completed"
+DONE: Final = StreamEvent("[DONE]")
+
+
+def encode_event(intent: Generate, event: Event) -> tuple[StreamEvent, ...]:
+    """Previews have no place here. A stream that broke ends with `{"error"}`, an event without a name."""
+    match event:
+        case Arrived():
+            return (_succeeded(event),)
+        case Finished(generated=generated):
+            came = len(generated.pictures)
+            failed = (_failed(generated, came + index, each) for index, each in enumerate(generated.missing))
+            return (*failed, _completed(intent, generated), DONE)
+        case Broken():
+            return (StreamEvent({"error": error_of(event.error, event.request_id)}),)
+        case Preview():
+            return ()
+
+
+def _succeeded(event: Arrived) -> StreamEvent:
+    body: dict[str, Tree] = {
+        "type": SUCCEEDED,
+        "model": event.model,
+        "created": event.created_s,
+        "image_index": event.image,
+        **item_of(event.picture),
+    }
+    return StreamEvent(body, SUCCEEDED)
+
+
+def _failed(generated: Generated, index: int, missing: Missing) -> StreamEvent:
+    body: dict[str, Tree] = {
+        "type": FAILED,
+        "model": generated.model,
+        "created": generated.created_s,
+        "image_index": index,
+        "error": item_error(missing),
+    }
+    return StreamEvent(body, FAILED)
+
+
+def _completed(intent: Generate, generated: Generated) -> StreamEvent:
+    body: dict[str, Tree] = {
+        "type": COMPLETED,
+        "model": generated.model,
+        "created": generated.created_s,
+        "usage": usage_of(intent, generated),
+    }
+    return StreamEvent(body, COMPLETED)
