@@ -57,7 +57,10 @@ scalars = st.one_of(
     ),
     st.binary(max_size=8).map(blob_of),
 )
-headers_of_ours = st.dictionaries(st.sampled_from(["imageway-strict", "idempotency-key"]), st.text())
+headers_of_ours = st.dictionaries(
+    st.sampled_from(["imageway-strict", "idempotency-key", "x-dashscope-async", "x-dashscope-sse"]),
+    st.one_of(st.just("enable"), st.text()),
+)
 UNPROMPTED = ("upscale", "remove_background", "variation")
 names = st.one_of(
     st.sampled_from(
@@ -132,7 +135,7 @@ def check(dialect: Dialect, inbound: Inbound) -> None:
 
 
 def check_refusal(answer: Answer) -> None:
-    assert answer.status in (400, 422)
+    assert answer.status in (400, 403, 415, 422)
     text = json.dumps(answer.body, ensure_ascii=False).encode()
     assert len(text) < 100_000
 
