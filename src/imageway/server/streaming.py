@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from imageway.bodies import Payload, stream_payload
 from imageway.core.errors import GatewayError
-from imageway.core.intents import Broken, Dialect, Event, Finished, Generate
+from imageway.core.intents import Broken, Dialect, Event, Finished, Generate, Where
 from imageway.core.streams import StreamEvent
 from imageway.dialects.shared.answers import warnings_header
 from imageway.engine.runs import TaskHandle
@@ -29,17 +29,23 @@ class EventStream:
 
     async def opened(self) -> Payload:
         """Waits for the first event, as long as a connection may be silent: what ends before it can still be answered
-        with a status of its own. Raises GatewayError."""
+        with a status of its own, unless that is a 200. Raises GatewayError."""
         source = self.handle.events()
         first = asyncio.ensure_future(anext(source))
         try:
             await asyncio.wait({first}, timeout=self.heartbeat_s)
-            if first.done():
+            if first.done() and not self._is_no_error(first.exception()):
                 first.result()
         except BaseException:
             first.cancel()
             raise
         return stream_payload(self._written(source, first))
+
+    def _is_no_error(self, failure: BaseException | None) -> bool:
+        """Some formats have a refused prompt for an answer like any other."""
+        if not isinstance(failure, GatewayError):
+            return False
+        return self.dialect.encode_error(Where(None, self.handle.id), failure).status < 300
 
     def headers(self) -> Headers:
         label = (("x-imageway-sandbox", "true"),) if self.handle.sandbox else ()

@@ -11,7 +11,7 @@ from imageway.dialects.shared import kinds
 from imageway.dialects.shared.kinds import Kind
 from imageway.dialects.shared.table import TOP, Field, Table
 
-FAMILY: Final = "google"
+FAMILY: Final = "imagen"  # not what other calls of the same vendor take: unknown fields stay apart
 PARAMETERS, OPTIONS, UPSCALE, EDIT = ("parameters",), ("outputOptions",), ("upscaleConfig",), ("editConfig",)
 
 MEANINGS: Final = {
