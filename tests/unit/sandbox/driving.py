@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import io
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +21,7 @@ from imageway.catalog.fitting import Fitted
 from imageway.catalog.schema import Model, Offering
 from imageway.core.blobs import Blob, ImageFacts
 from imageway.core.requests import ImageRequest
-from imageway.core.steps import Call, Done, Send, Usage
+from imageway.core.steps import Adapter, Call, Done, Failed, More, Produced, Reply, Send, Usage
 from imageway.core.upstreams import Upstream
 from imageway.media.proofs import prove
 from imageway.providers import ADAPTERS
@@ -104,17 +104,20 @@ class Street:
         adapter, scope = ADAPTERS[offering.adapter], self.spool.scope()
         try:
             step: object = adapter.encode(call)
+            heard: list[More] = []
             for _ in range(POLLS):
                 if not isinstance(step, Send):
                     break
-                reply = await self.transport.send(
+                replies = self.transport.stream(
                     upstream, step.request, scope, deadline_s=20, max_bytes=offering.max_answer_bytes * count
                 )
-                step = adapter.decode(call, step.memo, reply)
+                step = await _hear(adapter, call, step.memo, replies, heard)
             if not isinstance(step, Done):
                 return f"{step}"
+            if call.request.stream and len(_partials(heard)) != (call.request.partial_images or 0) * count:
+                return f"{len(_partials(heard))} previews came"
             facts = []
-            for produced in step.images:
+            for produced in (*(image for more in heard for image in more.images), *step.images):
                 picture: Blob | str = produced.image
                 if isinstance(picture, str):
                     link = await self.transport.download(
@@ -125,7 +128,8 @@ class Street:
                 if isinstance(proved, str):
                     return proved
                 facts.append(proved)
-            return Came(tuple(facts), step.usage)
+            counted = [said.usage for said in (*heard, step) if said.usage]
+            return Came(tuple(facts), sum(counted[1:], counted[0]) if counted else None)
         finally:
             scope.release()
 
@@ -140,6 +144,25 @@ class Street:
             if line.unit == "token" and int(line.quantity) > held.get(line.what, 0):
                 return f"{line.quantity} {line.what} were reported, {held.get(line.what, 0)} held"
         return None
+
+
+async def _hear(
+    adapter: Adapter, call: Call, memo: Mapping[str, str], replies: AsyncIterator[Reply], heard: list[More]
+) -> object:
+    """What the last of the replies meant; what came before it is kept in `heard`. Where no event says that it is the
+    last, a stream is whole when everything came."""
+    step: object = None
+    async for reply in replies:
+        step = adapter.decode(call, memo, reply)
+        if not isinstance(step, More):
+            break
+        heard.append(step)
+    came = sum(len(more.images) for more in heard)
+    return Done(()) if isinstance(step, Failed) and step.code == "stream_cut" and came == call.count else step
+
+
+def _partials(heard: list[More]) -> list[Produced]:
+    return [partial for more in heard for partial in more.partials]
 
 
 def misfit(model: Model, fitted: Fitted, facts: ImageFacts) -> str | None:
@@ -171,7 +194,12 @@ async def open_street(catalog: Catalog, folder: Path) -> AsyncIterator[Street]:
     async def draw_base64(sketch: Sketch) -> bytes:
         return base64.b64encode(await draw(sketch))
 
+    async def develop_base64(sketch: Sketch, partials: int) -> AsyncIterator[bytes]:
+        for _ in range(partials + 1):
+            yield await draw_base64(sketch)
+
     room.studio.draw = draw  # type: ignore[method-assign]
+    room.studio.develop_base64 = develop_base64  # type: ignore[method-assign, assignment]
     room.studio.draw_base64 = draw_base64  # type: ignore[method-assign]
     transport, spool = Transport(sandbox=room), Spool(folder, Budget(2**30))
     try:

@@ -1,6 +1,6 @@
-"""Alibaba DashScope's Qwen-Image as documented in autumn 2026: synchronous multimodal generation, and tasks that are
-submitted, polled, listed and cancelled. A request for server-sent events is refused with a 400, and `oss://` uploads
-are unknown; the sandbox has neither yet."""
+"""Alibaba DashScope's image models as documented in autumn 2026: synchronous multimodal generation; tasks that are
+submitted, polled, listed and cancelled; edits of a base image; uploads of local files. A request for server-sent events
+is refused with a 400: these models have none."""
 
 from imageway.sandbox.upstreams.dashscope.service import DashscopeUpstream
 

@@ -8,15 +8,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imageway.sandbox.drawing import Reference
-from imageway.sandbox.upstreams.dashscope.limits import LIMITS, MODELS, Model, Pixels, like, size_fault, to_step
+from imageway.sandbox.upstreams.dashscope.limits import (
+    LIMITS,
+    MODELS,
+    TABLE,
+    Model,
+    Pixels,
+    like,
+    size_fault,
+    to_step,
+)
 from imageway.sandbox.upstreams.dashscope.words import Speaker
 
+FUNCTIONS: list[str] = TABLE["functions"]["names"]
+MASKED: str = TABLE["functions"]["masked"]
+UPSCALE: str = TABLE["functions"]["upscale"]
 _SIZE = re.compile(r"(\d{1,5})\*(\d{1,5})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A body that holds. `image_urls` in order; the last sets the ratio of an edit without a size."""
+    """A body that holds. `image_urls` in order; the last sets the ratio of an edit without a size. `factor`: of an
+    edit that has the pixels of its base image."""
 
     model: Model
     prompt: str
@@ -26,10 +39,13 @@ class Draft:
     seed: int | None
     watermark: bool
     extend: bool
+    factor: int = 1
 
     def pixels(self, references: tuple[Reference, ...]) -> Pixels:
         if self.size is not None:
             return self.size
+        if self.model.family.size_kind == "base":
+            return (references[0].width * self.factor, references[0].height * self.factor)
         if references:
             return like(references[-1].width, references[-1].height)
         width, _, height = self.model.family.default.partition("*")
@@ -46,7 +62,8 @@ class Checker:
 
     def check(self) -> Draft:
         model = self._model()
-        prompt, urls = self._legacy_input() if self._way == "legacy" else self._messages()
+        readers = {"legacy": self._legacy_input, "edit": self._edit_input}
+        prompt, urls = readers.get(self._way, self._messages)()
         self._check_text(model, prompt)
         if urls and "edit" not in model.family.modes:
             raise self._speaker.invalid(f"Model {model.id} does not support image input.")
@@ -71,6 +88,19 @@ class Checker:
         if not isinstance(prompt, str) or not prompt:
             raise self._speaker.invalid("Field required: input.prompt")
         return prompt, ()
+
+    def _edit_input(self) -> tuple[str, tuple[str, ...]]:
+        """A base image, what to do with it, and for one of the functions a mask."""
+        given = self._object("input")
+        prompt, _ = self._legacy_input()
+        function = given.get("function")
+        if function not in FUNCTIONS:
+            raise self._speaker.invalid(f"Input should be one of {', '.join(FUNCTIONS)}: input.function")
+        needed = ("base_image_url", "mask_image_url") if function == MASKED else ("base_image_url",)
+        for name in needed:
+            if not isinstance(given.get(name), str) or not given.get(name):
+                raise self._speaker.invalid(f"Field required: input.{name}")
+        return prompt, (str(given["base_image_url"]),)
 
     def _messages(self) -> tuple[str, tuple[str, ...]]:
         """One message; its images before its one text."""
@@ -110,11 +140,17 @@ class Checker:
             seed=self._integer("seed", low=0, high=int(LIMITS["seed_max"])),
             watermark=self._flag("watermark", default=False),
             extend=self._flag("prompt_extend", default=True),
+            factor=self._factor(),
         )
+
+    def _factor(self) -> int:
+        if self._way != "edit" or self._object("input").get("function") != UPSCALE:
+            return 1
+        return self._integer("upscale_factor", low=1, high=4) or 1
 
     def _size(self, model: Model) -> Pixels | None:
         size = self._object("parameters").get("size")
-        if size is None:
+        if size is None or model.family.size_kind == "base":
             return None
         if model.family.size_kind == "none":
             raise self._speaker.invalid(f"Parameter size is not supported by model {model.id}")

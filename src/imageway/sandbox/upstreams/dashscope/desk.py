@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from imageway.sandbox.answers import Json
 from imageway.sandbox.cabinets import Cabinet
@@ -15,7 +17,16 @@ from imageway.sandbox.upstreams.dashscope.checks import Checker, Draft
 from imageway.sandbox.upstreams.dashscope.painting import Painter, Ticket
 from imageway.sandbox.upstreams.dashscope.records import Record
 from imageway.sandbox.upstreams.dashscope.results import output_of, usage_of
-from imageway.sandbox.upstreams.dashscope.tasks import PENDING_S, Finished, Task, TaskList, loop_time, moment, now_s
+from imageway.sandbox.upstreams.dashscope.tasks import (
+    BEIJING,
+    PENDING_S,
+    Finished,
+    Task,
+    TaskList,
+    loop_time,
+    moment,
+    now_s,
+)
 from imageway.sandbox.upstreams.dashscope.words import OUTPUT_BLOCKED, Speaker
 from imageway.sandbox.wire import SandboxAnswer
 
@@ -49,7 +60,7 @@ class TaskDesk:
         draft = replace(draft, seed=record.seed)
 
         async def draw() -> Finished:
-            inputs = await self._painter.read(draft.image_urls) if references is None else references
+            inputs = references or await self._painter.read(draft.image_urls, record.owner)
             ticket = Ticket(draft, inputs, record.origin)
             return Finished(ticket, [] if record.twist.empty else await self._painter.draw(ticket))
 
@@ -98,10 +109,13 @@ class TaskDesk:
         return await self._finished(task, output)
 
     async def _finished(self, task: Task, output: dict[str, Json]) -> SandboxAnswer:
-        """The legacy way lists results, the newer one choices as the synchronous answer does."""
+        """The legacy way and edits list results, the newer one choices as the synchronous answer does."""
         finished = await task.finish()
         draft, urls = task.draft, finished.urls
         metrics: Json = {"TOTAL": draft.count, "SUCCEEDED": len(urls), "FAILED": 0}
+        if draft.model.family.ways == ["edit"]:
+            edited: Json = {**output, "results": [{"url": url} for url in urls], "task_metrics": metrics}
+            return self._speaker.success({"output": edited, "usage": {"image_count": len(urls)}})
         if "legacy" not in draft.model.family.ways:
             merged: Json = {**output, **output_of(finished.ticket, urls), "task_metrics": metrics}
             return self._speaker.success({"output": merged, "usage": usage_of(finished.ticket, len(urls))})
@@ -113,28 +127,42 @@ class TaskDesk:
         return self._speaker.success({"output": listed, "usage": {"image_count": len(urls)}})
 
     async def _list(self, incoming: Incoming, owner: str) -> SandboxAnswer:
-        number, size = (
-            _natural(incoming.query.get("page_no"), 1),
-            min(_natural(incoming.query.get("page_size"), 10), 100),
-        )
-        found = await self._tasks.of(owner, incoming.query.get("status"))
+        query = incoming.query
+        number, size = _natural(query.get("page_no"), 1), min(_natural(query.get("page_size"), 10), 100)
+        since, until = _span(query)
+        found = [
+            task
+            for task in await self._tasks.of(owner, query.get("status"))
+            if query.get("model_name") in (None, task.draft.model.id)
+            and (since is None or since <= task.submitted <= until)
+        ]
         rows: Json = [self._row(task) for task in found[(number - 1) * size : number * size]]
         pages = math.ceil(len(found) / size)
         return self._speaker.success(
-            {"data": rows, "total": len(found), "total_page": pages, "page_no": number, "page_size": size}
+            {"total": len(found), "data": rows, "total_page": pages, "page_no": number, "page_size": size}
         )
 
     def _row(self, task: Task) -> Json:
-        status = task.status(now_s())
+        """Times in milliseconds; one that was not yet is not there."""
+        status, model = task.status(now_s()), task.draft.model
         submitted_ms = int(task.submitted.timestamp() * 1000)
-        return {
-            "task_id": task.id,
-            "status": status,
-            "model_name": task.draft.model.id,
-            "region": "cn-beijing",
+        row: dict[str, Json] = {
+            "api_key_id": task.owner[:6],
+            "caller_parent_id": task.owner[:16],
+            "caller_uid": task.owner[:16],
             "gmt_create": submitted_ms,
-            "start_time": submitted_ms + int(PENDING_S * 1000),
+            "model_name": model.id,
+            "region": "cn-beijing",
+            "request_id": task.id,
+            "status": status,
+            "task_id": task.id,
+            "user_api_unique_key": f"apikey:v1:aigc:{SERVICES[model.family.ways[-1]]}:{model.id}",
         }
+        if status not in ("PENDING", "CANCELED"):
+            row["start_time"] = submitted_ms + int(PENDING_S * 1000)
+        if status in ("SUCCEEDED", "FAILED"):
+            row["end_time"] = submitted_ms + int(task.took_s * 1000)
+        return row
 
     async def _cancel(self, task_id: str, owner: str) -> SandboxAnswer:
         task = await self._tasks.find(task_id, owner)
@@ -143,6 +171,29 @@ class TaskDesk:
             return self._speaker.error(400, "UnsupportedOperation", message)
         await self._tasks.cancel(task)
         return self._speaker.success({})
+
+
+SERVICES = {
+    "legacy": "text2image:image-synthesis",
+    "task": "image-generation:generation",
+    "edit": "image2image:image-synthesis",
+}
+DAY = timedelta(days=1)
+
+
+def _span(query: Mapping[str, str]) -> tuple[datetime | None, datetime]:
+    """From when to when, by the provider's clock; where one end is missing, a day from the other. None: no limit."""
+    since, until = (_moment(query.get(name)) for name in ("start_time", "end_time"))
+    if since is None:
+        return (until - DAY, until) if until else (None, datetime.max.replace(tzinfo=BEIJING))
+    return since, until or since + DAY
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return datetime.strptime(text or "", "%Y%m%d%H%M%S").replace(tzinfo=BEIJING)
+    except ValueError:
+        return None
 
 
 def _natural(text: str | None, default: int) -> int:

@@ -11,9 +11,11 @@ from imageway.sandbox.drawing import Reference, Sketch, Unreadable
 from imageway.sandbox.studio import NotFetched, Studio, split_data_url
 from imageway.sandbox.upstreams.dashscope.checks import Draft
 from imageway.sandbox.upstreams.dashscope.limits import LIMITS, Pixels
+from imageway.sandbox.upstreams.dashscope.uploads import SCHEME, UploadDesk
 from imageway.sandbox.upstreams.dashscope.words import Speaker
 
 WATERMARK = "Qwen-Image"
+NOT_DOWNLOADED = "Failed to download the input file."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +32,17 @@ class Ticket:
 
 
 class Painter:
-    def __init__(self, studio: Studio, speaker: Speaker) -> None:
+    def __init__(self, studio: Studio, speaker: Speaker, uploads: UploadDesk) -> None:
         self._studio = studio
         self._speaker = speaker
+        self._uploads = uploads
 
-    async def read(self, urls: tuple[str, ...]) -> tuple[Reference, ...]:
-        """Raises Refusal."""
-        return tuple([await self._reference(url) for url in urls])
+    async def read(self, urls: tuple[str, ...], owner: str) -> tuple[Reference, ...]:
+        """`owner`: whose uploads may be named; "": nobody's. Raises Refusal."""
+        return tuple([await self._reference(url, owner) for url in urls])
 
-    async def _reference(self, url: str) -> Reference:
-        content = await self._content(url)
+    async def _reference(self, url: str, owner: str) -> Reference:
+        content = await self._content(url, owner)
         if len(content) > LIMITS["file_bytes"]:
             raise self._speaker.invalid("The size of the input image must not exceed 10MB.")
         try:
@@ -50,12 +53,17 @@ class Painter:
             raise self._speaker.refusal(415, "UnsupportedFileFormat", "The file format is not supported.")
         return reference
 
-    async def _content(self, url: str) -> bytes:
+    async def _content(self, url: str, owner: str) -> bytes:
         if url[:5].lower() == "data:":
             split = split_data_url(url)
             if split is None:
                 raise self._speaker.refusal(400, "InvalidURL", "The data URL of the input image is not valid.")
             return split[1]
+        if url.startswith(SCHEME) and owner:
+            uploaded = await self._uploads.content(url, owner)
+            if uploaded is None:
+                raise self._speaker.refusal(415, "BadRequest.InputDownloadFailed", NOT_DOWNLOADED)
+            return uploaded
         if not url.startswith(("http://", "https://")):
             raise self._speaker.refusal(
                 400, "InvalidURL", "Required URL is missing or invalid, please check the request URL."
@@ -63,8 +71,7 @@ class Painter:
         try:
             return await self._studio.fetch(url)
         except NotFetched as error:
-            message = "Failed to download the input file."
-            raise self._speaker.refusal(415, "BadRequest.InputDownloadFailed", message) from error
+            raise self._speaker.refusal(415, "BadRequest.InputDownloadFailed", NOT_DOWNLOADED) from error
 
     async def draw(self, ticket: Ticket) -> list[str]:
         """The URLs of all pictures."""

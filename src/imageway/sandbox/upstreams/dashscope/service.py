@@ -1,4 +1,4 @@
-"""Routes, authentication and answers of the synchronous way and of the two ways of submitting a task."""
+"""Routes, authentication and answers of the synchronous way and of the three ways of submitting a task."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from imageway.sandbox.upstreams.dashscope.painting import Painter, Ticket
 from imageway.sandbox.upstreams.dashscope.records import Record, owner_of
 from imageway.sandbox.upstreams.dashscope.results import sync_body
 from imageway.sandbox.upstreams.dashscope.tasks import KEPT_BYTES
+from imageway.sandbox.upstreams.dashscope.uploads import KEPT_BYTES as UPLOADED_BYTES
+from imageway.sandbox.upstreams.dashscope.uploads import PATH as UPLOADS_PATH
+from imageway.sandbox.upstreams.dashscope.uploads import STORE_PATH, UploadDesk
 from imageway.sandbox.upstreams.dashscope.words import OUTPUT_BLOCKED, Speaker
 from imageway.sandbox.wire import SandboxAnswer
 
@@ -21,6 +24,7 @@ WAYS = {
     "/services/aigc/multimodal-generation/generation": "sync",
     "/services/aigc/text2image/image-synthesis": "legacy",
     "/services/aigc/image-generation/generation": "task",
+    "/services/aigc/image2image/image-synthesis": "edit",
 }
 
 
@@ -30,7 +34,8 @@ class DashscopeUpstream:
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._speaker = Speaker(studio.chance)
-        self._painter = Painter(studio, self._speaker)
+        self._uploads = UploadDesk(self._speaker, studio.cabinet("uploads", limit_bytes=UPLOADED_BYTES))
+        self._painter = Painter(studio, self._speaker, self._uploads)
         self._desk = TaskDesk(self._speaker, self._painter, studio.cabinet("tasks", limit_bytes=KEPT_BYTES))
 
     def rate_limited(self, *, hint: bool) -> SandboxAnswer:
@@ -43,8 +48,13 @@ class DashscopeUpstream:
         way = WAYS.get(incoming.path)
         if way and incoming.method == "POST":
             return await self._submit(incoming, way)
+        if incoming.path == STORE_PATH and incoming.method == "POST":
+            return await self._uploads.take(incoming)
         try:
-            return await self._desk.answer(incoming, owner_of(self._authenticate(incoming)))
+            owner = owner_of(self._authenticate(incoming))
+            if incoming.path == UPLOADS_PATH and incoming.method == "GET":
+                return self._uploads.grant(incoming, owner)
+            return await self._desk.answer(incoming, owner)
         except Refusal as refusal:
             return refusal.answer
 
@@ -62,7 +72,8 @@ class DashscopeUpstream:
             self._check_mode(incoming, way)
             body = self._parse(incoming.body)
             draft = Checker(body, self._speaker, way).check()
-            references = await self._painter.read(draft.image_urls)
+            resolves = incoming.headers.get("x-dashscope-ossresourceresolve", "").lower() == "enable"
+            references = await self._painter.read(draft.image_urls, owner_of(key) if resolves else "")
             if is_forbidden(draft.prompt) and not is_forbidden_output(draft.prompt):
                 raise self._speaker.blocked()
         except Refusal as refusal:
