@@ -175,11 +175,24 @@ def test_a_chat_goes_on_from_its_own_picture(client: genai.Client, model: str) -
     assert roles == ["user", "model", "user", "model"]
 
 
-def test_signatures_reach_the_client_and_come_back(client: genai.Client) -> None:
-    chat = client.chats.create(model="gemini-3-pro-image")
-    answer = chat.send_message("A red fox")
-    signed = [part for part in answer.parts or [] if part.inline_data and part.thought_signature]
-    assert len(signed) == 1
+@pytest.mark.parametrize("size", [300, 2_000_000])
+@pytest.mark.parametrize("modalities", [["IMAGE"], ["TEXT", "IMAGE"]])
+def test_what_was_signed_comes_back_as_it_was(client: genai.Client, size: int, modalities: list[str]) -> None:
+    """The model refuses a picture of its own without its signature, and one that was altered. Streams sign too."""
+    config = types.GenerateContentConfig(response_modalities=modalities)
+    chat = client.chats.create(model="gemini-3-pro-image", config=config)
+    answer = chat.send_message(f"A red fox sandbox-signature:{size}")
+    signed = [part for part in answer.parts or [] if part.inline_data]
+    assert [len(part.thought_signature or b"") for part in signed] == [size]
+    assert sum(len(pictures(chunk)) for chunk in chat.send_message_stream("Make it blue")) == 1
+    assert len(pictures(chat.send_message("Make it green"))) == 1
+
+
+def test_what_another_model_drew_can_be_gone_on_with(client: genai.Client) -> None:
+    """Nobody signed it; the conversation goes on all the same."""
+    begun = client.chats.create(model="gpt-image-1-mini")
+    begun.send_message("A red fox")
+    chat = client.chats.create(model="gemini-3-pro-image", history=begun.get_history(curated=True))
     assert len(pictures(chat.send_message("Make it blue"))) == 1
 
 

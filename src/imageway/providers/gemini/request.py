@@ -14,6 +14,9 @@ from imageway.providers.fields import forward, given, media_type
 
 _AS_EVENTS: Final = MappingProxyType({"alt": "sse"})
 
+FOREIGN: Final = "skip_thought_signature_validator"
+"""For parts that another model wrote (ai.google.dev/gemini-api/docs/thought-signatures)."""
+
 
 def encode(call: Call) -> Send:
     """One call for one image; `upstream["api_version"]` replaces v1beta."""
@@ -46,9 +49,12 @@ def _contents(request: ImageRequest) -> list[Tree]:
 
 
 def _spoken(turn: Turn) -> Iterator[Tree]:
-    """What the model signed goes back with its signature: without it, the newer ones do not know their own words."""
+    """What the model signed goes back with its signature: without it, the newer ones do not know their own words. They
+    refuse a picture, and a first part, without one: what somebody else said carries the one documented for that."""
     for index, part in enumerate(turn.parts):
         signature = turn.signatures.get(index)
+        if signature is None and turn.role == "model" and (index == 0 or not isinstance(part, str)):
+            signature = FOREIGN
         yield _part(part) if signature is None else {**_part(part), "thoughtSignature": signature}
 
 
