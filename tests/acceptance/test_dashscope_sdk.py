@@ -25,7 +25,7 @@ from dashscope.v2 import errors
 from PIL import Image
 
 from imageway.core.money import parse_usd
-from tests.integration.processes import Answer, House, Process, call, clean_environment, wait_for
+from tests.integration.processes import Answer, House, Process, call, clean_environment, start, wait_for
 
 SIZES = {
     "qwen-image-max": ("1328*1328", (1328, 1328)),
@@ -508,3 +508,31 @@ def test_the_newer_client_sends_again_only_where_nothing_can_have_been_made(
     assert failed.value.code == code
     assert len(house.usage()) == before + requests
     assert house.money().spent == spent
+
+
+# The same SDK against the pretend provider itself
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    process = start(["sandbox", "--port", "0"], tmp_path_factory.mktemp("sandbox") / "log", clean_environment())
+    yield process
+    process.kill()
+
+
+def test_the_sandbox_takes_local_files_and_edits(sandbox: Process, monkeypatch: pytest.MonkeyPatch, cat: str) -> None:
+    monkeypatch.setattr(dashscope, "base_http_api_url", f"{sandbox.url}/dashscope/api/v1")
+    answer = dashscope.MultiModalConversation.call(
+        api_key="sk-test-1", model="qwen-image-edit-plus", messages=say({"image": cat}, {"text": "make it blue"})
+    )
+    assert len(pictures_of(answer)) == 1
+    edited = dashscope.ImageSynthesis.call(
+        api_key="sk-test-1",
+        model="wanx2.1-imageedit",
+        prompt="make it blue",
+        function="description_edit",
+        base_image_url=cat,
+    )
+    assert results_of(edited)[0].size == (640, 480)
+    listed = dashscope.ImageSynthesis.list(api_key="sk-test-1", model_name="wanx2.1-imageedit")
+    assert [row["status"] for row in listed.output["data"]] == ["SUCCEEDED"]

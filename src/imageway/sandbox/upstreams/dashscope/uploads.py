@@ -1,4 +1,4 @@
-"""Uploads of local files: a policy for a folder of one's own, and the object store that takes a form under it. The store
+"""Uploads of local files: a policy for a folder of one's own, and the object store that takes a form under it, which
 talks as stores do: XML, and codes of its own."""
 
 from __future__ import annotations
