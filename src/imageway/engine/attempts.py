@@ -158,7 +158,7 @@ class PartRun:
     def _open(self) -> Exchanges:
         """The conversation with the present candidate, before its first word."""
         adapter, call = self._call()
-        attempt = Attempt(self.attempt_id, self.option.candidate, self.count, self.until_s, self.tools, self.scope)
+        attempt = Attempt(self.attempt_id, self.option, self.count, self.until_s, self.tools, self.scope)
         self.exchanges = Exchanges(attempt, adapter, call, Harvest(attempt, self.arrivals))
         return self.exchanges
 

@@ -80,11 +80,11 @@ class Exchanges:
         self.submitted = self.submitted or send.effect == "submit"
         attempt = self.attempt
         reply = await attempt.tools.transport.send(
-            attempt.candidate.upstream,
+            attempt.upstream,
             send.request,
             attempt.scope,
             deadline_s=left_s,
-            max_bytes=attempt.candidate.offering.max_answer_bytes,
+            max_bytes=attempt.option.max_answer_bytes,
         )
         if send.effect == "submit":
             attempt.tools.faults.reach("after_submit")
@@ -112,13 +112,13 @@ class Exchanges:
         return Failed(FailureKind.UNKNOWN, "stream_cut", "the stream ended without a last word")
 
     def _stream(self, send: Send, left_s: float) -> AsyncGenerator[Reply, None]:
-        attempt, previews = self.attempt, self.call.request.partial_images or 0
+        attempt = self.attempt
         return attempt.tools.transport.stream(
-            attempt.candidate.upstream,
+            attempt.upstream,
             send.request,
             attempt.scope,
             deadline_s=left_s,
-            max_bytes=attempt.candidate.offering.max_answer_bytes * (1 + previews),
+            max_bytes=attempt.option.max_answer_bytes,
         )
 
     async def _keep_memo(self, send: Send) -> bool:

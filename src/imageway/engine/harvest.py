@@ -9,11 +9,12 @@ from imageway.bodies import Scope
 from imageway.core.blobs import Blob
 from imageway.core.failures import FetchRefused, TransportFailed
 from imageway.core.steps import Done, Failed, FailureKind, More, Produced, Usage
+from imageway.core.upstreams import Upstream
 from imageway.engine.arrivals import Arrivals
 from imageway.engine.images import Proved
 from imageway.engine.ports import Tools
+from imageway.engine.preparation import Option
 from imageway.media.proofs import prove
-from imageway.routing import Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,15 @@ class Attempt:
     """One candidate tried for one part, to bring `count` images before `until_s`, monotonic."""
 
     id: str
-    candidate: Candidate
+    option: Option
     count: int
     until_s: float
     tools: Tools
     scope: Scope
+
+    @property
+    def upstream(self) -> Upstream:
+        return self.option.candidate.upstream
 
     @property
     def left_s(self) -> float:
@@ -129,11 +134,11 @@ class Harvest:
         while (left_s := attempt.left_s) > 0:
             try:
                 reply = await attempt.tools.transport.download(
-                    attempt.candidate.upstream,
+                    attempt.upstream,
                     url,
                     attempt.scope,
                     deadline_s=left_s,
-                    max_bytes=attempt.candidate.offering.max_answer_bytes,
+                    max_bytes=attempt.option.candidate.offering.max_answer_bytes,
                 )
             except FetchRefused as refused:
                 return Failed(FailureKind.SPOILED, refused.code, f"the result link: {refused.message}")

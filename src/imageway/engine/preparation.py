@@ -25,6 +25,11 @@ class Option:
     candidate: Candidate
     fitted: Fitted
 
+    @property
+    def max_answer_bytes(self) -> int:
+        """Of one call. A preview is as large as an image."""
+        return self.candidate.offering.max_answer_bytes * (1 + (self.fitted.request.partial_images or 0))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
@@ -47,7 +52,7 @@ class Prepared:
 
     @property
     def max_answer_bytes(self) -> int:
-        return max(option.candidate.offering.max_answer_bytes for option in self.options)
+        return max(option.max_answer_bytes for option in self.options)
 
 
 def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:

@@ -4,6 +4,7 @@ may still try."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from imageway.core.failures import TransportFailed
 from imageway.core.intents import Generate
 from imageway.core.ops import Committed, Op
 from imageway.core.requests import Caller, ImageRequest
-from imageway.core.steps import Adapter, Done, Failed, FailureKind, HttpRequest, Page, Produced, Reply, Send, Step
+from imageway.core.steps import Adapter, Done, Failed, FailureKind, HttpRequest, More, Page, Produced, Reply, Send, Step
 from imageway.engine.attempts import PartResult, PartRun
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import prepare
@@ -37,6 +38,7 @@ class Line:
 
     replies: list[Reply | TransportFailed]
     sent: list[str] = field(default_factory=list)
+    closed: int = 0
 
     async def send(self, upstream: Any, request: HttpRequest, scope: Scope, **limits: Any) -> Reply:
         self.sent.append(f"{upstream.id} {request.method}")
@@ -44,6 +46,20 @@ class Line:
         if isinstance(reply, TransportFailed):
             raise reply
         return reply
+
+    async def stream(
+        self, upstream: Any, request: HttpRequest, scope: Scope, **limits: Any
+    ) -> AsyncGenerator[Reply, None]:
+        """As many events as there are steps; a reply that is to be raised ends it."""
+        self.sent.append(f"{upstream.id} STREAM")
+        try:
+            while True:
+                reply = self.replies.pop(0) if self.replies else ANSWERED
+                if isinstance(reply, TransportFailed):
+                    raise reply
+                yield reply
+        finally:
+            self.closed += 1
 
 
 @dataclass
@@ -69,16 +85,19 @@ class Bench:
     line: Line
     book: Book
     steps: list[Step]
+    streams: bool = False
+    count: int = 1
 
     def part(self, *, deadline_s: float = 2000.0) -> PartRun:
-        intent = Generate(request=ImageRequest(model="gemini-2.5-flash-image", prompt="a cat"))
+        request = ImageRequest(model="gemini-2.5-flash-image", prompt="a cat", stream=self.streams or None)
+        intent = Generate(request=request)
         prepared = prepare(self.tools, intent, Caller("key", "ws"))
         return PartRun(
             tools=self.tools,
             scope=self.tools.spool.scope(),
             task_id="req_1",
             part=0,
-            count=1,
+            count=self.count,
             options=prepared.options,
             attempt_id="att_1",
             deadline_s=deadline_s,
@@ -177,3 +196,96 @@ def test_the_next_candidate_begins_durably_before_it_is_asked(bench: Bench) -> N
     assert (ended.attempt_id, ended.state) == ("att_1", "failed")  # type: ignore[attr-defined]
     assert isinstance(begun, BeginAttempt)
     assert [line.split()[0] for line in bench.line.sent][1] == begun.upstream_id
+
+
+# Streams
+
+NOTHING = More()
+ONE = More((Produced(blob_of(picture("png", 1))),))
+DIED = TransportFailed(FailureKind.UNKNOWN, "reset")
+
+
+@pytest.fixture
+def stream(bench: Bench) -> Bench:
+    """Two candidates, and an upstream that streams."""
+    bench.tools = replace(bench.tools, upstreams=(upstream("google"), upstream("google", 2)))
+    bench.streams = True
+    return bench
+
+
+def asked(bench: Bench) -> list[str]:
+    return [line.partition(" ")[2] for line in bench.line.sent]
+
+
+def test_a_stream_is_read_up_to_its_last_word_and_closed(stream: Bench) -> None:
+    result = stream.play(NOTHING, ONE, Done(()))
+    assert (result.state, len(result.images), result.failure) == ("proved", 1, None)
+    assert (asked(stream), stream.line.closed) == (["STREAM"], 1)
+
+
+@pytest.mark.parametrize("kind", [FailureKind.BUSY, FailureKind.DENIED, FailureKind.FAILED])
+def test_the_next_candidate_tries_only_before_the_first_event(stream: Bench, kind: FailureKind) -> None:
+    assert stream.play(Failed(kind), WHOLE).state == "proved"
+    assert asked(stream) == ["STREAM", "STREAM"]
+    for step in (NOTHING, More(text="I"), More(missing=(Failed(FailureKind.FAILED),)), ONE):
+        stream.line.sent.clear()
+        stream.count = 2
+        result = stream.play(step, Failed(kind, retry_after_s=1), WHOLE)
+        assert asked(stream) == ["STREAM"]
+        assert result.failure is not None
+        assert result.failure.kind is kind
+
+
+def test_a_short_wait_is_for_what_has_not_begun(stream: Bench) -> None:
+    assert stream.play(Failed(FailureKind.BUSY, retry_after_s=1), WHOLE).state == "proved"
+    assert stream.line.sent == [stream.line.sent[0]] * 2
+
+
+def test_a_stream_that_dies_delivers_what_was_complete(stream: Bench) -> None:
+    stream.count = 3
+    result = stream.play(ONE, ONE, replies=(ANSWERED, ANSWERED, DIED))
+    assert (result.state, len(result.images), result.produced) == ("proved", 2, 2)
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.UNKNOWN
+
+
+def test_a_stream_that_dies_after_its_last_image_is_whole(stream: Bench) -> None:
+    result = stream.play(ONE, replies=(ANSWERED, DIED))
+    assert (result.state, result.failure) == ("proved", None)
+
+
+def test_a_stream_without_a_last_word_is_unknown(stream: Bench) -> None:
+    """Whatever an adapter makes of its end."""
+
+    async def short(self: Line, *order: Any, **limits: Any) -> AsyncGenerator[Reply, None]:
+        yield ANSWERED
+
+    stream.tools = replace(stream.tools, transport=cast("Any", type("Short", (), {"stream": short})()))
+    result = stream.play(NOTHING)
+    assert result.failure is not None
+    assert (result.failure.kind, result.failure.code) == (FailureKind.UNKNOWN, "stream_cut")
+
+
+def test_a_stream_with_a_last_word_and_no_image_says_why(stream: Bench) -> None:
+    unsafe = Failed(FailureKind.REFUSED, "unsafe")
+    assert stream.play(More(missing=(unsafe,)), Done(())).failure == unsafe
+    empty = stream.play(NOTHING, Done(())).failure
+    assert empty is not None
+    assert (empty.kind, empty.empty) == (FailureKind.SPOILED, True)
+
+
+def test_more_where_one_answer_was_asked_for_spoils_it(bench: Bench) -> None:
+    result = bench.play(ONE)
+    assert result.failure is not None
+    assert (result.failure.kind, result.failure.code) == (FailureKind.SPOILED, "stream")
+
+
+def test_what_came_before_a_hole_of_ours_is_not_lost(stream: Bench) -> None:
+    stream.count = 2
+    stream.steps[:] = [ONE]  # and nothing for the next event: the adapter raises
+    part = stream.part()
+    result = asyncio.run(part.beside_others(part.run))
+    assert (result.state, len(result.images)) == ("proved", 1)
+    assert result.failure is not None
+    assert (result.failure.kind, result.failure.code) == (FailureKind.UNKNOWN, "crashed")
+    part.scope.release()

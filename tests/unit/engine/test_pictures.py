@@ -15,10 +15,10 @@ from PIL import Image
 from imageway.bodies import Budget, Spool, blob_of, decoded
 from imageway.core.blobs import ImageFacts
 from imageway.core.requests import ImageRequest
-from imageway.engine.attempts import Proved
 from imageway.engine.facts import TaskFacts
+from imageway.engine.images import Proved, Ready
 from imageway.engine.patience import STORING_PAUSES_S
-from imageway.engine.pictures import Ready, ready_all, store_all
+from imageway.engine.pictures import ready_all, store_all
 from imageway.engine.ports import CONVERSIONS_AT_ONCE, Tools
 
 T = TypeVar("T")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -10,11 +11,13 @@ from imageway.bodies import blob_of
 from imageway.core.blobs import ImageFacts
 from imageway.core.intents import Generate
 from imageway.core.requests import Caller, Geometry, Group, ImageRequest, RequestWarning
-from imageway.engine.attempts import PartResult, Proved
+from imageway.core.steps import Failed, FailureKind, Usage
+from imageway.engine.attempts import PartResult
 from imageway.engine.facts import TaskFacts
+from imageway.engine.images import Proved
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option, prepare
-from imageway.engine.settlement import _told
+from imageway.engine.settlement import _cost_of, _told
 
 ASKED = ImageRequest(model="gemini-2.5-flash-image", prompt="a cat", n=2)
 
@@ -73,3 +76,24 @@ def test_a_group_that_came_short_is_told_where_the_caller_named_a_count(tools: T
     assert "1 of 2 images" in warning.message
     assert _told(facts(tools, limited), results) == ()
     assert [told.code for told in _told(facts(tools), results)] == ["partial_result"]
+
+
+def cost_of(tools: Tools, **about: Any) -> int:
+    """What one part's provider is owed; gpt-image-1 at low quality is 272 tokens an image, 40 micro-dollars each."""
+    request = ImageRequest(model="gpt-image-1", prompt="a cat", quality="low", n=3)
+    option = prepare(tools, Generate(request=request), Caller("key", "ws")).options[0]
+    image = Proved(blob_of(b"x"), ImageFacts("png", 1024, 1024), None)
+    images = (image,) * about.pop("came", 0)
+    result = PartResult(part=0, attempt_id="att_1", option=option, images=images, asked=3, **about)
+    return sum(usd_micros for _, usd_micros in _cost_of(tools, [result]))
+
+
+def test_a_dead_stream_is_booked_as_if_everything_was_made(tools: Tools) -> None:
+    """Its provider may bill what nobody heard of; tokens reported for a part of it say nothing of the rest."""
+    one = 272 * 40
+    died, usage = Failed(FailureKind.UNKNOWN, "stream_cut"), Usage(output_image=272)
+    assert cost_of(tools, came=1, produced=1, usage=usage) == one
+    everything = cost_of(tools, came=1, produced=1, usage=usage, failure=died)
+    assert 3 * one < everything < 4 * one
+    assert cost_of(tools, failure=died) == everything
+    assert cost_of(tools, came=1, produced=1, usage=usage, failure=Failed(FailureKind.FAILED)) == one
