@@ -100,6 +100,9 @@ def _build(written: Written, ask: Ask) -> ImageRequest:
     if values.get("function") in INSTRUCTIONS:
         message = f"{written.said('function')}: it is served as an edit by the prompt alone"
         findings.warn("function_as_instruction", spelled["function"], message)
+    if "mask" in values:
+        message = f"{spelled['mask']} marks what to repaint by its transparent pixels here, not by its white ones"
+        findings.warn("mask_by_transparency", spelled["mask"], message)
     if "scale" in values and not upscales:
         findings.ignored(spelled["scale"], f'it counts only beside function "{UPSCALE}"')
     worked_out: dict[str, Any] = {

@@ -107,13 +107,9 @@ def _clock(at_ms: int) -> str:
 
 
 def _results(task: TaskView, missing: int) -> list[Tree]:
-    lost: Tree = {"code": code_of("empty_response"), "message": NO_IMAGE}
-    return [*map(_result, task.pictures), *[lost] * missing]
-
-
-def _result(picture: Picture) -> Tree:
-    prompt: dict[str, Tree] = {"actual_prompt": picture.revised_prompt} if picture.revised_prompt else {}
-    return prompt | {"url": picture.url}
+    made = [(("actual_prompt", picture.revised_prompt), ("url", picture.url)) for picture in task.pictures]
+    results: list[Tree] = [{name: text for name, text in fields if text} for fields in made]
+    return results + [{"code": code_of("empty_response"), "message": NO_IMAGE}] * missing
 
 
 def _cancelled(task: TaskView) -> Answer:
