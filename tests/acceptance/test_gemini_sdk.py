@@ -4,6 +4,7 @@ every family, edits, chats, streams, predictions, models, and its own exception 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,24 @@ def test_a_chat_goes_on_from_its_own_picture(client: genai.Client, model: str) -
     assert len(pictures(first)) == len(pictures(second)) == 1
     roles = [entry.role for entry in chat.get_history(curated=True)]
     assert roles == ["user", "model", "user", "model"]
+
+
+def test_what_was_not_honoured_is_told_in_a_header(client: genai.Client) -> None:
+    answer = client.models.generate_content(model="gpt-image-1", contents="A red fox", config=wide())
+    assert answer.sdk_http_response is not None
+    told = json.loads((answer.sdk_http_response.headers or {})["x-imageway-warnings"])
+    assert [(each["code"], each["param"]) for each in told] == [
+        ("size_adjusted", "generationConfig.imageConfig.aspectRatio")
+    ]
+
+
+def test_strict_refuses_what_it_would_have_told(house: House, gateway: Process, direct: None) -> None:
+    strict = opened("v1", gateway.url, house.key, headers={"Imageway-Strict": "1"})
+    images = types.GenerateContentConfig(response_modalities=["IMAGE"])
+    assert len(pictures(strict.models.generate_content(model="gpt-image-1", contents="A red fox", config=images))) == 1
+    with pytest.raises(errors.ClientError, match="aspectRatio") as refused:
+        strict.models.generate_content(model="gpt-image-1", contents="A red fox", config=wide())
+    assert refused.value.code == 400
 
 
 @pytest.mark.parametrize("size", [300, 2_000_000])

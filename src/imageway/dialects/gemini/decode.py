@@ -92,6 +92,8 @@ def _build(inbound: Inbound, written: Written) -> ImageRequest:
         path = written.spelled["refused"]
         message = f"{path} names a part of the prompt that is not kept here: send it in contents"
         findings.problem("parameter_not_supported", path, message)
+    if written.values.get("want_text") is False:
+        del written.values["want_text"]  # images alone are what every model gives
     streamed = action_of(inbound.route) == "stream" and inbound.query.get("alt") == "sse"
     worked_out: dict[str, Any] = {
         "model": inbound.params["model"],
