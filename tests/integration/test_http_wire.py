@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
 import time
@@ -294,6 +295,21 @@ async def test_closing_ends_everything_at_once() -> None:
         await wire.close()
         assert (await asyncio.wait_for(waiting, 2)).kind is FailureKind.UNKNOWN
         assert not wire._open
+
+
+@pytest.mark.parametrize("whole", [answer(OK), CHUNKED + b"2\r\nab\r\n0\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n"])
+async def test_an_exchange_leaves_nothing_for_the_garbage_collector(whole: bytes) -> None:
+    """A full collection stops everything for tens of milliseconds."""
+    async with serving(answering(whole)) as server, wired() as wire:
+        await ask(wire, post(server))
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(100):
+                await ask(wire, post(server))
+            assert gc.collect() < 100
+        finally:
+            gc.enable()
 
 
 # What is read.

@@ -141,10 +141,12 @@ class Connection(asyncio.Protocol):
 def reason(failure: Exception) -> str:
     """What happened to a connection, in words that hold no URL."""
     if isinstance(failure, ssl.SSLError):  # its number is not one of the system's
-        return f"{type(failure).__name__}: {failure.reason}"
-    if isinstance(failure, OSError):
-        return f"{type(failure).__name__}: {os.strerror(failure.errno)}" if failure.errno else type(failure).__name__
-    return f"{type(failure).__name__}: {failure}"
+        told = getattr(failure, "reason", None)
+    elif isinstance(failure, OSError):
+        told = os.strerror(failure.errno) if failure.errno else None
+    else:
+        told = str(failure)
+    return f"{type(failure).__name__}: {told}" if told else type(failure).__name__
 
 
 def _wake(waiter: asyncio.Future[None] | None) -> None:

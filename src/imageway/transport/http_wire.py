@@ -19,6 +19,7 @@ from imageway.transport.origins import Origin, locate
 from imageway.transport.wire import Incoming, Outgoing
 
 _JOINED_BYTES: Final = 64 * 1024  # a smaller request leaves in one write, head and all
+_OTHER_LENGTH: Final = "the body is not of the length announced"
 
 
 class HttpWire:
@@ -218,8 +219,11 @@ async def _exactly(payload: Payload) -> AsyncIterator[bytes]:
             break
         yield chunk
     if left_bytes:
-        raise ValueError("the body is not of the length announced")
+        raise ValueError(_OTHER_LENGTH)
 
 
 async def _read(payload: Payload) -> bytes:
-    return b"".join([chunk async for chunk in _exactly(payload)])
+    content = b"".join([chunk async for chunk in payload.chunks()])
+    if len(content) != payload.length:
+        raise ValueError(_OTHER_LENGTH)
+    return content
