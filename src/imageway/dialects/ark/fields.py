@@ -27,9 +27,9 @@ NO_COUNT: Final = "this API draws one image, or a group by sequential_image_gene
 NO_FIELD: Final = "it is no field of this API; /v1/images/generations has it"
 
 
-def _more_than_one(value: Tree) -> Tree:
+def _not_one(value: Tree) -> bool:
     """Nothing needs to be said of `n: 1`, which happens anyway."""
-    return False if value in (1, "1") and not isinstance(value, bool) else value
+    return isinstance(value, bool) or value not in (1, "1")
 
 
 def _ignored(why: str, *names: str) -> tuple[Field, ...]:
@@ -79,7 +79,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("top_p", "top_p", kinds.NUMBER, "The share of likelihood it chooses from."),
     Field("prompt_extend", "enhance_prompt", kinds.BOOLEAN, "The same as `optimize_prompt`."),
     Field("user", "user", kinds.TEXT, "Your own id of the person who asks."),
-    Field("n", "ignored", Kind("integer", ("1",), _more_than_one), f"Not sent: {NO_COUNT}.", why=NO_COUNT),
+    Field("n", "ignored", Kind("integer", ("1",), _not_one), f"Not sent: {NO_COUNT}.", why=NO_COUNT),
     *_ignored(NO_FIELD, "images", "mask", "contents", "messages", "input", "parameters", "input_images"),
     *_ignored(NO_FIELD, "aspect_ratio", "image_size", "resolution", "partial_images", "response_modalities"),
     *_ignored(NO_FIELD, "generationConfig", "person_generation", "reasoning_effort", "mime_type"),

@@ -34,8 +34,8 @@ def decode(inbound: Inbound) -> Intent:
 
 def _build(written: Written) -> ImageRequest:
     values, findings = written.values, written.findings
-    listed = values.get("inputs", [])
-    images = tuple(read_inline(each, f"input_images[{index}]", findings) for index, each in enumerate(listed))
+    listed = [(index, each) for index, each in enumerate(values.get("inputs", [])) if each is not None]
+    images = tuple(read_inline(each, f"input_images[{index}]", findings) for index, each in listed)
     mask = read_inline(values["mask"], "mask", findings) if "mask" in values else None
     _check_total((*images, *([mask] if mask else [])), findings)
     if not values.get("model", "").strip():
