@@ -8,7 +8,7 @@ from typing import Final
 
 from imageway.core.blobs import Tree
 from imageway.core.intents import Dialect, Route
-from imageway.dialects.dashscope.decode import EDIT, decode
+from imageway.dialects.dashscope.decode import EDIT, SLASHED, decode
 from imageway.dialects.dashscope.encode import encode
 from imageway.dialects.dashscope.errors import encode_error
 from imageway.dialects.dashscope.fields import TABLE
@@ -23,12 +23,12 @@ GENERATIONS: Final = {
     "text": f"{SERVICES}/text2image/image-synthesis",
     EDIT: f"{SERVICES}/image2image/image-synthesis",
 }
+ENDS: Final = (("", ""), (SLASHED, "/"))  # one of the official clients puts a slash behind every path of a task
 ROUTES: Final = (
     *(Route(name, "POST", path, "Generate or edit images.") for name, path in GENERATIONS.items()),
-    # One of the official clients puts a slash behind every path of a task.
-    *(Route("tasks", "GET", TASKS + end, "The workspace's tasks, newest first.") for end in ("", "/")),
-    *(Route("task", "GET", f"{TASKS}/{{id}}{end}", "One task, with its images.") for end in ("", "/")),
-    *(Route("cancel", "POST", f"{TASKS}/{{id}}/cancel{end}", "Cancel a task not yet begun.") for end in ("", "/")),
+    *(Route(f"{word}tasks", "GET", TASKS + end, "The workspace's tasks, newest first.") for word, end in ENDS),
+    *(Route(f"{word}task", "GET", f"{TASKS}/{{id}}{end}", "One task, with its images.") for word, end in ENDS),
+    *(Route(f"{word}cancel", "POST", f"{TASKS}/{{id}}/cancel{end}", "Cancel a waiting task.") for word, end in ENDS),
     Route("grant", "GET", PATH, "A form for a file that requests may name."),
     Route("upload", "POST", PATH, "The form with the file.", form=True, public=True),
 )

@@ -21,6 +21,7 @@ from imageway.dialects.shared.reading import concluded, read_geometry, read_obje
 from imageway.dialects.shared.written import Written
 
 EDIT: Final = "edit"
+SLASHED: Final = "slashed_"  # before the name of a route that differs in its last slash alone
 READERS: Final[dict[str, Callable[[Inbound], Intent]]] = {
     "task": lambda inbound: ShowTask(inbound.params["id"]),
     "cancel": lambda inbound: CancelTask(inbound.params["id"]),
@@ -33,7 +34,7 @@ READERS: Final[dict[str, Callable[[Inbound], Intent]]] = {
 def decode(inbound: Inbound) -> Intent:
     """The intent of a request on one of this dialect's routes. Raises InvalidRequest with every problem at once; what
     only the model can judge (ranges, sizes it lacks) is left to the catalog."""
-    return READERS.get(inbound.route, _decode_generate)(inbound)
+    return READERS.get(inbound.route.removeprefix(SLASHED), _decode_generate)(inbound)
 
 
 def _decode_generate(inbound: Inbound) -> Generate:

@@ -56,7 +56,7 @@ def encode_error(where: Where, error: GatewayError) -> Answer:
     """`message` has every problem there was, a line each."""
     request_id = error.request_id or where.request_id
     headers = error_headers(request_id, error)
-    if error.code == "task_not_found" and where.route == "task":
+    if error.code == "task_not_found" and (where.route or "").endswith("task"):
         output: Tree = {"task_id": where.params.get("id", ""), "task_status": "UNKNOWN"}
         return Answer(200, {"request_id": request_id, "output": output}, (("x-request-id", request_id),))
     status, code = CODES.get(error.code, INVALID)
