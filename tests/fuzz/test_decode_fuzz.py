@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imageway.bodies import blob_of
+from imageway.catalog import load
 from imageway.core.errors import InvalidRequest
 from imageway.core.intents import Answer, Dialect, Generate, Inbound, Intent, Where
 from imageway.core.requests import ImageRequest
@@ -25,6 +26,7 @@ from imageway.server.routes import Head, RouteTable
 
 FOLDER = Path(__file__).parents[1] / "wire" / "dialects"
 INTENTS = get_args(Intent)
+CATALOG = load()
 
 
 def golden_requests(dialect: str) -> list[tuple[str, Any]]:
@@ -118,8 +120,19 @@ def inbound(dialect: Dialect, url: str, headers: dict[str, str], body: Any) -> I
     head = Head("POST", path, dict(parse_qsl(query)), {"x-goog-api-key": "k"} | headers)
     match = RouteTable((dialect,)).find(head)
     return Inbound(
-        route=match.route.name, path=path, params=match.params, query=head.query, headers=head.headers, body=body
+        route=match.route.name,
+        path=path,
+        params=match.params,
+        query=head.query,
+        headers=head.headers,
+        body=body,
+        family_of=family_of,
     )
+
+
+def family_of(name: str) -> str | None:
+    found = CATALOG.find(name)
+    return found.model.family if found else None
 
 
 def check(dialect: Dialect, inbound: Inbound) -> None:
