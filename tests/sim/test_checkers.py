@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from msgspec.structs import replace as replace_fields
 
 from imageway.core.requests import ImageLink, ImageRequest, Operation
 from imageway.core.steps import Failed, FailureKind
@@ -182,7 +181,7 @@ def nothing_is_kept_when_the_last_one_leaves_late(patch: pytest.MonkeyPatch) -> 
 
 def all_tokens_are_billed(patch: pytest.MonkeyPatch) -> None:
     bill = settlement._bill
-    patch.setattr(settlement, "_bill", lambda results, count: replace_fields(bill(results, count), produced=None))
+    patch.setattr(settlement, "_bill", lambda results, count: replace(bill(results, count), produced=None))
 
 
 def costs_are_told_and_not_booked(patch: pytest.MonkeyPatch) -> None:
@@ -238,7 +237,8 @@ def anything_is_proved(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_last_image_is_lost(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Harvest, "so_far", lambda self: tuple(self.images[:1]))
+    images = cast("property", Harvest.images).fget
+    patch.setattr(Harvest, "images", property(lambda self: images(self)[:1]))
 
 
 def unknown_is_called_failed(patch: pytest.MonkeyPatch) -> None:

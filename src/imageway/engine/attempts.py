@@ -187,7 +187,7 @@ class PartRun:
 
     def _brought(self, harvest: Harvest, died: Failed | None) -> PartResult:
         """`died`: what ended it before its last word. It says nothing once every image is there."""
-        images = harvest.so_far()
+        images = harvest.images
         missing = (*harvest.spoiled, *harvest.missing)
         failure = died if len(images) < self.count else None
         return PartResult(

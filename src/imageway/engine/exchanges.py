@@ -3,6 +3,7 @@ streams event by event."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -96,19 +97,25 @@ class Exchanges:
         if left_s <= 0:
             return _too_late(send)
         self.submitted = True
-        try:
-            async with aclosing(self._stream(send, left_s)) as replies:
-                async for reply in replies:
-                    if not self.harvest.flowing:
-                        self.attempt.tools.faults.reach("after_submit")
-                    step = self.adapter.decode(self.call, memo, reply)
-                    if not isinstance(step, More):
-                        return step
-                    await self.harvest.add(step)
-        except FetchRefused as refused:
-            return _no_such_address(refused)
-        except TransportFailed as failed:
-            return _lost(failed)
+        async with asyncio.TaskGroup() as fetching:
+            try:
+                return await self._read(self._stream(send, left_s), memo, fetching)
+            except FetchRefused as refused:
+                return _no_such_address(refused)
+            except TransportFailed as failed:
+                return _lost(failed)
+
+    async def _read(
+        self, stream: AsyncGenerator[Reply, None], memo: Mapping[str, str], fetching: asyncio.TaskGroup
+    ) -> Step:
+        async with aclosing(stream) as replies:
+            async for reply in replies:
+                if not self.harvest.flowing:
+                    self.attempt.tools.faults.reach("after_submit")
+                step = self.adapter.decode(self.call, memo, reply)
+                if not isinstance(step, More):
+                    return step
+                await self.harvest.add(step, fetching)
         return Failed(FailureKind.UNKNOWN, "stream_cut", "the stream ended without a last word")
 
     def _stream(self, send: Send, left_s: float) -> AsyncGenerator[Reply, None]:

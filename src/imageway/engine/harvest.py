@@ -42,25 +42,40 @@ class Attempt:
 
 
 @dataclass(slots=True)
+class _Slot:
+    """Room for one image. `certain`: nothing better will come in its place; `told`: whoever follows knows of it."""
+
+    certain: bool
+    image: Proved | Failed | None = None
+    told: bool = False
+
+
+@dataclass(slots=True)
 class Harvest:
     """Of one attempt. `produced` counts what the provider says it made, provable or not; `flowing`: a stream has begun
     to come. `arrivals` None: nobody follows this task."""
 
     attempt: Attempt
     arrivals: Arrivals | None = None
-    images: list[Proved] = field(default_factory=list)
-    spoiled: list[Failed] = field(default_factory=list)
     missing: list[Failed] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     usage: Usage | None = None
     produced: int = 0
     flowing: bool = False
-    _taken: int = 0
-    _held: Proved | Failed | None = None
+    _slots: list[_Slot] = field(default_factory=list)
     _previews: int = 0
 
-    async def add(self, more: More) -> None:
-        """One event of a stream."""
+    @property
+    def images(self) -> tuple[Proved, ...]:
+        """All that are there by now, in the provider's order."""
+        return tuple(slot.image for slot in self._slots if isinstance(slot.image, Proved))
+
+    @property
+    def spoiled(self) -> tuple[Failed, ...]:
+        return tuple(slot.image for slot in self._slots if isinstance(slot.image, Failed))
+
+    async def add(self, more: More, fetching: asyncio.TaskGroup) -> None:
+        """One event of a stream, which is not held up by links that are slow."""
         self.flowing = True
         self._note(more)
         for preview in more.partials:
@@ -68,28 +83,29 @@ class Harvest:
                 self.arrivals.preview(preview.image, self._previews)
                 self._previews += 1
         for produced in more.images:
-            await self._take(await self._looked_at(produced))
+            filling = self._fill(self._next_slot(), produced)
+            if isinstance(produced.image, str):
+                fetching.create_task(filling)
+            else:
+                await filling
 
     async def finish(self, done: Done) -> None:
         """The last word of a stream, or the whole answer."""
         self._note(done)
         images = done.images if self.flowing else done.images[: self.attempt.count]
+        slots = [self._next_slot() for _ in images]
         if len(images) == 1:
-            await self._take(await self._looked_at(images[0]))
+            slots[0].image = await self._looked_at(images[0])
         else:
-            for looked_at in await asyncio.gather(*map(self._looked_at, images)):
-                await self._take(looked_at)
+            looked_at = await asyncio.gather(*map(self._looked_at, images))
+            for slot, image in zip(slots, looked_at, strict=True):
+                slot.image = image
         await self.close()
 
     async def close(self) -> None:
         """Nothing more comes."""
-        held, self._held = self._held, None
-        if held is not None:
-            await self._keep(held)
-
-    def so_far(self) -> tuple[Proved, ...]:
-        """What is there in the middle of it all."""
-        return (*self.images, self._held) if isinstance(self._held, Proved) else tuple(self.images)
+        for slot in self._slots:
+            await self._tell(slot)
 
     def _note(self, step: Done | More) -> None:
         self.produced += len(step.images)
@@ -101,20 +117,24 @@ class Harvest:
         if step.usage:
             self.usage = self.usage + step.usage if self.usage else step.usage
 
-    async def _take(self, image: Proved | Failed) -> None:
-        """The last of a stream's images may still be replaced by a better one, and is not told before it is certain."""
+    def _next_slot(self) -> _Slot:
+        """The last one may be filled again: of too many images, the last one stands."""
         self._previews = 0
-        self._taken += 1
-        if self._taken < self.attempt.count:
-            await self._keep(image)
-        else:
-            self._held = image
+        count = self.attempt.count
+        del self._slots[count - 1 :]
+        slot = _Slot(certain=len(self._slots) < count - 1)
+        self._slots.append(slot)
+        return slot
 
-    async def _keep(self, image: Proved | Failed) -> None:
-        if isinstance(image, Failed):
-            self.spoiled.append(image)
-        else:
-            self.images.append(await self.arrivals.bring(image) if self.arrivals else image)
+    async def _fill(self, slot: _Slot, produced: Produced) -> None:
+        slot.image = await self._looked_at(produced)
+        if slot.certain:
+            await self._tell(slot)
+
+    async def _tell(self, slot: _Slot) -> None:
+        if self.arrivals and isinstance(slot.image, Proved) and not slot.told:
+            slot.told = True
+            slot.image = await self.arrivals.bring(slot.image)
 
     async def _looked_at(self, produced: Produced) -> Proved | Failed:
         """Fetches what came as a link; what cannot be proved is a failure."""

@@ -22,6 +22,7 @@ from imageway.engine.preparation import prepare
 from imageway.routing import Health
 from imageway.routing.health import FAILURES_TO_OPEN
 from imageway.tasks.ops import BeginAttempt
+from tests.sim.logs import quiet
 from tests.sim.pictures import broken, picture
 from tests.unit.engine.conftest import upstream
 
@@ -284,7 +285,8 @@ def test_what_came_before_a_hole_of_ours_is_not_lost(stream: Bench) -> None:
     stream.count = 2
     stream.steps[:] = [ONE]  # and nothing for the next event: the adapter raises
     part = stream.part()
-    result = asyncio.run(part.beside_others(part.run))
+    with quiet():
+        result = asyncio.run(part.beside_others(part.run))
     assert (result.state, len(result.images)) == ("proved", 1)
     assert result.failure is not None
     assert (result.failure.kind, result.failure.code) == (FailureKind.UNKNOWN, "crashed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -70,10 +71,15 @@ class Field:
     def told(self) -> list[str]:
         return cast("Loud", self.arrivals.feed).told
 
+    async def add(self, more: More) -> None:
+        """One event, and everything that it set in motion."""
+        async with asyncio.TaskGroup() as fetching:
+            await self.harvest.add(more, fetching)
+
     @property
     def shades(self) -> list[int]:
         """The first colour of every image there is."""
-        return [shade_of(image.blob.head) for image in self.harvest.so_far()]
+        return [shade_of(image.blob.head) for image in self.harvest.images]
 
 
 def shade_of(head: bytes) -> int:
@@ -116,10 +122,10 @@ async def history(field: Field) -> AsyncIterator[Arrived]:
 async def test_images_are_told_as_they_come_the_last_one_when_it_is_certain(tools: Tools) -> None:
     """Something better may still come in its place."""
     field = sown(tools, 3)
-    await field.harvest.add(More((produced(1),)))
-    await field.harvest.add(More((produced(2),)))
+    await field.add(More((produced(1),)))
+    await field.add(More((produced(2),)))
     assert field.told == ["image 0", "image 1"]
-    await field.harvest.add(More((produced(3),)))
+    await field.add(More((produced(3),)))
     assert (field.told, field.shades) == (["image 0", "image 1"], [1, 2, 3])
     await field.harvest.finish(Done(()))
     assert (field.told, field.shades) == (["image 0", "image 1", "image 2"], [1, 2, 3])
@@ -127,10 +133,10 @@ async def test_images_are_told_as_they_come_the_last_one_when_it_is_certain(tool
 
 async def test_one_image_too_many_stands_for_the_one_before(tools: Tools) -> None:
     field = sown(tools)
-    await field.harvest.add(More((CUT,)))
-    await field.harvest.add(More((produced(1),)))
+    await field.add(More((CUT,)))
+    await field.add(More((produced(1),)))
     await field.harvest.finish(Done((produced(2),)))
-    assert (field.told, field.shades, field.harvest.produced, field.harvest.spoiled) == (["image 0"], [2], 1, [])
+    assert (field.told, field.shades, field.harvest.produced, field.harvest.spoiled) == (["image 0"], [2], 1, ())
 
 
 async def test_of_an_answer_in_one_piece_the_first_ones_count(tools: Tools) -> None:
@@ -141,7 +147,7 @@ async def test_of_an_answer_in_one_piece_the_first_ones_count(tools: Tools) -> N
 
 async def test_what_cannot_be_proved_is_not_told(tools: Tools) -> None:
     field = sown(tools, 3)
-    await field.harvest.add(More((CUT, produced(1))))
+    await field.add(More((CUT, produced(1))))
     await field.harvest.finish(Done((CUT,)))
     assert (field.told, field.shades, field.harvest.produced) == (["image 0"], [1], 3)
     assert [failed.code for failed in field.harvest.spoiled] == ["unprovable", "unprovable"]
@@ -149,7 +155,7 @@ async def test_what_cannot_be_proved_is_not_told(tools: Tools) -> None:
 
 async def test_a_stream_that_died_leaves_what_it_brought(tools: Tools) -> None:
     field = sown(tools, 2)
-    await field.harvest.add(More((produced(1), produced(2))))
+    await field.add(More((produced(1), produced(2))))
     assert (field.told, field.shades) == (["image 0"], [1, 2])
     await field.harvest.close()
     assert (field.told, field.shades) == (["image 0", "image 1"], [1, 2])
@@ -158,15 +164,15 @@ async def test_a_stream_that_died_leaves_what_it_brought(tools: Tools) -> None:
 async def test_previews_are_counted_for_each_image(tools: Tools) -> None:
     field = sown(tools, 2)
     rough = produced(9)
-    await field.harvest.add(More(partials=(rough, rough)))
-    await field.harvest.add(More((produced(1),)))
-    await field.harvest.add(More(partials=(rough,)))
+    await field.add(More(partials=(rough, rough)))
+    await field.add(More((produced(1),)))
+    await field.add(More(partials=(rough,)))
     assert field.told == ["preview 0.0", "preview 0.1", "image 0", "preview 1.0"]
 
 
 async def test_a_preview_that_is_no_image_is_not_shown(tools: Tools) -> None:
     field = sown(tools)
-    await field.harvest.add(More(partials=(CUT, Produced("https://results.example/rough.png"))))
+    await field.add(More(partials=(CUT, Produced("https://results.example/rough.png"))))
     assert field.told == []
     assert field.harvest.flowing
 
@@ -174,8 +180,8 @@ async def test_a_preview_that_is_no_image_is_not_shown(tools: Tools) -> None:
 async def test_everything_said_adds_up(tools: Tools) -> None:
     field = sown(tools, 3)
     lost = Failed(FailureKind.REFUSED, "unsafe")
-    await field.harvest.add(More(text="Here ", usage=Usage(1, 2, 3, 4)))
-    await field.harvest.add(More(missing=(lost,), text="it is.", usage=Usage(10, 20, 30, 40)))
+    await field.add(More(text="Here ", usage=Usage(1, 2, 3, 4)))
+    await field.add(More(missing=(lost,), text="it is.", usage=Usage(10, 20, 30, 40)))
     await field.harvest.finish(Done((), missing=(lost,)))
     assert field.harvest.texts == ["Here ", "it is."]
     assert field.harvest.usage == Usage(11, 22, 33, 44)
@@ -187,11 +193,29 @@ async def test_links_are_fetched_as_they_come_and_asked_again(tools: Tools) -> N
     large = TransportFailed(FailureKind.SPOILED, "too large")
     links = Links({"https://a": [cut, cut, picture("png", 1)], "https://b": [gone], "https://c": [large]})
     field = sown(replace(tools, transport=cast("Any", links)), 3)
-    await field.harvest.add(More((Produced("https://a"),)))
+    await field.add(More((Produced("https://a"),)))
     assert field.told == ["image 0"]
     await field.harvest.finish(Done((Produced("https://b"), Produced("https://c"))))
     assert links.asked == ["https://a"] * 3 + ["https://b", "https://c"]
     assert [failed.code for failed in field.harvest.spoiled] == ["image_url_status", "result_link"]
+
+
+async def test_a_slow_link_holds_up_nothing_else(tools: Tools) -> None:
+    """The next image is told while its link still hangs; in the end they stand in the provider's order."""
+    answered = asyncio.Event()
+
+    class Slow:
+        async def download(self, upstream: Any, url: str, scope: Scope, **limits: Any) -> BlobReply:
+            await answered.wait()
+            return BlobReply(blob_of(picture("png", 1)), "image/png")
+
+    field = sown(replace(tools, transport=cast("Any", Slow())), 3)
+    async with asyncio.TaskGroup() as fetching:
+        await field.harvest.add(More((Produced("https://a"),)), fetching)
+        await field.harvest.add(More((produced(2),)), fetching)
+        assert (field.told, field.shades) == (["image 0"], [2])
+        answered.set()
+    assert (field.told, field.shades) == (["image 0", "image 1"], [1, 2])
 
 
 async def test_what_a_provider_adds_to_an_image_stays_with_it(tools: Tools) -> None:
@@ -205,7 +229,7 @@ async def test_what_a_provider_adds_to_an_image_stays_with_it(tools: Tools) -> N
 async def test_links_that_are_wanted_are_made_at_once_and_only_once(tools: Tools) -> None:
     """The settlement finds the image stored, and stores and converts nothing again."""
     field = sown(tools, 2, form="url", output_format="png")
-    await field.harvest.add(More((produced(1, "webp"),)))
+    await field.add(More((produced(1, "webp"),)))
     await field.harvest.finish(Done((produced(2),)))
     store, workers = cast("Moody", tools.objects), cast("Workers", tools.workers)
     assert (store.names, workers.most) == (["req_1-0.png", "req_1-1.png"], 1)
@@ -213,7 +237,7 @@ async def test_links_that_are_wanted_are_made_at_once_and_only_once(tools: Tools
     assert all(event.picture.blob is None for event in events)
     facts, scope = field.arrivals.facts, field.arrivals.scope
     workers.most = 0
-    pictures, warnings = await ready_all(tools, facts, scope, field.harvest.so_far())
+    pictures, warnings = await ready_all(tools, facts, scope, field.harvest.images)
     assert [warning.code for warning in warnings] == ["transcoded"]
     assert await store_all(tools, "req_1", pictures, 1) == ("req_1-0.png", "req_1-1.png")
     assert (store.tries, workers.most) == (2, 0)
@@ -224,12 +248,12 @@ async def test_links_that_are_wanted_are_made_at_once_and_only_once(tools: Tools
 async def test_what_cannot_be_stored_just_now_is_not_told_and_stored_in_the_end(tools: Tools) -> None:
     field = sown(tools, 3, form="url")
     store = cast("Moody", tools.objects)
-    await field.harvest.add(More((produced(1),)))
+    await field.add(More((produced(1),)))
     store.failures = 4
-    await field.harvest.add(More((produced(2),)))
+    await field.add(More((produced(2),)))
     await field.harvest.finish(Done((produced(3),)))
     assert field.told == ["image 0", "image 2"]
-    pictures, _ = await ready_all(tools, field.arrivals.facts, field.arrivals.scope, field.harvest.so_far())
+    pictures, _ = await ready_all(tools, field.arrivals.facts, field.arrivals.scope, field.harvest.images)
     assert await store_all(tools, "req_1", pictures, 1) == ("req_1-0.png", "req_1-1.png", "req_1-2.png")
     assert sorted(store.names) == ["req_1-0.png", "req_1-1.png", "req_1-2.png"]
 
@@ -238,7 +262,7 @@ async def test_nobody_follows_and_nothing_is_made_ready(tools: Tools) -> None:
     """The usual way: everything that costs is left to the settlement."""
     field = sown(tools, 2, form="url")
     field.harvest.arrivals = None
-    await field.harvest.add(More((produced(1),), (produced(9),)))
+    await field.add(More((produced(1),), (produced(9),)))
     await field.harvest.finish(Done((produced(2),)))
     assert (field.told, cast("Moody", tools.objects).names) == ([], [])
-    assert [image.ready for image in field.harvest.so_far()] == [None, None]
+    assert [image.ready for image in field.harvest.images] == [None, None]

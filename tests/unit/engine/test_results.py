@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import pytest
 
+from imageway.core.intents import Missing
 from imageway.core.requests import RequestWarning
 from imageway.engine.memos import KeptTask, pack_task
 from imageway.engine.results import KeptPicture, KeptResult, pack_result, unpack_result, view_of
@@ -20,6 +21,7 @@ RESULT = KeptResult(
     price_usd_micros=40_000,
     warnings=(RequestWarning("size_differs", "size", "other pixels"),),
     expires_ms=NOW_MS + 86_400_000,
+    missing=(Missing("content_policy_violation", "the provider refused this image"),),
 )
 
 
@@ -64,7 +66,7 @@ def test_stored_pictures_are_shown_with_links_that_live_as_long_as_they_do() -> 
         NOW_MS // 1000,
         NOW_MS // 1000 + 5,
     )
-    assert view.warnings == RESULT.warnings
+    assert (view.warnings, view.missing) == (RESULT.warnings, RESULT.missing)
 
 
 def test_no_link_is_shown_to_what_is_gone() -> None:
