@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -82,6 +83,31 @@ async def test_units_that_share_a_group_stand_and_fall_alone(store: Store) -> No
     outcomes = await asyncio.gather(*(store.commit(op) for hold in good for op in (hold, bad)))
     assert list(outcomes) == [COMMITTED, Refused(bad, "insufficient_balance")] * 20
     assert len((await everything(store))["holds"]) == 20  # type: ignore[arg-type]
+
+
+OF_ONE_KIND: dict[str, Callable[[str], Op]] = {
+    "no_workspace": lambda name: ledger.Hold(f"other_{name}", "ws_1" if name != "3" else "nowhere", 1, 5),
+    "duplicate": lambda name: ledger.Hold(f"other_{name}" if name != "3" else "req_1", "ws_1", 1, 5),
+    "no_open_hold": lambda name: ledger.Capture(f"req_{name}", 5, 9),
+    "above_hold": lambda name: ledger.Capture(f"req_{int(name) % 3}", 10 if name != "3" else 11, 9),
+    "key_revoked": lambda name: task(f"other_{name}", key_id=KEY.id if name != "3" else "nobody"),
+    "not_owner": lambda name: attempt(f"other_{name}", f"req_{name}"),
+    "task_final": lambda name: tasks.EndAttempt(f"att_{name}", "proved", "", 9),
+    "task_final ": lambda name: finish(f"req_{name}"),
+    "not_undelivered": lambda name: ledger.MarkDelivery(f"req_{name}", "delivered", 9),
+}
+
+
+@pytest.mark.parametrize("why", OF_ONE_KIND)
+async def test_of_ops_of_one_kind_in_one_group_only_the_refused_one_did_not_happen(store: Store, why: str) -> None:
+    """SQLite runs them side by side, and must notice that one of them touched nothing."""
+    await commit(store, WORKSPACE, TOPUP, KEY)
+    for name in ("0", "1", "2"):
+        hold = ledger.Hold(f"req_{name}", "ws_1", 10, 5)
+        unit = (task(f"req_{name}"), hold, attempt(f"att_{name}", f"req_{name}"), usage(f"req_{name}"))
+        assert await store.commit(*unit) == COMMITTED
+    made = [OF_ONE_KIND[why](name) for name in ("1", "3", "2")]
+    assert await asyncio.gather(*map(store.commit, made)) == [COMMITTED, Refused(made[1], why.strip()), COMMITTED]
 
 
 async def test_an_op_nobody_taught_the_store_is_a_type_error_and_changes_nothing(store: Store) -> None:

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from imageway.core.ops import Op, Query, Refused
+from imageway.core.ops import Op, Query, Refused, Store
 from imageway.ledger import ops as ledger
 from imageway.ledger import queries as asked
 from imageway.storage import StorageError
 from imageway.storage.selects import select
-from imageway.storage.sqlite import groups
+from imageway.storage.sqlite import groups, keys
 from imageway.storage.sqlite.connection import connect, prepare
 from imageway.storage.sqlite.groups import _apply
 from imageway.storage.sqlite.store import SqliteStore
 from imageway.tasks import queries as tasks_asked
-from tests.store.places import COMMITTED, TOPUP, WORKSPACE, Place, commit
+from tests.store.places import COMMITTED, KEY, TOPUP, WORKSPACE, Place, commit
 from tests.store.test_refusals import CASES
 
 
@@ -185,3 +185,56 @@ def test_an_op_that_breaks_a_check_is_an_error_and_leaves_the_transaction_usable
     broken = _apply(connection, (ledger.TopUp("top_2", "ws_1", 1, 3), ledger.Hold("req_1", "ws_1", 1, 3)))
     assert isinstance(broken, StorageError)
     assert connection.execute("SELECT available FROM wallets").fetchone() == (1_000_000,)
+
+
+# Keys are remembered
+
+
+async def found(store: Store) -> asked.Key | None:
+    return await store.read(asked.FindKey(KEY.digest))
+
+
+async def test_what_another_process_does_to_a_key_is_seen_by_the_next_question(sqlite_place: Place) -> None:
+    """Idle as well as in the middle of commits: a revoked key is worth nothing from then on."""
+    ours, theirs = await sqlite_place.open(), await sqlite_place.open()
+    await commit(ours, WORKSPACE, KEY)
+    known = await found(ours)
+    assert known is not None
+    assert await found(ours) is known, "nothing has changed: it was not read again"
+    busy = [ours.commit(ledger.TopUp(f"top_{number}", "ws_1", 1, 1)) for number in range(300)]
+    beside = asyncio.gather(*busy)
+    await commit(theirs, ledger.RevokeKey(KEY.id, 77))
+    revoked = await found(ours)
+    assert revoked is not None
+    assert revoked.revoked_ms == 77
+    await beside
+    assert await found(ours) == revoked
+    await asyncio.gather(ours.close(), theirs.close())
+
+
+async def test_our_own_commits_leave_a_key_known_until_they_change_it(sqlite_place: Place) -> None:
+    store = await sqlite_place.open()
+    await commit(store, WORKSPACE)
+    assert await found(store) is None
+    await commit(store, KEY)
+    known = await found(store)
+    await commit(store, TOPUP)
+    assert await found(store) is known is not None
+    await commit(store, ledger.RevokeKey(KEY.id, 77))
+    revoked = await found(store)
+    assert revoked is not None
+    assert revoked.revoked_ms == 77
+    await store.close()
+
+
+async def test_no_more_keys_are_remembered_than_the_limit(sqlite_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "REMEMBERED", 2)
+    store = await sqlite_place.open()
+    digests = [bytes([number]) * 32 for number in range(5)]
+    made = [ledger.CreateKey(f"key_{n}", "ws_1", "", digest, "wxyz", (), 1) for n, digest in enumerate(digests)]
+    await commit(store, WORKSPACE, *made)
+    for digest in (*digests, *digests):
+        assert (await store.read(asked.FindKey(digest))) is not None
+        assert isinstance(store, SqliteStore)
+        assert len(store._keys._keys) <= 2
+    await store.close()

@@ -1,7 +1,7 @@
 """Keys: made once, shown once, stored as a digest; found again for every request.
 
-Nothing is remembered between requests: a revoked key is worth nothing from the next one on, whichever process revoked
-it, and looking one up takes 8 µs of the embedded store."""
+Nothing is remembered here: a revoked key is worth nothing from the next request on, whichever process revoked it. The
+embedded store itself remembers keys, for as long as it can tell that nobody has changed anything."""
 
 from __future__ import annotations
 

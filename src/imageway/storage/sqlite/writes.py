@@ -1,10 +1,11 @@
-"""Each op as guarded statements. A function runs its op inside the open transaction and returns the word of refusal, or
-None. The guard stands in the statement that writes; a second look is taken only to name a refusal."""
+"""Each op as guarded statements, for many of a kind at once: each statement is run for all of them before the next. A
+function works inside the open transaction and returns None when every op was done, else the word of refusal of a single
+one. The guard stands in the statement that writes; a second look is taken only to name a refusal."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from sqlite3 import Cursor
 from typing import Any, Final
@@ -13,8 +14,10 @@ from imageway.core.ops import Op
 from imageway.ledger import ops as ledger
 from imageway.tasks import ops as tasks
 
-Apply = Callable[[Cursor, Any], str | None]
+Apply = Callable[[Cursor, Sequence[Any]], str | None]
 Why = Callable[[Cursor, Any], str]
+Move = tuple[str, int, int, int]
+"""(workspace, available, held, spent): by how much the balances of its wallet change."""
 
 _TRANSFER: Final = (
     "INSERT INTO transfers (kind, workspace_id, task_id, account, usd_micros, at_ms) VALUES (?, ?, ?, ?, ?, ?)"
@@ -25,16 +28,30 @@ _BALANCE: Final = (
 
 
 def guarded(sql: str, fields: str, why: str | Why) -> Apply:
-    """One statement; `fields` are the op's, one for each `?`. When no row was touched the op is refused."""
+    """One statement; `fields` are the op's, one for each `?`. An op of which no row was touched is refused."""
     values = attrgetter(*fields.split())
 
-    def apply(cursor: Cursor, op: Any) -> str | None:
-        cursor.execute(sql, values(op))
-        if cursor.rowcount:
+    def apply(cursor: Cursor, ops: Sequence[Any]) -> str | None:
+        if _all(cursor, sql, map(values, ops), len(ops)):
             return None
-        return why if isinstance(why, str) else why(cursor, op)
+        return why if isinstance(why, str) else why(cursor, ops[0])
 
     return apply
+
+
+def _all(cursor: Cursor, sql: str, rows: Iterable[Sequence[object]], count: int) -> bool:
+    """Whether the statement touched a row for each of `count` rows of values."""
+    cursor.executemany(sql, rows)
+    return cursor.rowcount == count
+
+
+def each(apply: Callable[[Cursor, Any], str | None]) -> Apply:
+    """For ops that are rare: one after the other."""
+
+    def apply_each(cursor: Cursor, ops: Sequence[Any]) -> str | None:
+        return next((why for op in ops if (why := apply(cursor, op)) is not None), None)
+
+    return apply_each
 
 
 def create_workspace(cursor: Cursor, op: ledger.CreateWorkspace) -> str | None:
@@ -58,43 +75,58 @@ def top_up(cursor: Cursor, op: ledger.TopUp) -> str | None:
     return None if cursor.rowcount else "duplicate"
 
 
-def hold(cursor: Cursor, op: ledger.Hold) -> str | None:
-    amount = op.usd_micros
-    cursor.execute(
-        "INSERT INTO holds (task_id, workspace_id, usd_micros, captured, state) VALUES (?, ?, ?, 0, 'open')"
-        " ON CONFLICT DO NOTHING",
-        (op.task_id, op.workspace_id, amount),
-    )
-    if not cursor.rowcount:
+_OPEN_HOLD: Final = "SELECT workspace_id, usd_micros FROM holds WHERE task_id = ? AND state = 'open'"
+
+
+def hold(cursor: Cursor, ops: Sequence[ledger.Hold]) -> str | None:
+    rows = ((op.task_id, op.workspace_id, op.usd_micros) for op in ops)
+    sql = "INSERT INTO holds (task_id, workspace_id, usd_micros, captured, state) VALUES (?, ?, ?, 0, 'open')"
+    if not _all(cursor, f"{sql} ON CONFLICT DO NOTHING", rows, len(ops)):
         return "duplicate"
-    cursor.execute(
-        "UPDATE wallets SET available = available - ?, held = held + ? WHERE workspace_id = ? AND available >= ?",
-        (amount, amount, op.workspace_id, amount),
-    )
-    if not cursor.rowcount:
-        known = cursor.execute("SELECT 1 FROM wallets WHERE workspace_id = ?", (op.workspace_id,)).fetchone()
-        return "insufficient_balance" if known else "no_workspace"
-    cursor.execute(_TRANSFER, ("hold", op.workspace_id, op.task_id, "wallet", amount, op.at_ms))
+    for workspace_id, _, amount, _ in _by_wallet((op.workspace_id, 0, op.usd_micros, 0) for op in ops):
+        cursor.execute(
+            "UPDATE wallets SET available = available - ?, held = held + ? WHERE workspace_id = ? AND available >= ?",
+            (amount, amount, workspace_id, amount),
+        )
+        if not cursor.rowcount:
+            known = cursor.execute("SELECT 1 FROM wallets WHERE workspace_id = ?", (workspace_id,)).fetchone()
+            return "insufficient_balance" if known else "no_workspace"
+    transfers = (("hold", op.workspace_id, op.task_id, "wallet", op.usd_micros, op.at_ms) for op in ops)
+    cursor.executemany(_TRANSFER, transfers)
     return None
 
 
-def capture(cursor: Cursor, op: ledger.Capture) -> str | None:
-    amount = op.usd_micros
-    row = cursor.execute(
-        "UPDATE holds SET state = 'captured', captured = ? WHERE task_id = ? AND state = 'open' AND usd_micros >= ?"
-        " RETURNING workspace_id, usd_micros",
-        (amount, op.task_id, amount),
-    ).fetchone()
-    if row is None:
-        open_hold = "SELECT 1 FROM holds WHERE task_id = ? AND state = 'open'"
-        return "above_hold" if cursor.execute(open_hold, (op.task_id,)).fetchone() else "no_open_hold"
-    workspace_id, held = row
-    rest = held - amount
-    cursor.execute(_BALANCE, (rest, -held, amount, workspace_id))
-    cursor.execute(_TRANSFER, ("capture", workspace_id, op.task_id, "wallet", amount, op.at_ms))
-    if rest:
-        cursor.execute(_TRANSFER, ("void", workspace_id, op.task_id, "wallet", rest, op.at_ms))
+def capture(cursor: Cursor, ops: Sequence[ledger.Capture]) -> str | None:
+    """Looking before is half as dear as a RETURNING; the guard stands in the statement that writes all the same."""
+    moves: list[Move] = []
+    transfers: list[tuple[str, str, str, str, int, int]] = []
+    for op in ops:
+        row = cursor.execute(_OPEN_HOLD, (op.task_id,)).fetchone()
+        if row is None:
+            return "no_open_hold"
+        workspace_id, held = row
+        rest = held - op.usd_micros
+        moves.append((workspace_id, rest, -held, op.usd_micros))
+        transfers.append(("capture", workspace_id, op.task_id, "wallet", op.usd_micros, op.at_ms))
+        if rest > 0:
+            transfers.append(("void", workspace_id, op.task_id, "wallet", rest, op.at_ms))
+    rows = ((op.usd_micros, op.task_id, op.usd_micros) for op in ops)
+    sql = "UPDATE holds SET state = 'captured', captured = ? WHERE task_id = ? AND state = 'open' AND usd_micros >= ?"
+    if not _all(cursor, sql, rows, len(ops)):
+        return "above_hold"
+    for workspace_id, *change in _by_wallet(moves):
+        cursor.execute(_BALANCE, (*change, workspace_id))
+    cursor.executemany(_TRANSFER, transfers)
     return None
+
+
+def _by_wallet(moves: Iterable[Move]) -> list[Move]:
+    """One for each workspace, with the sums of its changes."""
+    sums: dict[str, tuple[int, int, int]] = {}
+    for workspace_id, available, held, spent in moves:
+        known = sums.get(workspace_id, (0, 0, 0))
+        sums[workspace_id] = (known[0] + available, known[1] + held, known[2] + spent)
+    return [(workspace_id, *change) for workspace_id, change in sums.items()]
 
 
 def void(cursor: Cursor, op: ledger.Void) -> str | None:
@@ -123,8 +155,9 @@ def refund(cursor: Cursor, op: ledger.Refund) -> str | None:
     return None
 
 
-def book_cost(cursor: Cursor, op: ledger.BookCost) -> None:
-    cursor.execute(_TRANSFER, ("cost", None, op.task_id, f"cost:{op.upstream_id}", op.usd_micros, op.at_ms))
+def book_cost(cursor: Cursor, ops: Sequence[ledger.BookCost]) -> None:
+    rows = (("cost", None, op.task_id, f"cost:{op.upstream_id}", op.usd_micros, op.at_ms) for op in ops)
+    cursor.executemany(_TRANSFER, rows)
 
 
 def book_overrun(cursor: Cursor, op: ledger.BookOverrun) -> None:
@@ -169,16 +202,18 @@ def why_not_evidence(cursor: Cursor, op: tasks.KeepMemo | tasks.EndAttempt) -> s
     return "attempt_final" if known else "task_final"
 
 
+# OR FAIL: whatever fails is undone by the savepoint around it. Otherwise SQLite, which thinks that an INSERT with a
+# SELECT may write many rows, copies every page it touches, to undo that one statement.
 WRITES: Final[dict[type[Op], Apply]] = {
-    ledger.CreateWorkspace: create_workspace,
-    ledger.TopUp: top_up,
+    ledger.CreateWorkspace: each(create_workspace),
+    ledger.TopUp: each(top_up),
     ledger.Hold: hold,
     ledger.Capture: capture,
-    ledger.Void: void,
-    ledger.Refund: refund,
+    ledger.Void: each(void),
+    ledger.Refund: each(refund),
     ledger.BookCost: book_cost,
-    ledger.BookOverrun: book_overrun,
-    ledger.CreateKey: create_key,
+    ledger.BookOverrun: each(book_overrun),
+    ledger.CreateKey: each(create_key),
     ledger.RevokeKey: guarded(
         "UPDATE keys SET revoked_ms = ? WHERE id = ? AND revoked_ms IS NULL", "at_ms id", "no_key"
     ),
@@ -196,15 +231,15 @@ WRITES: Final[dict[type[Op], Apply]] = {
         "not_undelivered",
     ),
     tasks.CreateTask: guarded(
-        "INSERT INTO tasks (id, workspace_id, key_id, model, state, owner, fence, request, result, created_ms,"
+        "INSERT OR FAIL INTO tasks (id, workspace_id, key_id, model, state, owner, fence, request, result, created_ms,"
         " deadline_ms) SELECT ?, ?, id, ?, 'running', ?, 1, ?, x'', ?, ? FROM keys"
         " WHERE id = ? AND revoked_ms IS NULL ON CONFLICT DO NOTHING",
         "id workspace_id model owner request created_ms deadline_ms key_id",
         why_not_created,
     ),
     tasks.BeginAttempt: guarded(
-        "INSERT INTO attempts (id, task_id, part, upstream_id, offering, state, memo, detail, at_ms, deadline_ms,"
-        " changed_ms) SELECT ?, id, ?, ?, ?, 'submitted', x'', '', ?, ?, ? FROM tasks"
+        "INSERT OR FAIL INTO attempts (id, task_id, part, upstream_id, offering, state, memo, detail, at_ms,"
+        " deadline_ms, changed_ms) SELECT ?, id, ?, ?, ?, 'submitted', x'', '', ?, ?, ? FROM tasks"
         " WHERE id = ? AND state = 'running' AND owner = ? AND fence = ? ON CONFLICT DO NOTHING",
         "id part upstream_id offering at_ms deadline_ms at_ms task_id owner fence",
         why_not_begun,
@@ -241,7 +276,7 @@ WRITES: Final[dict[type[Op], Apply]] = {
         "owner until_ms until_ms",
         "never",
     ),
-    tasks.DropLease: drop_lease,
+    tasks.DropLease: each(drop_lease),
     tasks.ClaimKey: guarded(
         "INSERT INTO claims (workspace_id, key, task_id, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
         "workspace_id key task_id at_ms",
