@@ -286,6 +286,22 @@ def test_a_refused_prompt_is_a_failed_task_and_free(house: House) -> None:
     assert house.money().spent == before
 
 
+def test_what_did_not_come_is_an_item_with_a_code(house: House) -> None:
+    answer = dashscope.ImageSynthesis.call(
+        api_key=house.key,
+        model="doubao-seedream-4-0-250828",
+        prompt="four seasons forbidden-output:2",
+        n=3,
+        enable_sequential=True,
+    )
+    assert answer.output.task_status == "SUCCEEDED"
+    assert answer.output.task_metrics == {"TOTAL": 3, "SUCCEEDED": 2, "FAILED": 1}
+    first, second, lost = answer.output.results
+    assert opened(first.url).size == opened(second.url).size
+    assert (lost.code, lost.url) == ("DataInspectionFailed", "")
+    assert answer.usage["image_count"] == 2
+
+
 def test_an_edit_is_a_task_of_its_own_path(house: House, cat: str) -> None:
     answer = dashscope.ImageSynthesis.call(
         api_key=house.key,

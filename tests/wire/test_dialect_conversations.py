@@ -196,7 +196,8 @@ def build_outcome(kind: str, content: Any) -> Outcome:
 def task(content: dict[str, Any]) -> TaskView:
     pictures = tuple(picture(each) for each in content.pop("pictures", ()))
     error = tuple(content.pop("error", ())) or None
-    return TaskView(pictures=pictures, error=error, warnings=warnings(content), **content)
+    missing = tuple(Missing(**each) for each in content.pop("missing", ()))
+    return TaskView(pictures=pictures, error=error, warnings=warnings(content), missing=missing, **content)
 
 
 def build_event(kind: str, content: Any) -> Event:

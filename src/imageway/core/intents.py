@@ -196,7 +196,8 @@ class ModelList:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskView:
     """One task as its owner may see it: `pictures` carry signed URLs while the images are stored. `error` is
-    (code, message). `started_ms` is when its first attempt began; `requested` is how many images were asked for."""
+    (code, message). `started_ms` is when its first attempt began; `requested` is how many images were asked for,
+    `missing` those of a success that did not come."""
 
     id: str
     status: str
@@ -211,6 +212,7 @@ class TaskView:
     error: tuple[str, str] | None = None
     price_usd_micros: int = 0
     warnings: tuple[RequestWarning, ...] = ()
+    missing: tuple[Missing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from imageway.core.intents import Picture, TaskView
+from imageway.core.intents import Missing, Picture, TaskView
 from imageway.core.requests import RequestWarning
 from imageway.engine.facts import TaskFacts
 from imageway.engine.memos import unpack_task
@@ -25,13 +25,15 @@ class KeptPicture(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class KeptResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`error` is (code, message) as the caller was told. `expires_ms` is when stored pictures go."""
+    """`error` is (code, message) as the caller was told. `expires_ms` is when stored pictures go. `missing`: the images
+    of a success that did not come."""
 
     pictures: tuple[KeptPicture, ...] = ()
     price_usd_micros: int = 0
     error: tuple[str, str] | None = None
     warnings: tuple[RequestWarning, ...] = ()
     expires_ms: int = 0
+    missing: tuple[Missing, ...] = ()
 
 
 REFUNDED: Final = KeptResult(
@@ -77,6 +79,7 @@ def view_of(task: Task, signer: LinkSigner, now_ms: int) -> TaskView:
         error=kept.error,
         price_usd_micros=kept.price_usd_micros,
         warnings=kept.warnings,
+        missing=kept.missing,
     )
 
 

@@ -74,6 +74,8 @@ async def settle(
     captured = min(price.usd_micros, facts.hold_usd_micros)
     warnings = (*facts.warnings, *_told(facts, results), *transcoded)
     result = _kept(pictures, names, captured, warnings, expires_ms)
+    if missing := missing_images(facts, results):
+        result = msgspec.structs.replace(result, missing=missing)
     now_ms = tools.clock.now_ms()
     costs = _costs(tools, facts, results, now_ms)
     ending = Ending("succeeded", "stored" if stored else "undelivered", Charge(captured, price.lines), costs)
@@ -242,7 +244,7 @@ def _generated(
         usage=usage,
         text="\n".join(part.text for part in results if part.text) or None,
         seeds=tuple(seed for seed in seeds if seed is not None),
-        missing=missing_images(facts, results),
+        missing=result.missing,
         warnings=result.warnings,
         sandbox=any(part.option.candidate.upstream.sandbox for part in results),
     )

@@ -291,7 +291,7 @@ def test_every_answer_takes_a_request_id(intent: Intent, outcome: Outcome) -> No
     assert "x-request-id" not in dict(answer.headers)
 
 
-def test_a_task_with_more_images_than_were_asked_for_counts_none_as_missing() -> None:
+def test_a_task_with_other_images_than_were_asked_for_counts_what_there_is() -> None:
     pictures = tuple(Picture(media_type="image/png", width=1, height=1, url=f"u{number}") for number in range(3))
     task = replace(TASK_SEEN, status="succeeded", pictures=pictures, requested=2)
     body: Any = DIALECT.encode(ShowTask("req_7"), task).body

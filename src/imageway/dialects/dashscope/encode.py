@@ -28,7 +28,6 @@ from imageway.dialects.shared.answers import told, warnings_header
 RUNNING: Final = ("PENDING", "RUNNING")
 ID_KEY: Final = "request_id"
 REGION: Final = "cn-beijing"  # the provider's word for where; there is but one place here
-NO_IMAGE: Final = "this image did not come"
 
 
 def encode(intent: Intent, outcome: Outcome) -> Answer:
@@ -85,14 +84,14 @@ def _task(task: TaskView) -> dict[str, Tree]:
     if status == "SUCCEEDED" and not task.pictures:
         return {"output": {"task_id": task.id, "task_status": "UNKNOWN"}}
     count = len(task.pictures)
-    missing = 0 if status in RUNNING else max(0, task.requested - count)
+    failed = len(task.missing) if count else 0 if status in RUNNING else task.requested
     output = _state(task)
     if status == "SUCCEEDED":
-        output |= {"results": _results(task, missing), "choices": _choices(task.pictures), "finished": True}
-    elif task.error is not None:
+        output |= {"results": _results(task), "choices": _choices(task.pictures), "finished": True}
+    elif task.error is not None and status != "CANCELED":
         code, message = task.error
         output |= {"code": code_of(code), "message": message}
-    output["task_metrics"] = {"TOTAL": count + missing or task.requested, "SUCCEEDED": count, "FAILED": missing}
+    output["task_metrics"] = {"TOTAL": count + failed or task.requested, "SUCCEEDED": count, "FAILED": failed}
     return {"output": output, "usage": {"image_count": count}} if count else {"output": output}
 
 
@@ -106,10 +105,10 @@ def _clock(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, BEIJING).isoformat(" ", "milliseconds").partition("+")[0]
 
 
-def _results(task: TaskView, missing: int) -> list[Tree]:
+def _results(task: TaskView) -> list[Tree]:
     made = [(("actual_prompt", picture.revised_prompt), ("url", picture.url)) for picture in task.pictures]
-    results: list[Tree] = [{name: text for name, text in fields if text} for fields in made]
-    return results + [{"code": code_of("empty_response"), "message": NO_IMAGE}] * missing
+    lost = [(("code", code_of(each.code)), ("message", each.message)) for each in task.missing]
+    return [{name: text for name, text in fields if text} for fields in (*made, *lost)]
 
 
 def _cancelled(task: TaskView) -> Answer:
