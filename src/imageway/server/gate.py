@@ -261,11 +261,11 @@ class Gate:
         return Outgoing(answer.status, headers, json_payload(body), _finisher(scope, finish))
 
 
-def _finisher(scope: Scope, finish: Callable[[bool], None] | None) -> Callable[[bool], None]:
 def _labelled(answer: Answer, sandbox: bool) -> Answer:
     return replace(answer, headers=(*answer.headers, SANDBOX_LABEL)) if sandbox else answer
 
 
+def _finisher(scope: Scope, finish: Callable[[bool], None] | None) -> Callable[[bool], None]:
     def finished(complete: bool) -> None:
         if finish is not None:
             finish(complete)
