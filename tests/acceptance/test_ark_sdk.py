@@ -7,7 +7,10 @@ import base64
 import io
 import json
 from collections.abc import Iterator
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, ClassVar
 
 import openai
 import pytest
@@ -452,6 +455,66 @@ def test_what_was_not_honoured_stands_in_a_header(house: House, gateway: Process
     assert {warning["param"] for warning in told} == {"n", "seed", "quality"}
     assert len(answer.json["data"]) == 1
     assert house.money().spent == before + PRICE
+
+
+def test_a_field_that_nobody_knows_is_told_where_another_family_serves(house: House, gateway: Process) -> None:
+    answer = post(house, gateway, model="gpt-image-1-mini", prompt="a boat", invented=True)
+    assert [warning["param"] for warning in json.loads(answer.headers["x-imageway-warnings"])] == ["invented"]
+
+
+class Recorder(BaseHTTPRequestHandler):
+    """An upstream that keeps what it was sent, and answers one picture."""
+
+    received: ClassVar[list[Any]] = []
+
+    def do_POST(self) -> None:  # the name that http.server calls
+        self.received.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        picture = data_url((2048, 2048)).partition(",")[2]
+        content = json.dumps({"model": SEEDREAM, "created": 1, "data": [{"b64_json": picture}]}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def upstream() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/api/v3"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_field_that_nobody_knows_reaches_an_upstream_of_this_family(tmp_path: Path, upstream: str) -> None:
+    """In its place, untouched; what the vendor knows is written as it always is."""
+    house = House(tmp_path / "data", clean_environment(ARK_API_KEY="sk-test-ark", ARK_BASE_URL=upstream))
+    try:
+        house.fund("1")
+        with client_of(house.key, house.serve()) as client:
+            client.images.generate(
+                model="seedream-4-0-250828",
+                prompt="a boat",
+                optimize_prompt_options=OptimizePromptOptions(mode="fast"),
+                watermark=False,
+                extra_body={"invented": {"a": [1, None]}, "optimize_prompt_options": {"mode": "fast", "depth": 2}},
+            )
+    finally:
+        house.close()
+    (body,) = Recorder.received
+    assert body == {
+        "model": SEEDREAM,
+        "prompt": "a boat",
+        "size": "2048x2048",
+        "watermark": False,
+        "response_format": "url",
+        "optimize_prompt_options": {"mode": "fast", "depth": 2},
+        "invented": {"a": [1, None]},
+    }
 
 
 def test_strictly_it_is_refused(house: House, gateway: Process) -> None:
