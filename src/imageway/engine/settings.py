@@ -24,6 +24,7 @@ class EngineSettings:
     sweep_every_s: float = 300.0
     events_kept: int = 64  # of a stream, for followers who are late or slow
     convert_bytes: int = 64 * 1024 * 1024
+    uploads_at_once: int = 64  # no key is asked for before the form is read
     upload_bytes: int = 20 * 1024 * 1024
     upload_form_s: float = 300.0  # how long a caller has to send what he was granted
     keep_uploads_s: float = 48 * 3600.0

@@ -118,22 +118,26 @@ class Gate:
             )
 
     async def _serve(self, head: Head, match: Match, chunks: Chunks, scope: Scope) -> Outgoing:
-        dialect, public = match.dialect, match.route.public
-        caller = None if public else await self.keys.caller(dialect.credential(head.headers, head.query))
+        dialect = match.dialect
+        if match.route.public:
+            with self.uploads.reading():
+                intent = await self._read(head, match, chunks, scope)
+                return self._outgoing(dialect.encode(intent, await self._take(intent)), scope)
+        caller = await self.keys.caller(dialect.credential(head.headers, head.query))
         try:
             intent = await self._read(head, match, chunks, scope)
         except InvalidRequest as refused:
-            raise (with_the_rest(self.engine.tools, refused, caller) if caller else refused) from None
-        outcome: Outcome
-        if isinstance(intent, Upload):
-            outcome = await self.uploads.take(intent)
-        elif caller is None:
-            raise TypeError(f"{type(intent).__name__} needs a caller")
-        elif isinstance(intent, Generate):
+            raise with_the_rest(self.engine.tools, refused, caller) from None
+        if isinstance(intent, Generate):
             return await self._generate(dialect, intent, caller, scope)
-        else:
-            outcome = await self._look_up(intent, caller)
+        outcome = await (self._take(intent) if isinstance(intent, Upload) else self._look_up(intent, caller))
         return self._outgoing(dialect.encode(intent, outcome), scope)
+
+    async def _take(self, intent: Intent) -> Outcome:
+        """What proves itself, whoever brings it."""
+        if not isinstance(intent, Upload):
+            raise TypeError(f"{type(intent).__name__} needs a caller")
+        return await self.uploads.take(intent)
 
     async def _read(self, head: Head, match: Match, chunks: Chunks, scope: Scope) -> Intent:
         inbound = Inbound(

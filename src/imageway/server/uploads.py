@@ -4,6 +4,8 @@ the image for a while. Nothing else is kept than the file; what a form allows st
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,6 +32,7 @@ class Uploads:
     """`tools` are the engine's: the same store, clock and signing key."""
 
     tools: Tools
+    _reading: int = 0
     _shares: dict[str, Share] = field(default_factory=dict)
 
     def grant(self, intent: GrantUpload, caller: Caller) -> UploadGrant:
@@ -51,6 +54,17 @@ class Uploads:
             expires_s=int(settings.upload_form_s),
             capacity_bytes=settings.upload_capacity_bytes,
         )
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """While a form arrives, from whoever: strangers may fill these places and no others. Raises GatewayError."""
+        if self._reading >= self.tools.settings.uploads_at_once:
+            raise GatewayError("overloaded", "too many files are being uploaded just now", retry_after_s=1)
+        self._reading += 1
+        try:
+            yield
+        finally:
+            self._reading -= 1
 
     async def take(self, intent: Upload) -> Uploaded:
         """Keeps the file, once it is proved that it may come and that it is an image. Raises GatewayError: 403, 413,

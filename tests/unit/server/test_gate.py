@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -73,7 +74,20 @@ class Chance:
         return 0.0
 
 
+class Shelf:
+    def family_of(self, name: str) -> str | None:
+        return None
+
+
 class Uploads:
+    full = False
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        if self.full:
+            raise GatewayError("overloaded", "too many files are being uploaded just now")
+        yield
+
     async def take(self, intent: Upload) -> Uploaded:
         return Uploaded(intent.name)
 
@@ -106,7 +120,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     engine, keys, spool = Engine(), Keys(), Spool(tmp_path, Budget(1 << 20))
     gate = Gate(
         engine=cast("Any", engine),
-        shelf=cast("Any", None),
+        shelf=cast("Any", Shelf()),
         uploads=cast("Any", Uploads()),
         keys=cast("Any", keys),
         spool=spool,
@@ -184,6 +198,13 @@ async def test_an_upload_is_taken_without_a_caller(door: Bench) -> None:
     outgoing, content = await door.ask(Head("POST", "/uploads", {}, {}))
     assert outgoing.status == 200
     assert json.loads(content) == {"name": "folder/a.png", "request_id": dict(outgoing.headers)["x-request-id"]}
+
+
+async def test_strangers_have_their_own_places(door: Bench) -> None:
+    """Before a byte of theirs is kept."""
+    cast("Any", door.gate.uploads).full = True
+    outgoing, _ = await door.ask(Head("POST", "/uploads", {}, {}), b"not even JSON")
+    assert outgoing.status == 503
 
 
 async def test_what_is_not_an_upload_needs_a_caller(door: Bench) -> None:

@@ -274,3 +274,15 @@ async def test_a_store_that_takes_nothing_is_told_as_overload(desk: Desk) -> Non
     desk.shelf.broken = True
     told = await desk.refusal(desk.granted(), made())
     assert (told.code, told.retry_after_s) == ("overloaded", 1)
+
+
+async def test_only_so_many_forms_are_read_at_once() -> None:
+    desk = desk_with(EngineSettings(uploads_at_once=1))
+    with desk.uploads.reading():
+        with pytest.raises(GatewayError) as told, desk.uploads.reading():
+            raise AssertionError("there was no place left")
+        assert (told.value.code, told.value.retry_after_s) == ("overloaded", 1)
+    with pytest.raises(ValueError, match="torn"), desk.uploads.reading():
+        raise ValueError("torn")
+    with desk.uploads.reading():
+        await desk.put(desk.granted(), made())
