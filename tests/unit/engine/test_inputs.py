@@ -4,6 +4,7 @@ once, by the caller's own name and never in a host's words."""
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -125,6 +126,20 @@ async def test_an_upload_is_opened_from_the_store_for_its_own_workspace_alone(to
     assert (told.param, told.code) == ("image[1]", "invalid_image_url")
     assert "no such upload" in told.message
     assert web(tools).asked == []
+
+
+async def test_an_upload_that_has_expired_is_gone_whether_it_was_swept_or_not(tools: Tools) -> None:
+    cast("Any", tools.objects).contents[stored_name(WORKSPACE, "folder/a.png")] = made()
+    late = replace(tools, clock=cast("Any", Later()))
+    (told,) = await problems(late, ImageLink("oss://folder/a.png", "image"))
+    assert "has it no longer" in told.message
+
+
+class Later:
+    """When what the shelf has is over."""
+
+    def now_ms(self) -> int:
+        return NOW_MS + 1
 
 
 async def test_an_expired_link_of_ours_is_told_as_such(tools: Tools) -> None:
