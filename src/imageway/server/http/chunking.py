@@ -9,10 +9,13 @@ from imageway.server.http.heads import Malformed
 
 _VALUE: Final = rb"[\t -~\x80-\xff]*+"
 _NAME: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
-_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,12}+)(;%s)?\r\n" % _VALUE)
+_QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
+_EXTENSION: Final = rb";%s(?:=(?:%s|%s))?" % (_NAME, _NAME, _QUOTED)
+_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,12}+)(?:%s)*+\r\n" % _EXTENSION)
 _PART_OF_SIZE: Final = re.compile(rb"(?:[0-9A-Fa-f]{1,12}+(?:;%s)?\r?)?" % _VALUE)
 _TRAILERS: Final = re.compile(rb"(?:%s:%s\r\n)*+\r\n" % (_NAME, _VALUE))
 _PART_OF_TRAILERS: Final = re.compile(rb"(?:%s:%s\r\n)*+(?:%s(?::%s)?)?\r?" % (_NAME, _VALUE, _NAME, _VALUE))
+_FRAMING: Final = re.compile(rb"(?:\A|\n)(?:content-length|transfer-encoding):", re.IGNORECASE)
 _OVERHEAD_BYTES: Final = 16 * 1024  # of extensions in all, and of trailers
 
 
@@ -65,6 +68,8 @@ class ChunkedReader:
         match = _TRAILERS.match(data, at)
         if match is None:
             return self._keep(data, at, _PART_OF_TRAILERS.fullmatch(data, at) is not None)
+        if _FRAMING.search(match[0]):  # RFC 9110 §6.5.1: would speak of a length that was told before
+            raise Malformed
         self.rest = data[match.end() :]
         return match.end()
 

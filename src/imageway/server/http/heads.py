@@ -20,6 +20,7 @@ _BEGINNING: Final = re.compile(
 )
 _ORIGIN: Final = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 _LENGTH: Final = re.compile(r"[0-9]{1,15}")
+_FRAMING: Final = ("content-length:", "transfer-encoding:")
 _SINGLE: Final = frozenset({"host", "content-length", "transfer-encoding"})
 
 
@@ -74,6 +75,8 @@ def _headers_of(fields: str, minor: str) -> dict[str, str]:
         headers[name.lower()] = value.strip(" \t")
     if len(headers) != len(lines):
         _check_repeated(lines, headers)
+    if "\t" in fields and any("\t" in line and line.lower().startswith(_FRAMING) for line in lines):
+        raise Malformed  # lawful, and not read alike by everybody
     if "host" not in headers and minor == "1":
         raise Malformed("a request of HTTP/1.1 has one Host header, this one 0")
     return headers
