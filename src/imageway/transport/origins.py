@@ -29,7 +29,7 @@ def locate(url: str) -> tuple[Origin, str]:
 @lru_cache(maxsize=1024)
 def _origin(text: str) -> Origin:
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("the URL names no host to ask")
     secure = parts.scheme == "https"
     usual = 443 if secure else 80

@@ -23,7 +23,10 @@ def test_a_url_names_an_origin_and_a_target(url: str, origin: Origin, target: st
     assert locate(url) == (origin, target)
 
 
-@pytest.mark.parametrize("url", ["", "/a", "a.example/x", "ftp://a.example/", "http:///a", "http://", "http://a:b/"])
+@pytest.mark.parametrize(
+    "url",
+    ["", "/a", "a.example/x", "ftp://a.example/", "http:///a", "http://", "http://a:b/", "http://a?b", "http://a#b/"],
+)
 def test_what_names_nobody_is_no_url(url: str) -> None:
     with pytest.raises(ValueError, match=r"host|[Pp]ort"):
         locate(url)
