@@ -22,6 +22,11 @@ ROUTES: Final = (
 )
 
 
+HEARTBEAT: Final = b"event:\n"
+"""The vendor's Java library takes no comments (its ResponseBodyCallback). An event's empty name stands for none at all
+(WHATWG HTML, section 9.2.6), and the next one's own name takes its place."""
+
+
 def credential(headers: Mapping[str, str], query: Mapping[str, str]) -> str | None:
     """`Authorization: Bearer …`. Requests signed with an access key are of the vendor's accounts, not of ours."""
     return bearer(headers)
@@ -39,6 +44,7 @@ DIALECT: Final = Dialect(
     encode=encode,
     encode_error=encode_error,
     encode_event=encode_event,
+    heartbeat=HEARTBEAT,
     prefixes=("/api/v3/",),
     schema=schema,
 )
