@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from imageway.core.steps import Adapter
-from imageway.providers import ark_images, dashscope, gemini, openai_images
+from imageway.providers import ark_images, dashscope, gemini, imagen, openai_images
 
 ADAPTERS: Final[Mapping[str, Adapter]] = MappingProxyType(
     {
@@ -17,6 +17,7 @@ ADAPTERS: Final[Mapping[str, Adapter]] = MappingProxyType(
             gemini.ADAPTER,
             ark_images.ADAPTER,
             dashscope.ADAPTER,
+            imagen.ADAPTER,
         )
     }
 )

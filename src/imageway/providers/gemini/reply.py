@@ -10,7 +10,7 @@ from imageway.core.blobs import Blob, Embed, Tree
 from imageway.core.steps import Call, Done, Failed, FailureKind, JsonReply, More, Produced, Reply, Step, Usage
 from imageway.core.streams import StreamEnd, StreamEvent
 from imageway.providers.fields import at, blob_at, clipped, count_at, cut_stream, list_at, reported, text_at, unreadable
-from imageway.providers.gemini.errors import failed
+from imageway.providers.shared.status import failed
 
 BLOCKS: Final = frozenset(
     {

@@ -1,5 +1,5 @@
-"""What is sent: contents and configuration (wire page 2.4); never what AI Studio rejects (`personGeneration`, output
-formats)."""
+"""What is sent: contents and configuration (wire page 2.4); `personGeneration` and output formats only where they are
+known (3.3)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from imageway.core.blobs import Tree
 from imageway.core.requests import ImageInput, ImageLink, ImageRequest, Turn
 from imageway.core.steps import Call, HttpRequest, JsonBody, Send
 from imageway.providers.fields import forward, given, media_type
+from imageway.providers.shared.places import on_platform, path_of
 
 _AS_EVENTS: Final = MappingProxyType({"alt": "sse"})
 
+PERSONS: Final = MappingProxyType({"allow_all": "ALLOW_ALL", "allow_adult": "ALLOW_ADULT", "dont_allow": "ALLOW_NONE"})
 FOREIGN: Final = "skip_thought_signature_validator"
 """For parts that another model wrote (ai.google.dev/gemini-api/docs/thought-signatures)."""
 
 
 def encode(call: Call) -> Send:
-    """One call for one image; `upstream["api_version"]` replaces v1beta."""
+    """One call for one image."""
     config = given(
         {
             "responseModalities": ["TEXT", "IMAGE"] if call.request.want_text else ["IMAGE"],
-            "imageConfig": given({"aspectRatio": call.size.ratio, "imageSize": call.size.tier}) or None,
+            "imageConfig": _image_config(call) or None,
             "temperature": call.request.temperature,
             "topP": call.request.top_p,
             "seed": call.request.seed,
@@ -31,11 +33,22 @@ def encode(call: Call) -> Send:
         }
     )
     body = forward({"contents": _contents(call.request), "generationConfig": config}, call.request.extras)
-    version = call.upstream.get("api_version", "v1beta")
-    path = f"/{version}/models/{call.model}"
     if call.request.stream:
-        return Send(HttpRequest("POST", f"{path}:streamGenerateContent", JsonBody(body), query=_AS_EVENTS))
-    return Send(HttpRequest("POST", f"{path}:generateContent", JsonBody(body)))
+        path = path_of(call, "streamGenerateContent")
+        return Send(HttpRequest("POST", path, JsonBody(body), query=_AS_EVENTS))
+    return Send(HttpRequest("POST", path_of(call, "generateContent"), JsonBody(body)))
+
+
+def _image_config(call: Call) -> dict[str, Tree]:
+    size, request = call.size, call.request
+    common = given({"aspectRatio": size.ratio, "imageSize": size.tier})
+    if not on_platform(call):
+        return common
+    wanted = request.output_format
+    quality = request.output_compression if wanted == "jpeg" else None
+    options = given({"mimeType": f"image/{wanted}" if wanted else None, "compressionQuality": quality})
+    person = PERSONS.get(request.person or "")
+    return common | given({"personGeneration": person, "imageOutputOptions": options or None})
 
 
 def _contents(request: ImageRequest) -> list[Tree]:

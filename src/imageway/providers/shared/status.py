@@ -1,4 +1,4 @@
-"""What an error means: by the reason in its details, its words and its status (wire page 2.8)."""
+"""What an error in a google.rpc.Status means: by its details, its words and its status (wire page 2.8)."""
 
 from __future__ import annotations
 
