@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from imageway.core.intents import Dialect
 from imageway.dialects import ark, dashscope, gemini, imagen, omixa, openai_images
+from imageway.dialects.ark.fields import TABLE as ARK_FIELDS
+from imageway.dialects.dashscope.fields import TABLE as DASHSCOPE_FIELDS
+from imageway.dialects.gemini.fields import TABLE as GEMINI_FIELDS
+from imageway.dialects.imagen.fields import TABLE as IMAGEN_FIELDS
+from imageway.dialects.omixa.fields import ANY as OMIXA_FIELDS
+from imageway.dialects.openai_images.fields import TABLE as OPENAI_FIELDS
+from imageway.dialects.shared.foreign import aware
+from imageway.dialects.shared.table import Table
 
-DIALECTS: Final[tuple[Dialect, ...]] = (
-    openai_images.DIALECT,
-    gemini.DIALECT,
-    imagen.DIALECT,
-    dashscope.DIALECT,
-    ark.DIALECT,
-    omixa.DIALECT,
+_TABLES: Final[tuple[tuple[Dialect, Table], ...]] = (
+    (openai_images.DIALECT, OPENAI_FIELDS),
+    (gemini.DIALECT, GEMINI_FIELDS),
+    (imagen.DIALECT, IMAGEN_FIELDS),
+    (dashscope.DIALECT, DASHSCOPE_FIELDS),
+    (ark.DIALECT, ARK_FIELDS),
+    (omixa.DIALECT, OMIXA_FIELDS),
 )
+
+
+def _aware() -> Iterator[Dialect]:
+    """Every dialect, knowing which names the others know."""
+    everybodys = {name for _, table in _TABLES for _, name in table.by_place}
+    for dialect, table in _TABLES:
+        own = {name for _, name in table.by_place}
+        yield replace(dialect, decode=aware(dialect.decode, own=own, foreign=everybodys - own))
+
+
+DIALECTS: Final[tuple[Dialect, ...]] = tuple(_aware())
