@@ -128,8 +128,8 @@ class Engine:
         return replace(view, warnings=(*view.warnings, NOT_CANCELLED))
 
     def view(self, handle: TaskHandle) -> TaskView:
-        """What was accepted, for whoever does not wait for it."""
-        return accepted(handle.run.facts)
+        """What was accepted, for whoever does not wait for it, with what is known already not to be honoured."""
+        return replace(accepted(handle.run.facts), warnings=handle.warnings)
 
     def leave(self, handle: TaskHandle) -> None:
         """The subscriber hung up. Cancels only what nobody else hears and what never left this house."""
