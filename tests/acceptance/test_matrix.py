@@ -14,7 +14,7 @@ from PIL import Image
 
 from imageway.core.money import format_usd, parse_usd
 from imageway.dialects import DIALECTS
-from tests.acceptance.tongues import TONGUES, Omixa, Order, Told, Tongue
+from tests.acceptance.tongues import TONGUES, Omixa, Order, Told, Tongue, picture
 from tests.integration.processes import CRASHES, House, Process, clean_environment, wait_for
 
 GENERATORS = {
@@ -71,13 +71,6 @@ def well(gateway: Process) -> Iterator[None]:
     yield
     news = gateway.log.read_text()
     assert not [word for word in CRASHES if word in news], news[-4000:]
-
-
-def picture(mode: str = "RGB", size: tuple[int, int] = (1024, 768)) -> bytes:
-    """A plain one; with an alpha channel, clear everywhere."""
-    file = io.BytesIO()
-    Image.new(mode, size, (40, 90, 200, 0)[: len(mode)]).save(file, "PNG")
-    return file.getvalue()
 
 
 PNG, MASK = picture(), picture("RGBA")

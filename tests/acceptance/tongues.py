@@ -4,11 +4,14 @@ wire, where an answer keeps its pictures and its warnings, how an error is told.
 from __future__ import annotations
 
 import base64
+import io
 import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+from PIL import Image
 
 from tests.integration.processes import Answer, call
 
@@ -46,6 +49,13 @@ class Told:
 
     def pictures(self) -> list[bytes]:
         return [call(item).content if item.startswith("http") else base64.b64decode(item) for item in self.items]
+
+
+def picture(mode: str = "RGB", size: tuple[int, int] = (1024, 768)) -> bytes:
+    """A plain one, as PNG; with an alpha channel, clear everywhere."""
+    file = io.BytesIO()
+    Image.new(mode, size, (40, 90, 200, 0)[: len(mode)]).save(file, "PNG")
+    return file.getvalue()
 
 
 def data_url(picture: bytes) -> str:
