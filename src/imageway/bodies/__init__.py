@@ -11,7 +11,7 @@ from imageway.bodies.form_reader import FormLimits, FormReader, read_form
 from imageway.bodies.formats import is_complete, sniff_format
 from imageway.bodies.forms import form_payload
 from imageway.bodies.headers import HeaderReader
-from imageway.bodies.lift import JsonLifter, lift_json
+from imageway.bodies.lift import JsonLifter, lift_json, lift_small
 from imageway.bodies.limits import LiftError, LiftLimits
 from imageway.bodies.payload import Payload
 from imageway.bodies.splice import json_payload
@@ -47,6 +47,7 @@ __all__ = [
     "is_complete",
     "json_payload",
     "lift_json",
+    "lift_small",
     "read_decoded",
     "read_events",
     "read_form",

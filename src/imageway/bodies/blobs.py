@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import binascii
 import os
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+import pybase64
 
 from imageway.bodies.base64_text import Base64Reader, InvalidBase64, split_data_url
 from imageway.bodies.gauge import Gauge
@@ -143,13 +146,23 @@ def _is_cached(file: int, at: int) -> bool:
 def blob_of(content: bytes, *, encoding: Encoding = Encoding.BINARY, declared_type: str | None = None) -> StoredBlob:
     """A blob in memory, whatever its size. Raises InvalidBase64 when the content is not in the encoding named."""
     gauge = Gauge()
-    if encoding is Encoding.BINARY:
-        gauge.look(content)
-        return StoredBlob.of(content, gauge, encoding=encoding, declared_type=declared_type)
+    whole = content if encoding is Encoding.BINARY else _decoded_at_once(content)
+    if whole is not None:
+        gauge.look(whole)
+        spelled = encoding if encoding is Encoding.BINARY else Encoding.BASE64
+        return StoredBlob.of(content, gauge, encoding=spelled, declared_type=declared_type)
     reader = Base64Reader(gauge.look)
     content = reader.feed(content)
     content += reader.finish()
     return StoredBlob.of(content, gauge, encoding=reader.encoding, declared_type=declared_type)
+
+
+def _decoded_at_once(text: bytes) -> bytes | None:
+    """What canonical base64 stands for; None for text that has to be mended first, or is none."""
+    try:
+        return pybase64.b64decode(text, validate=True) if len(text) % 4 == 0 else None
+    except binascii.Error:
+        return None
 
 
 def base64_blob(text: str) -> StoredBlob | None:

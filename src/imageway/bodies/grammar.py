@@ -12,14 +12,13 @@ from json import JSONDecodeError, JSONDecoder
 from typing import Final
 
 from imageway.bodies.limits import LiftError, LiftLimits
+from imageway.bodies.quick import LARGEST, SMALLEST, Unsure, read_quickly
 from imageway.bodies.trail import path_at, path_of_repeated_key, spell
 from imageway.core.blobs import Blob, Tree
 
 PLACEHOLDER: Final = b"NaN"
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _LIFTED_KEY: Final = re.compile(r"NaN\s*:")
-_LARGEST: Final = 2**64 - 1  # what the writing side can put out again
-_SMALLEST: Final = -(2**63)
 _INTEGER_DIGITS: Final = 20
 _QUOTED_CHARACTERS: Final = 40
 
@@ -47,6 +46,15 @@ class _NotJson(ValueError):
 
 def parse(content: bytes, cuts: Sequence[Cut], limits: LiftLimits) -> Tree:
     """The tree that the JSON in `content` describes, with the blobs in their places. Raises LiftError."""
+    if cuts:
+        return _read_strictly(content, cuts, limits)
+    try:
+        return read_quickly(content, depth=limits.depth)
+    except Unsure:
+        return _read_strictly(content, cuts, limits)
+
+
+def _read_strictly(content: bytes, cuts: Sequence[Cut], limits: LiftLimits) -> Tree:
     text = decode_text(content, cuts)
     decoder = _decoder(_give([cut.blob for cut in cuts])) if cuts else _PLAIN
     tree: Tree
@@ -139,7 +147,7 @@ def _object(pairs: list[tuple[str, Tree]]) -> dict[str, Tree]:
 
 
 def _integer(literal: str) -> int:
-    if len(literal) > _INTEGER_DIGITS or not _SMALLEST <= (number := int(literal)) <= _LARGEST:
+    if len(literal) > _INTEGER_DIGITS or not SMALLEST <= (number := int(literal)) <= LARGEST:
         raise _UnfitNumber(literal)
     return number
 

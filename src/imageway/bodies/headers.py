@@ -20,6 +20,7 @@ _PNG_CHUNKS: Final = 1024
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE: Final = frozenset(range(0xD0, 0xD8)) | {0x01}
 _SIGNATURE_BYTES: Final = 16
+_WITH_ALPHA: Final = (4, 6)  # colour types of PNG
 
 Pixels = tuple[int, int]
 Parser = Generator[int, bytes, Pixels | None]
@@ -36,19 +37,30 @@ class HeaderReader:
         self.done = False
         self._buffer = bytearray()
         self._seen = 0
-        self._parser = _read(self._note)
-        self._want = next(self._parser)
+        self._parser: Generator[int, bytes, None] | None = None
+        self._want = _SIGNATURE_BYTES
 
     def feed(self, piece: bytes) -> ImageFacts | None:
         if self.done:
             return self.facts
-        self._buffer += piece[: GIVE_UP_BYTES - self._seen]
+        if not self._seen and (told := _told_at_once(piece)):
+            self.facts = told
+            self.done = True
+            return told
+        fresh = piece if self._seen + len(piece) <= GIVE_UP_BYTES else piece[: GIVE_UP_BYTES - self._seen]
         self._seen += len(piece)
+        held = self._buffer
+        if held:
+            held += fresh
         try:
-            self._advance()
+            taken = self._advance(held or fresh)
         except (StopIteration, struct.error, IndexError):  # all that can be known, or a header that contradicts itself
             self._end()
         else:
+            if held:
+                del held[:taken]
+            else:
+                held += fresh[taken:]
             if self._seen >= GIVE_UP_BYTES:
                 self._end()
         return self.facts
@@ -56,32 +68,45 @@ class HeaderReader:
     def _note(self, facts: ImageFacts) -> None:
         self.facts = facts
 
-    def _advance(self) -> None:
-        buffer = self._buffer
+    def _advance(self, source: bytes | bytearray) -> int:
+        """Gives the parser what it asks for, as long as it is there; returns how much that was."""
+        if self._parser is None:
+            self._parser = _read(self._note)
+            next(self._parser)
         at = 0
-        try:
-            while True:
-                want = self._want
-                if want < 0:
-                    step = min(-want, len(buffer) - at)
-                    at += step
-                    self._want = want + step
-                    if self._want:
-                        return
-                    self._want = self._parser.send(b"")
-                elif len(buffer) - at >= want:
-                    answer = bytes(buffer[at : at + want])
-                    at += want
-                    self._want = self._parser.send(answer)
-                else:
-                    return
-        finally:
-            del buffer[:at]
+        while True:
+            want = self._want
+            if want < 0:
+                step = min(-want, len(source) - at)
+                at += step
+                self._want = want + step
+                if self._want:
+                    return at
+                self._want = self._parser.send(b"")
+            elif len(source) - at >= want:
+                answer = bytes(source[at : at + want])
+                at += want
+                self._want = self._parser.send(answer)
+            else:
+                return at
 
     def _end(self) -> None:
         self.done = True
         self._buffer = bytearray()
-        self._parser.close()
+        if self._parser is not None:
+            self._parser.close()
+
+
+def _told_at_once(piece: bytes) -> ImageFacts | None:
+    """Of a PNG whose pixels follow its header, as they do in most; None for every other beginning."""
+    if len(piece) < 41 or piece[:8] != b"\x89PNG\r\n\x1a\n" or piece[12:16] != b"IHDR":
+        return None
+    width, height, _, colour = struct.unpack_from(">IIBB", piece, 16)
+    if not width or not height:
+        return None
+    if colour in _WITH_ALPHA:
+        return ImageFacts("png", width, height, alpha=True)
+    return ImageFacts("png", width, height, alpha=False) if piece[37:41] == b"IDAT" else None
 
 
 def _read(note: Callable[[ImageFacts], None]) -> Generator[int, bytes, None]:
@@ -111,7 +136,7 @@ def _png(signature: bytes) -> Parser:
 def _png_alpha() -> Generator[int, bytes, bool | None]:
     """PNG third edition, 11.2.1 and 11.3.1: colour types 4 and 6 have alpha, others a tRNS chunk before the pixels."""
     rest_of_header = yield 9
-    if rest_of_header[1] in (4, 6):
+    if rest_of_header[1] in _WITH_ALPHA:
         return True
     for _ in range(_PNG_CHUNKS):
         chunk = yield 8

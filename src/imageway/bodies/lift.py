@@ -4,7 +4,7 @@ end. Nothing but the search for quotes runs over the whole body."""
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import cache
 from typing import Final
 
@@ -75,15 +75,14 @@ class JsonLifter:
             await self._string.writer.drain()
 
     async def finish(self) -> Tree:
-        content = bytes(self._text if self._opening is None else self._opening)
+        if self._opening is not None:
+            return lift_small(bytes(self._opening), self._limits)
         if self._string is not None:
             error = self._refuse("malformed_json", "The body is not JSON: it ends in the middle of a string.")
             self._abandon()
             raise error
-        if not content.strip():
-            raise LiftError("body_empty", "", "The body is empty.")
         await self.drain()
-        return parse(content, self._cuts, self._limits)
+        return _tree(bytes(self._text), self._cuts, self._limits)
 
     def _scan(self, chunk: bytes) -> None:
         at = 0
@@ -138,9 +137,28 @@ class JsonLifter:
 
 async def lift_json(chunks: AsyncIterator[bytes], scope: Scope, limits: LiftLimits = _LIMITS) -> Tree:
     """The tree of one JSON body; its blobs live as long as the scope. Raises as JsonLifter does."""
-    lifter = JsonLifter(scope, limits)
+    lifter: JsonLifter | None = None
+    opening = b""
     async for chunk in chunks:
+        if lifter is None:
+            opening = opening + chunk if opening else chunk
+            if len(opening) <= limits.blob_bytes:
+                continue
+            lifter, chunk = JsonLifter(scope, limits), opening
         for at in range(0, len(chunk), _STEP_BYTES):
             lifter.feed(chunk[at : at + _STEP_BYTES])
             await lifter.drain()
-    return await lifter.finish()
+    return lift_small(opening, limits) if lifter is None else await lifter.finish()
+
+
+def lift_small(content: bytes, limits: LiftLimits = _LIMITS) -> Tree:
+    """The tree of a whole JSON body of at most `limits.blob_bytes`, too short to hold a blob. Raises LiftError."""
+    if len(content) > limits.blob_bytes:
+        raise ValueError(f"{len(content)} bytes may hold a blob, and that needs a scope")
+    return _tree(content, (), limits)
+
+
+def _tree(content: bytes, cuts: Sequence[Cut], limits: LiftLimits) -> Tree:
+    if not content or content.isspace():
+        raise LiftError("body_empty", "", "The body is empty.")
+    return parse(content, cuts, limits)

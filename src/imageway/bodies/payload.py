@@ -13,11 +13,18 @@ Reader = Callable[[Blob], AsyncIterator[bytes]]
 @dataclass(frozen=True, slots=True)
 class Payload:
     """`length` in bytes is exact; -1 for a stream, whose end nobody knows. `chunks` gives the bytes from the start, any
-    number of times; those of a stream once."""
+    number of times; those of a stream once. `content` is all of them where they lie in memory anyway, and need not be
+    gathered."""
 
     length: int
     content_type: str
     chunks: Callable[[], AsyncIterator[bytes]]
+    content: bytes | None = None
+
+
+def whole(content: bytes, content_type: str) -> Payload:
+    """A body that lies in memory."""
+    return Payload(len(content), content_type, lambda: _once(content), content)
 
 
 async def chain(parts: Sequence[bytes | Blob], read: Reader) -> AsyncIterator[bytes]:
@@ -28,3 +35,7 @@ async def chain(parts: Sequence[bytes | Blob], read: Reader) -> AsyncIterator[by
         else:
             async for chunk in read(part):
                 yield chunk
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content

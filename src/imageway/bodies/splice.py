@@ -10,10 +10,11 @@ import msgspec
 
 from imageway.bodies.base64_text import encoded_length
 from imageway.bodies.blobs import StoredBlob
-from imageway.bodies.payload import Payload, chain
+from imageway.bodies.payload import Payload, chain, whole
 from imageway.bodies.streams import encoded
-from imageway.core.blobs import Blob, Embed, Tree
+from imageway.core.blobs import Blob, Embed, Encoding, Tree
 
+SMALL_BYTES: Final = 64 << 10  # written at once where all of it lies in memory; copying more costs more than it saves
 _CONTENT_TYPE: Final = "application/json"
 _SCALARS: Final = frozenset({str, int, bool, type(None)})
 _GAP: Final = b"\0"  # stands for a blob; JSON text cannot hold it otherwise, control characters are written as escapes
@@ -26,13 +27,28 @@ def json_payload(tree: Tree) -> Payload:
     blobs: list[Blob] = []
     text = _encode(_plain(tree, blobs))
     if not blobs:
-        return Payload(len(text), _CONTENT_TYPE, lambda: chain((text,), encoded))
+        return whole(text, _CONTENT_TYPE)
+    length = len(text) - len(blobs) + sum(encoded_length(blob.decoded_bytes) for blob in blobs)
     pieces = text.split(_GAP)
     parts: list[bytes | Blob] = [pieces[0]]
     for blob, piece in zip(blobs, pieces[1:], strict=True):
-        parts += (blob, piece)
-    length = len(text) - len(blobs) + sum(encoded_length(blob.decoded_bytes) for blob in blobs)
+        parts += (blob if length > SMALL_BYTES else _at_hand(blob), piece)
+    texts = [part for part in parts if isinstance(part, bytes)]
+    if len(texts) == len(parts):
+        return whole(b"".join(texts), _CONTENT_TYPE)
     return Payload(length, _CONTENT_TYPE, lambda: chain(parts, encoded))
+
+
+def _at_hand(blob: Blob) -> Blob | bytes:
+    """The standard base64 of a blob that lies in memory as such; other blobs as they are."""
+    if (
+        isinstance(blob, StoredBlob)
+        and isinstance(blob.source, bytes)
+        and blob.encoding is Encoding.BASE64
+        and blob.stored_bytes == encoded_length(blob.decoded_bytes)
+    ):
+        return blob.source
+    return blob
 
 
 def _plain(node: object, blobs: list[Blob]) -> object:

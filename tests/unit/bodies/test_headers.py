@@ -90,6 +90,23 @@ def test_a_png_that_is_cut_before_its_pixels_has_facts_without_transparency(size
     assert read(clear[:33], size).facts == ImageFacts("png", 67, 45, alpha=True)
 
 
+@settings(max_examples=500, deadline=None)
+@given(
+    header=st.tuples(st.sampled_from([b"IHDR", b"CgBI"]), *[st.integers(0, 2)] * 2, st.integers(0, 7)),
+    follows=st.sampled_from([b"IDAT", b"tRNS", b"IEND", b"gAMA"]),
+    end=st.integers(0, 60),
+)
+def test_a_png_says_the_same_at_once_and_byte_by_byte(
+    header: tuple[bytes, int, int, int], follows: bytes, end: int
+) -> None:
+    kind, width, height, colour = header
+    fields = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
+    chunk = struct.pack(">I", 2) + follows + bytes(6)
+    content = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + kind + fields + bytes(4) + chunk + chunk
+    at_once, byte_by_byte = read(content[:end], 1000), read(content[:end], 1)
+    assert (at_once.facts, at_once.done) == (byte_by_byte.facts, byte_by_byte.done)
+
+
 def test_the_search_for_transparency_ends() -> None:
     """Metadata without end before the pixels: what is known stands."""
     opening = FILES["png"][1][:33]

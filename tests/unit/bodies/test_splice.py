@@ -22,6 +22,7 @@ STANDARD = base64.b64encode(CONTENT).decode()
 async def written(payload: Payload) -> bytes:
     body = await gather(payload.chunks())
     assert len(body) == payload.length
+    assert payload.content in (None, body)
     return body
 
 
@@ -94,3 +95,15 @@ def test_what_is_not_a_tree_is_refused(value: NoReturn) -> None:
 def test_what_json_cannot_say_is_refused_and_never_becomes_null(value: Tree) -> None:
     with pytest.raises(ValueError, match=r"cannot be|surrogates"):
         json_payload({"x": [value]})
+
+
+async def test_what_is_small_and_lies_in_memory_need_not_be_gathered(scope: Scope) -> None:
+    small, large = (blob_of(base64.b64encode(bytes(size)), encoding=Encoding.BASE64) for size in (600, 60_000))
+    for tree in ({"text": "a cat"}, {"b64_json": small, "again": [Embed(small, "data:image/png;base64,")]}):
+        payload = json_payload(tree)  # type: ignore[arg-type]
+        assert payload.content == await written(payload)
+    spelled = blob_of(b"-_-_", encoding=Encoding.BASE64URL)
+    for blob in (large, blob_of(b"hello"), spelled):
+        payload = json_payload({"b64_json": blob})
+        assert payload.content is None
+        await written(payload)
