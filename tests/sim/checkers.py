@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Final
 
 from imageway.core.errors import KINDS, GatewayError, InvalidRequest
-from imageway.core.intents import Picture
+from imageway.core.intents import Arrived, Picture
 from imageway.core.steps import FailureKind
 from imageway.engine.memos import unpack_task
 from imageway.engine.results import KeptResult, unpack_result
@@ -75,7 +75,8 @@ def every_visitor_is_answered(world: World) -> Iterator[str]:
     for visit in world.visits:
         if visit.end == "waiting":
             yield f"visitor {visit.order.number} still waits"
-        if visit.end == "answered" and visit.answer is None and not isinstance(visit.error, GatewayError):
+        told = visit.answer is not None or visit.view is not None or isinstance(visit.error, GatewayError)
+        if visit.end == "answered" and not told:
             yield f"visitor {visit.order.number} got {visit.error!r}"
 
 
@@ -205,7 +206,11 @@ def _token_price(world: World, task: Task, hold: HoldRow) -> int | None:
     served = [submit for submit in _submits(world, task) if submit.good]
     if len(served) != 1 or served[0].usage is None:
         return None
-    share = Fraction(served[0].good, served[0].made)
+    usage = _usage(world, task)
+    if served[0].streams and usage and usage.delivered != served[0].good:
+        return None  # its process was stopped in the middle: what came by then is in nobody's books
+    made = served[0].made if served[0].said is None else served[0].said
+    share = Fraction(served[0].good, made)
     tokens_in, tokens_out = served[0].usage
     return int(tokens_in * share) * 5 + int(tokens_out * share) * 40
 
@@ -418,6 +423,88 @@ def parts_add_up(world: World) -> Iterator[str]:
                 yield f"{part}: {[submit.asked for submit in submits]} asked for instead of {counts[int(index)]}"
 
 
+# Streams
+
+
+def a_stream_that_began_is_not_asked_for_elsewhere(world: World) -> Iterator[str]:
+    """Whoever follows it has seen something of it: another upstream would send something else."""
+    for part, submits in _parts(world).items():
+        for submit in submits[:-1]:
+            if submit.begun:
+                yield f"{part} was sent again after a stream that had begun ({submit.fate}, {submit.kind})"
+
+
+def what_a_dead_stream_completed_is_captured(world: World) -> Iterator[str]:
+    """Once: in a world whose processes live, every provable image that came before the death is in the answer."""
+    if world.shape.troubles or world.shape.weather.put_fails:
+        return
+    for task in _tasks(world):
+        submits, usage = _submits(world, task), _usage(world, task)
+        dead = any(submit.said is not None for submit in submits)
+        slow = any(link.ending == "never" or link.troubles for link in world.providers.links.values())
+        good = sum(submit.good for submit in submits)
+        if not dead or slow or usage is None or len(_parts_of(world, task)) != len(submits):
+            continue
+        if usage.delivered != good or (_hold(world, task).state == "captured") != bool(good):
+            state = _hold(world, task).state
+            yield f"{task.id}: {good} came before the stream died, {usage.delivered} delivered, the hold is {state}"
+
+
+def _parts_of(world: World, task: Task) -> list[str]:
+    return [part for part in _parts(world) if part.rpartition("-")[0] == task.id]
+
+
+def the_last_event_comes_after_the_capture(world: World) -> Iterator[str]:
+    for visit in world.visits:
+        if visit.answer is not None and visit.order.request.stream and visit.paid != "captured":
+            yield f"visitor {visit.order.number} had the last word of {visit.task_id} while its hold was {visit.paid}"
+
+
+def events_tell_what_is_delivered(world: World) -> Iterator[str]:
+    """Every image of the answer is told before its last word, the very same, once, and counted from 0."""
+    for visit in world.visits:
+        told = [event for event in visit.told if isinstance(event, Arrived)]
+        if [event.image for event in told] != list(range(len(told))):
+            yield f"visitor {visit.order.number} heard of the images {[event.image for event in told]}"
+        if visit.answer is None or not visit.order.request.stream:
+            continue
+        shown = Counter(picture.url or id(picture.blob) for picture in visit.answer.pictures)
+        heard = Counter(event.picture.url or id(event.picture.blob) for event in told)
+        if heard != shown:
+            yield f"visitor {visit.order.number} heard of {heard.total()} images, and was given {shown.total()} others"
+
+
+def nothing_is_stored_twice(world: World) -> Iterator[str]:
+    if not world.shape.troubles:
+        yield from (f"{name} was stored {times} times" for name, times in world.objects.puts.items() if times > 1)
+
+
+def previews_are_of_images_to_come(world: World) -> Iterator[str]:
+    """Counted from 0 for each, also for one that could not be proved in the end and left its number to the next."""
+    for visit in world.visits:
+        image, index = 0, 0
+        for event in visit.told:
+            if isinstance(event, Arrived):
+                image, index = event.image + 1, 0
+            elif (event.image, event.index) in ((image, index), (image, 0)):
+                index = event.index + 1
+            else:
+                yield f"visitor {visit.order.number}: preview {event.image}.{event.index}, not {image}.{index}"
+
+
+def background_tasks_run_on(world: World) -> Iterator[str]:
+    """Nobody listens to them, and they end as if somebody did; what they made is stored."""
+    for visit in world.visits:
+        task = tables_of(world).tasks.get(visit.task_id or "")
+        if not visit.order.background or task is None:
+            continue
+        if task.state == "cancelled" and visit.order.cancels_after_s is None and not world.shape.troubles:
+            yield f"{task.id} was cancelled because nobody listened"
+        row = tables_of(world).usage.get(task.id)
+        if task.state == "succeeded" and row and row.delivery != "stored":
+            yield f"{task.id} ran in the background, and its pictures are {row.delivery}"
+
+
 # Room
 
 
@@ -457,6 +544,13 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     answers_tell_the_truth,
     who_hung_up_finds_his_pictures,
     parts_add_up,
+    a_stream_that_began_is_not_asked_for_elsewhere,
+    what_a_dead_stream_completed_is_captured,
+    the_last_event_comes_after_the_capture,
+    events_tell_what_is_delivered,
+    nothing_is_stored_twice,
+    previews_are_of_images_to_come,
+    background_tasks_run_on,
     spools_are_empty,
 )
 

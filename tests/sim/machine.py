@@ -204,6 +204,7 @@ class MemoryObjects:
     """The shared media store."""
 
     rows: dict[str, tuple[StoredObject, bytes]] = field(default_factory=dict)
+    puts: dict[str, int] = field(default_factory=dict)  # how often each name was taken
 
 
 @dataclass(slots=True)
@@ -231,6 +232,7 @@ class ObjectsDoor:
             expires_ms=expires_ms,
         )
         self.objects.rows[name] = (row, body)
+        self.objects.puts[name] = self.objects.puts.get(name, 0) + 1
         await self.machine.pause(0.001)
         return row
 

@@ -27,6 +27,7 @@ BAD: Final = {
     "silent": 2,
     "proxy": 2,
 }
+DYING: Final = {"died": 14, "error_event": 8, "cut_end": 6, "error_first": 4}
 STORIES: Final = {"ok": 30, "refused": 2, "failed": 3, "lost": 1, "endless": 1}
 
 
@@ -46,7 +47,8 @@ class Chances:
 
     def fate(self, submit: Submit, number: int) -> str:
         chance = self._chance(submit, f"fate {number}")
-        return choose(chance, BAD if chance.random() < self.roughness else GOOD)
+        bad = BAD | DYING if submit.streams else BAD
+        return choose(chance, bad if chance.random() < self.roughness else GOOD)
 
     def story(self, submit: Submit) -> str:
         chance = self._chance(submit, "story")
@@ -67,13 +69,16 @@ class Chances:
 
 @dataclass(slots=True)
 class Script:
-    """Fates in the order of a part's submits, the last one for ever; the rest as quiet as can be."""
+    """Fates in the order of a part's submits, the last one for ever; the rest as quiet as can be. A stream that dies
+    does so after so many `events`; `pause_s` lies between any two."""
 
     fates: tuple[str, ...] = ("ok",)
     stories: tuple[str, ...] = ("ok",)
     links: tuple[Link, ...] = ()
     delays_s: tuple[float, ...] = (1.0,)
     polls_s: int = 10
+    events: int = 2
+    pause_s: float = 0.1
     _told: list[str] = field(default_factory=list)
 
     def fate(self, submit: Submit, number: int) -> str:
@@ -93,4 +98,6 @@ class Script:
         return self.delays_s[0] if len(self.delays_s) == 1 else self.delays_s[int(submit.part.rpartition("-")[2])]
 
     def number(self, submit: Submit, name: str, below: int) -> int:
-        return self.polls_s if name == "polls" else 1
+        if name.startswith("pause"):
+            return int(self.pause_s * 10)
+        return {"polls": self.polls_s, "death": self.events - 1}.get(name, 1)

@@ -96,10 +96,14 @@ def _order(chance: random.Random, number: int) -> Order:
         strict=chance.random() < 0.05,
         patience_s=chance.choice((9000.0, 9000.0, chance.expovariate(1 / 20), chance.uniform(0, 0.05))),
         delivery_s=chance.choice((0.0, 0.1, 5.0)),
+        leaves_after=chance.choice((None, None, None, None, 1, 2)),
+        background=chance.random() < 0.12,
+        cancels_after_s=chance.choice((None, 0.01, 0.2, 3.0)),
     )
 
 
 def _request(chance: random.Random, number: int, model: str) -> ImageRequest:
+    streams = chance.random() < 0.35
     inputs = _inputs(chance) if model in EDITABLE and chance.random() < 0.25 else ()
     return ImageRequest(
         model=model if chance.random() < 0.97 else "no-such-model",
@@ -112,6 +116,8 @@ def _request(chance: random.Random, number: int, model: str) -> ImageRequest:
         quality="low" if model.startswith("gpt") else None,
         output_format=chance.choice((None, None, "png", "jpeg", "webp")),
         seed=chance.choice((None, 7)) if model.startswith("qwen") else None,
+        stream=True if streams else None,
+        partial_images=chance.choice((None, 1, 2)) if streams and model.startswith("gpt") else None,
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 from imageway.core.requests import ImageLink, ImageRequest, Operation
 from imageway.core.steps import Failed, FailureKind
 from imageway.engine import attempts, harvest, preparation, runs, settlement, verdicts
+from imageway.engine.arrivals import Arrivals
 from imageway.engine.attempts import PartResult, PartRun
 from imageway.engine.harvest import Harvest
 from imageway.engine.recovery import Recovery
@@ -44,6 +45,11 @@ def world_of(*fates: str, request: ImageRequest = COUNTED, **order: Any) -> Shap
 def dying(point: str, request: ImageRequest = COUNTED, **order: Any) -> Shape:
     """The process dies there, the first time; two seconds later there is another."""
     return replace(world_of(request=request, **order), troubles=(Trouble(process=0, die_at=(point, 1)),))
+
+
+def dying_stream(fate: str, request: ImageRequest | None = None) -> Shape:
+    """After two events."""
+    return world_of(fate, "ok", request=request or PREVIEWS)
 
 
 def broken(shape: Shape) -> dict[str, list[str]]:
@@ -294,7 +300,62 @@ def scopes_are_held_twice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Engine, "supervise", holding)
 
 
+def began_streams_fail_over(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(attempts, "_made_nothing", lambda result, _: bool(result.failure and not result.images))
+
+
+def dead_streams_lose_their_images(patch: pytest.MonkeyPatch) -> None:
+    brought = PartRun._brought
+
+    def lossy(self: PartRun, bag: Harvest, died: Failed | None) -> PartResult:
+        if died:
+            bag._slots.clear()
+        return brought(self, bag, died)
+
+    patch.setattr(PartRun, "_brought", lossy)
+
+
+def the_last_word_comes_too_soon(patch: pytest.MonkeyPatch) -> None:
+    commit = TaskRun._commit
+
+    async def hasty(self: TaskRun, settled: Any) -> None:
+        self.settlement = settled
+        self._tell(settled.answer)
+        await commit(self, settled)
+
+    patch.setattr(TaskRun, "_commit", hasty)
+
+
+def what_was_made_ready_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """So that the settlement does it again."""
+    bring = Arrivals.bring
+
+    async def forgetful(self: Arrivals, image: Any) -> Any:
+        await bring(self, image)
+        return image
+
+    patch.setattr(Arrivals, "bring", forgetful)
+
+
+def previews_are_never_counted(patch: pytest.MonkeyPatch) -> None:
+    preview = Arrivals.preview
+    patch.setattr(Arrivals, "preview", lambda self, blob, index: preview(self, blob, 7))
+
+
+def who_leaves_cancels_what_runs_in_the_background(patch: pytest.MonkeyPatch) -> None:
+    leave = Engine.leave
+
+    def unkind(self: Engine, handle: Any) -> None:
+        handle.run.store_images = False
+        leave(self, handle)
+
+    patch.setattr(Engine, "leave", unkind)
+
+
 # The worlds they do harm in
+
+PREVIEWS = replace(COUNTED, n=1, stream=True, partial_images=2)
+STREAM = replace(SINGLE, stream=True)
 
 LEAVES_EARLY = replace(
     COUNTED, operation=Operation.EDIT, images=(ImageLink("https://pictures.example/late.png", "image"),)
@@ -352,6 +413,22 @@ BUGS = (
     Bug("answers_tell_the_truth", warnings_are_swallowed, world_of("partial")),
     Bug("who_hung_up_finds_his_pictures", nothing_is_kept, world_of(delivery_s=5, patience_s=3)),
     Bug("parts_add_up", failover_asks_for_less, world_of("denied", "ok")),
+    Bug("a_stream_that_began_is_not_asked_for_elsewhere", began_streams_fail_over, dying_stream("error_event")),
+    Bug("what_a_dead_stream_completed_is_captured", dead_streams_lose_their_images, dying_stream("died", STREAM)),
+    Bug("what_a_dead_stream_completed_is_captured", dead_streams_lose_their_images, dying_stream("cut_end", STREAM)),
+    Bug("the_last_event_comes_after_the_capture", the_last_word_comes_too_soon, world_of(request=STREAM)),
+    Bug(
+        "events_tell_what_is_delivered",
+        what_was_made_ready_is_forgotten,
+        world_of(request=replace(STREAM, output_format="webp")),
+    ),
+    Bug("nothing_is_stored_twice", what_was_made_ready_is_forgotten, world_of(request=STREAM, form="url")),
+    Bug("previews_are_of_images_to_come", previews_are_never_counted, world_of(request=PREVIEWS)),
+    Bug(
+        "background_tasks_run_on",
+        who_leaves_cancels_what_runs_in_the_background,
+        world_of(request=LEAVES_EARLY, background=True),
+    ),
     Bug("spools_are_empty", scopes_are_held_twice, world_of()),
 )
 

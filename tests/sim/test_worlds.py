@@ -10,6 +10,7 @@ import os
 
 import pytest
 
+from imageway.core.intents import Arrived, Preview
 from tests.sim.checkers import violations
 from tests.sim.logs import CRASHES
 from tests.sim.seeds import shape_of, with_inputs
@@ -44,11 +45,16 @@ def test_the_worlds_are_as_bad_as_they_claim_to_be() -> None:
     deliveries = {row.delivery for world in worlds for row in world.store._tables.usage.values()}
     ends = {visit.end for world in worlds for visit in world.visits}
     codes = {getattr(visit.error, "code", None) for world in worlds for visit in world.visits}
-    assert len(fates) == 23
+    assert len(fates) == 27
     assert states == {"succeeded", "failed", "cancelled", "unknown"}
     assert deliveries == {"none", "delivered", "stored", "refunded"}
     assert ends == {"answered", "hung_up", "cut"}
     assert {"insufficient_balance", "idempotency_key_in_use", "overloaded", "content_policy_violation"} <= codes
+    told = {type(event) for world in worlds for visit in world.visits for event in visit.told}
+    assert told == {Preview, Arrived}
+    assert any(visit.told and visit.error for world in worlds for visit in world.visits)
+    assert any(submit.begun and submit.said for world in worlds for submit in world.providers.submits)
+    assert {"running", "cancelled"} <= {visit.view.status for world in worlds for visit in world.visits if visit.view}
     assert any(task.fence > 1 for world in worlds for task in world.store._tables.tasks.values())
 
 

@@ -4,7 +4,7 @@ answer is written in that provider's own shapes. What really happened is written
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -17,15 +17,18 @@ from imageway.core.steps import (
     Call,
     FailureKind,
     HttpRequest,
+    JsonBody,
     JsonReply,
     Page,
     Reply,
     Send,
 )
+from imageway.core.streams import StreamEnd, StreamEvent
 from imageway.core.upstreams import Upstream
 from imageway.providers import ADAPTERS
 from tests.sim.machine import Machine
 from tests.sim.pictures import broken, fetched, inline, picture
+from tests.sim.streams import DEATHS, Piece, pieces
 
 WORDS: Final = "ZXQ-the-providers-own-words"
 PART_HEADER: Final = "x-sim-part"
@@ -52,8 +55,12 @@ TRUTH: Final[dict[str, FailureKind]] = {
     "reset_after": FailureKind.UNKNOWN,
     "silent": FailureKind.UNKNOWN,
     "proxy": FailureKind.UNKNOWN,
+    "error_first": FailureKind.FAILED,
 }
 """Fate → what the engine must understand by it. A fate that is not here brings images."""
+
+ONE_PIECE: Final = frozenset({"html", "proxy", "empty"})
+"""What upstreams that stream answer as if they did not."""
 
 MAKES: Final = frozenset({"truncated", "not_an_image", "reset_after", "proxy"})
 """Fates that are failures to us and images on the provider's bill."""
@@ -62,7 +69,8 @@ MAKES: Final = frozenset({"truncated", "not_an_image", "reset_after", "proxy"})
 @dataclass(slots=True)
 class Submit:
     """One submit as the provider saw it. `made`: images on its bill; `good`: images that can be had and proved.
-    `heard`: the answer, or the end of the connection, reached a living process."""
+    `heard`: the answer, or the end of the connection, reached a living process. `begun`: an event of its stream did,
+    that was no failure; `said`: the images its events spoke of, where it died before the last."""
 
     part: str
     asked: int
@@ -78,6 +86,9 @@ class Submit:
     usage: tuple[int, int] | None = None
     ready_s: float = 0.0
     story: str = ""
+    streams: bool = False
+    begun: bool = False
+    said: int | None = None
 
     @property
     def task(self) -> str:
@@ -152,18 +163,46 @@ class SimTransport:
         if request.method == "GET":
             return await self._poll(request, deadline_s)
         submit = self._booked(upstream, request)
+        await self._heard(submit, deadline_s)
+        return self._reply(submit, request)
+
+    async def stream(
+        self, upstream: Upstream, request: HttpRequest, scope: Scope, *, deadline_s: float, max_bytes: int
+    ) -> AsyncGenerator[Reply, None]:
+        self.machine.check()
+        until_s = asyncio.get_running_loop().time() + deadline_s
+        submit = self._booked(upstream, request, streams=True)
+        await self._heard(submit, deadline_s)
+        if submit.fate in ONE_PIECE or submit.fate in ERRORS[submit.family]:
+            yield self._reply(submit, request)
+            return
+        failed = StreamEvent(ERRORS[submit.family]["failed"][1], "error")
+        if submit.fate == "error_first":
+            yield Reply(200, {}, failed)
+            return
+        script = _script(self.providers, submit, request)
+        for number, piece in enumerate(script.told):
+            if number:
+                pause_s = self.providers.plan.number(submit, f"pause {number}", 80) / 10
+                try:
+                    await self._wait(pause_s, until_s - asyncio.get_running_loop().time())
+                except TransportFailed:
+                    script.cut(submit, number, FailureKind.UNKNOWN)
+                    raise
+            submit.begun, submit.heard_s = True, asyncio.get_running_loop().time()
+            yield Reply(200, {}, piece.event)
+        if submit.fate == "died":
+            raise TransportFailed(FailureKind.UNKNOWN, f"connection reset {WORDS}")
+        yield Reply(200, {}, failed if submit.fate == "error_event" else StreamEnd())
+
+    async def _heard(self, submit: Submit, deadline_s: float) -> None:
+        """Up to the first byte of the answer, where there is one."""
         await self._wait(self.providers.plan.delay_s(submit), deadline_s, submit)
         submit.heard, submit.heard_s = True, asyncio.get_running_loop().time()
         if submit.fate == "never_sent":
             raise TransportFailed(FailureKind.NEVER_SENT, f"connect refused {WORDS}")
         if submit.fate in ("reset_before", "reset_after"):
             raise TransportFailed(FailureKind.UNKNOWN, f"connection reset {WORDS}")
-        return self._reply(submit, request)
-
-    async def stream(
-        self, upstream: Upstream, request: HttpRequest, scope: Scope, *, deadline_s: float, max_bytes: int
-    ) -> AsyncGenerator[Reply, None]:
-        yield await self.send(upstream, request, scope, deadline_s=deadline_s, max_bytes=max_bytes)
 
     async def download(
         self, upstream: Upstream, url: str, scope: Scope, *, deadline_s: float, max_bytes: int
@@ -193,12 +232,12 @@ class SimTransport:
             raise FetchRefused("image_url_status", "its host answered 404")
         return BlobReply(fetched(link.content), "image/png")
 
-    def _booked(self, upstream: Upstream, request: HttpRequest) -> Submit:
+    def _booked(self, upstream: Upstream, request: HttpRequest, *, streams: bool = False) -> Submit:
         """The provider takes the order, whatever becomes of us."""
         part, count = str(request.headers[PART_HEADER]), int(str(request.headers[COUNT_HEADER]))
         family = "polled" if POLLED in request.path else upstream.provider
         now_s = asyncio.get_running_loop().time()
-        submit = Submit(part, count, upstream.id, family, "", now_s)
+        submit = Submit(part, count, upstream.id, family, "", now_s, streams=streams)
         submit.fate = self.providers.plan.fate(submit, len(self.providers.of_part(part)))
         submit.kind = TRUTH.get(submit.fate)
         brings = submit.kind is None
@@ -320,7 +359,7 @@ def _contents(submit: Submit) -> list[bytes]:
 
 
 def _can_be_had(link: Link) -> bool:
-    return link.ending == "ok" and link.content.startswith(WHOLE) and link.content != broken("png")
+    return link.ending == "ok" and _whole(link.content)
 
 
 def _links(providers: Providers, submit: Submit) -> list[str]:
@@ -334,6 +373,50 @@ def _links(providers: Providers, submit: Submit) -> list[str]:
     if submit.kind is None:
         submit.good = sum(_can_be_had(providers.links[url]) for url in urls)
     return urls
+
+
+@dataclass(slots=True)
+class StreamScript:
+    """`whole`: for each image whether it can be had and proved. `each`: the tokens that each reports."""
+
+    told: list[Piece]
+    whole: list[bool]
+    each: tuple[int, int] | None
+
+    def cut(self, submit: Submit, events: int, kind: FailureKind) -> None:
+        """Only so many events come; without a good image among them, that is a failure of this kind."""
+        self.told = self.told[:events]
+        said = [piece.image for piece in self.told if piece.image is not None]
+        submit.said, submit.good = len(said), sum(self.whole[index] for index in said)
+        submit.kind = None if submit.good else kind
+        self.report(submit, len(said))
+
+    def report(self, submit: Submit, images: int) -> None:
+        submit.usage = (self.each[0] * images, self.each[1] * images) if self.each else None
+
+
+def _script(providers: Providers, submit: Submit, request: HttpRequest) -> StreamScript:
+    """The events of a stream, up to its death if it dies before the last."""
+    tree = request.body.tree if isinstance(request.body, JsonBody) else {}
+    asked = tree.get("partial_images") if isinstance(tree, dict) else None
+    linked = submit.family == "volcengine"
+    images: Sequence[bytes | str] = _links(providers, submit) if linked else _contents(submit)
+    whole = [_can_be_had(providers.links[image]) if isinstance(image, str) else _whole(image) for image in images]
+    usage = _usage(providers, submit) if submit.family == "openai" else None
+    each = (usage[0], usage[1] // max(1, submit.made)) if usage else None
+    told = pieces(submit.family, images, asked if isinstance(asked, int) else 0, each, WORDS)
+    script = StreamScript(told, whole, each)
+    script.report(submit, len(images))
+    events = 1 + providers.plan.number(submit, "death", len(told))
+    if submit.fate in DEATHS and events < len(told):
+        says_so = submit.fate == "error_event"
+        script.cut(submit, events, FailureKind.FAILED if says_so else FailureKind.UNKNOWN)
+        submit.made = (submit.said or 0) if says_so else submit.made
+    return script
+
+
+def _whole(content: bytes) -> bool:
+    return content.startswith(WHOLE) and content != broken("png")
 
 
 def _usage(providers: Providers, submit: Submit) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ import asyncio
 import random
 import tempfile
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from imageway.bodies import Budget, Scope, Spool
 from imageway.catalog import Catalog, load
 from imageway.core.errors import GatewayError
 from imageway.core.failures import FaultInjected, StoreFailed
-from imageway.core.intents import Form, Generate, Generated
+from imageway.core.intents import Event, Finished, Form, Generate, Generated, TaskView
 from imageway.core.ops import Committed
 from imageway.core.requests import Caller, ImageRequest
 from imageway.core.upstreams import Upstream
@@ -62,7 +63,9 @@ def catalog() -> Catalog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What one visitor does. `patience_s`: when he hangs up. `delivery_s`: how long the answer takes to read."""
+    """What one visitor does. `patience_s`: when he hangs up. `delivery_s`: how long the answer takes to read.
+    `leaves_after`: he hangs up after so many events of a stream. `background`: he takes the receipt and goes, `cancels`
+    after a while."""
 
     number: int
     request: ImageRequest
@@ -74,11 +77,15 @@ class Order:
     patience_s: float = 2 * ENDLESS_S
     delivery_s: float = 0.1
     process: int | None = None
+    leaves_after: int | None = None
+    background: bool = False
+    cancels_after_s: float | None = None
 
 
 @dataclass(slots=True)
 class Visit:
-    """How it went. `end`: answered, hung_up, cut (the process died), or waiting."""
+    """How it went. `end`: answered, hung_up, cut (the process died), or waiting. `told`: the events of a stream before
+    the last; `paid`: what became of the hold by the moment of the last."""
 
     order: Order
     end: str = "waiting"
@@ -87,6 +94,13 @@ class Visit:
     error: BaseException | None = None
     delivered: bool = False
     owner: str = ""
+    told: list[Event] = field(default_factory=list)
+    paid: str = ""
+    view: TaskView | None = None
+
+
+class HungUp(Exception):
+    """In the middle of a stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +155,11 @@ class Process:
             handle = await self._start(visit, scope)
             visit.task_id = handle.id
             self.unanswered[visit.order.number] = visit
+            if visit.order.background:
+                await self._leave_alone(visit, handle)
+                return
             try:
-                visit.answer = await handle.outcome()
+                visit.answer = await self._answer(visit, handle)
                 del self.unanswered[visit.order.number]
                 await asyncio.sleep(visit.order.delivery_s)
             except asyncio.CancelledError:
@@ -151,6 +168,9 @@ class Process:
             self.machine.check()
             visit.delivered = True
             self.engine.delivered(handle)
+        except HungUp:
+            visit.end = "hung_up"
+            self.engine.leave(handle)
         except GatewayError as error:
             visit.error = error
             visit.task_id = visit.task_id or error.request_id
@@ -161,10 +181,43 @@ class Process:
             self.unanswered.pop(visit.order.number, None)
             scope.release()
 
+    async def _answer(self, visit: Visit, handle: TaskHandle) -> Generated:
+        """As the gate does: event by event where a stream was asked for."""
+        if not visit.order.request.stream:
+            return await handle.outcome()
+        async with aclosing(handle.events()) as events:
+            async for event in events:
+                if isinstance(event, Finished):
+                    visit.paid = self._hold_of(handle)
+                    return event.generated
+                visit.told.append(event)
+                if len(visit.told) == visit.order.leaves_after:
+                    raise HungUp
+        raise AssertionError("a stream ended without a last event")
+
+    def _hold_of(self, handle: TaskHandle) -> str:
+        store = self.tools.store
+        assert isinstance(store, StoreDoor)
+        return store.store._tables.holds[handle.id].state
+
+    async def _leave_alone(self, visit: Visit, handle: TaskHandle) -> None:
+        visit.view = self.engine.view(handle)
+        self.engine.leave(handle)
+        if visit.order.cancels_after_s is not None:
+            await asyncio.sleep(visit.order.cancels_after_s)
+            caller = Caller(f"key-{visit.order.workspace}", visit.order.workspace)
+            visit.view = await self.engine.cancel_task(handle.id, caller)
+
     async def _start(self, visit: Visit, scope: Scope) -> TaskHandle:
         """Accepting is never torn in two, as in the gate."""
         order = visit.order
-        intent = Generate(request=order.request, form=order.form, strict=order.strict, idempotency_key=order.key)
+        intent = Generate(
+            request=order.request,
+            form=order.form,
+            strict=order.strict,
+            idempotency_key=order.key,
+            background=order.background,
+        )
         caller = Caller(f"key-{order.workspace}", order.workspace)
         starting = asyncio.ensure_future(self.engine.start(intent, caller, scope))
         try:
@@ -320,10 +373,11 @@ class World:
         elif serving.cancelled() or isinstance(serving.exception(), FaultInjected):
             visit.end = "cut"
         else:
-            visit.end = "answered"
+            visit.end = "answered" if visit.end == "waiting" else visit.end
             if error := serving.exception():
                 visit.error = error
-        if process.machine.dead and not process.closed and not visit.delivered and visit.error is None:
+        answered = visit.delivered or visit.error is not None or visit.view is not None
+        if process.machine.dead and not process.closed and not answered:
             visit.end = "cut"
 
     async def _reached(self, order: Order) -> Process:

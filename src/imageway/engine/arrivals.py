@@ -3,14 +3,16 @@ and told. What is done here is not done again when the task is settled."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from imageway.bodies import Scope
 from imageway.core.blobs import Blob
-from imageway.core.intents import Arrived, Picture, Preview
+from imageway.core.errors import GatewayError
+from imageway.core.intents import Arrived, Generated, Picture, Preview
 from imageway.engine.facts import TaskFacts
 from imageway.engine.feeds import Feed
-from imageway.engine.images import Proved
+from imageway.engine.images import Proved, Ready
 from imageway.engine.pictures import make_ready, put_picture
 from imageway.engine.ports import Tools
 from imageway.media.proofs import MEDIA_TYPES, prove
@@ -27,29 +29,31 @@ class Arrivals:
     feed: Feed
     expires_ms: int = 0
     _begun: int = 0
+    _told: int = 0
 
     async def bring(self, image: Proved) -> Proved:
         """The image as it will be delivered, told to whoever follows. What cannot be kept just now is not told:
         settling the task tries again."""
-        number, self._begun = self._begun, self._begun + 1
-        ready, as_url = None, self.facts.form == "url"
+        name, ready = f"{self.facts.task_id}-{self._begun}", None
+        self._begun += 1
         try:
             ready = await make_ready(self.tools, self.facts, self.scope, image)
-            if as_url:
-                ready = await put_picture(self.tools, f"{self.facts.task_id}-{number}", ready, self._expiry_ms())
+            if self.facts.form == "url":
+                ready = await put_picture(self.tools, name, ready, self._expiry_ms())
         except OSError as error:
             logger().warning(events.MEDIA_FAILED, detail=str(error))
-        else:
-            url = self.tools.signer.sign(ready.name, ready.expires_ms) if as_url else None
-            self.feed.tell(
-                Arrived(
-                    image=number,
-                    picture=ready.picture(url),
-                    model=self.facts.model.id,
-                    created_s=self.facts.created_ms // 1000,
-                )
-            )
-        return replace(image, ready=ready)
+            return replace(image, ready=ready)
+        url = self.tools.signer.sign(ready.name, ready.expires_ms) if ready.name else None
+        self._tell(ready.picture(url))
+        return replace(image, ready=replace(ready, told=True))
+
+    def finish(self, pictures: Sequence[Ready], answer: Generated | GatewayError) -> None:
+        """The end, before which every image of the answer is told: those that were settled without having been."""
+        if isinstance(answer, Generated):
+            for ready, picture in zip(pictures, answer.pictures, strict=True):
+                if not ready.told:
+                    self._tell(picture)
+        self.feed.end()
 
     def preview(self, blob: Blob, index: int) -> None:
         """A partial of the image that is expected next. What is no image is not shown: nobody pays for it."""
@@ -57,7 +61,13 @@ class Arrivals:
         if isinstance(seen, str):
             return
         picture = Picture(media_type=MEDIA_TYPES[seen.format], width=seen.width, height=seen.height, blob=blob)
-        self.feed.tell(Preview(image=self._begun, index=index, picture=picture))
+        self.feed.tell(Preview(image=self._told, index=index, picture=picture))
+
+    def _tell(self, picture: Picture) -> None:
+        facts = self.facts
+        event = Arrived(image=self._told, picture=picture, model=facts.model.id, created_s=facts.created_ms // 1000)
+        self._told += 1
+        self.feed.tell(event)
 
     def _expiry_ms(self) -> int:
         """One for all images of a task: what is kept with it knows one."""

@@ -190,6 +190,8 @@ class PartRun:
         images = harvest.images
         missing = (*harvest.spoiled, *harvest.missing)
         failure = died if len(images) < self.count else None
+        if not images and (failure is None or (harvest.spoiled and failure.kind in NEXT)):
+            failure = (*missing, _EMPTY)[0]  # what was made and cannot be had is not made up for by asking again
         return PartResult(
             part=self.part,
             attempt_id=self.attempt_id,
@@ -198,7 +200,7 @@ class PartRun:
             usage=harvest.usage,
             text="".join(harvest.texts) or None,
             seed=self._seed(),
-            failure=failure if images else failure or (*missing, _EMPTY)[0],
+            failure=failure,
             missing=missing,
             produced=harvest.produced,
             asked=self.count,

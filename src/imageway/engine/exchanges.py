@@ -97,25 +97,32 @@ class Exchanges:
         if left_s <= 0:
             return _too_late(send)
         self.submitted = True
-        async with asyncio.TaskGroup() as fetching:
-            try:
-                return await self._read(self._stream(send, left_s), memo, fetching)
-            except FetchRefused as refused:
-                return _no_such_address(refused)
-            except TransportFailed as failed:
-                return _lost(failed)
+        fetching: list[asyncio.Task[None]] = []
+        try:
+            step = await self._read(self._stream(send, left_s), memo, fetching)
+            await asyncio.gather(*fetching)
+        finally:
+            for task in fetching:
+                task.cancel()
+        return step
 
     async def _read(
-        self, stream: AsyncGenerator[Reply, None], memo: Mapping[str, str], fetching: asyncio.TaskGroup
+        self, stream: AsyncGenerator[Reply, None], memo: Mapping[str, str], fetching: list[asyncio.Task[None]]
     ) -> Step:
-        async with aclosing(stream) as replies:
-            async for reply in replies:
-                if not self.harvest.flowing:
-                    self.attempt.tools.faults.reach("after_submit")
-                step = self.adapter.decode(self.call, memo, reply)
-                if not isinstance(step, More):
-                    return step
-                await self.harvest.add(step, fetching)
+        """`fetching` takes what is still under way when the stream has ended."""
+        try:
+            async with aclosing(stream) as replies:
+                async for reply in replies:
+                    if not self.harvest.flowing:
+                        self.attempt.tools.faults.reach("after_submit")
+                    step = self.adapter.decode(self.call, memo, reply)
+                    if not isinstance(step, More):
+                        return step
+                    fetching += await self.harvest.add(step)
+        except FetchRefused as refused:
+            return _no_such_address(refused)
+        except TransportFailed as failed:
+            return _lost(failed)
         return Failed(FailureKind.UNKNOWN, "stream_cut", "the stream ended without a last word")
 
     def _stream(self, send: Send, left_s: float) -> AsyncGenerator[Reply, None]:

@@ -74,20 +74,22 @@ class Harvest:
     def spoiled(self) -> tuple[Failed, ...]:
         return tuple(slot.image for slot in self._slots if isinstance(slot.image, Failed))
 
-    async def add(self, more: More, fetching: asyncio.TaskGroup) -> None:
-        """One event of a stream, which is not held up by links that are slow."""
+    async def add(self, more: More) -> list[asyncio.Task[None]]:
+        """One event of a stream; what is still being fetched of it, because slow links hold up nothing else."""
         self.flowing = True
         self._note(more)
         for preview in more.partials:
             if self.arrivals and not isinstance(preview.image, str):
                 self.arrivals.preview(preview.image, self._previews)
                 self._previews += 1
+        fetching = []
         for produced in more.images:
             filling = self._fill(self._next_slot(), produced)
             if isinstance(produced.image, str):
-                fetching.create_task(filling)
+                fetching.append(asyncio.create_task(filling))
             else:
                 await filling
+        return fetching
 
     async def finish(self, done: Done) -> None:
         """The last word of a stream, or the whole answer."""

@@ -12,7 +12,7 @@ from imageway.core.requests import RequestWarning
 @dataclass(frozen=True, slots=True)
 class Ready:
     """A picture as it will be delivered. `name` in the media store until `expires_ms`; empty while it lies in the spool
-    alone. `warning`: what became of the format that was asked for."""
+    alone. `warning`: what became of the format that was asked for. `told`: whoever follows its task knows of it."""
 
     blob: Blob
     media_type: str
@@ -23,6 +23,7 @@ class Ready:
     warning: RequestWarning | None = None
     name: str = ""
     expires_ms: int = 0
+    told: bool = False
 
     def picture(self, url: str | None) -> Picture:
         """What its caller gets: the link, where there is one, else the bytes."""

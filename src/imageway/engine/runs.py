@@ -175,7 +175,7 @@ class TaskRun:
         else:
             self.answer.set_result(answer)
         if self.arrivals is not None:
-            self.arrivals.feed.end()
+            self.arrivals.finish(self.settlement.pictures if self.settlement else (), answer)
 
     async def keep(self) -> None:
         """The answer could not be delivered: its images move to the media store, or are refunded."""
