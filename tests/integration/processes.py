@@ -31,7 +31,7 @@ from imageway.server.machine import SystemRandom
 T = TypeVar("T")
 CHANCE = SystemRandom()
 
-PROVIDER_VARIABLES = ("OPENAI", "GEMINI", "ARK", "DASHSCOPE")
+PROVIDER_VARIABLES = ("OPENAI", "GEMINI", "VERTEX", "ARK", "DASHSCOPE")
 START_S = 30
 CRASHES = ("Traceback", "request.crashed", "task.crashed", "Exception in ASGI", "never retrieved")
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from imageway.catalog.operations import as_edit
-from imageway.catalog.parameters import Asked, Judgement, asked_in, judge, spelled_in
+from imageway.catalog.operations import USUAL_SCALE, as_edit
+from imageway.catalog.parameters import Asked, Judgement, as_text, asked_in, judge, spelled_in, typed
 from imageway.catalog.schema import Inputs, Model
 from imageway.core.errors import Problem
 from imageway.core.requests import (
@@ -27,6 +27,7 @@ from imageway.core.wording import quoted
 
 USUAL_GROUP: Final = 4
 _NEEDS_NO_PROMPT: Final = (Operation.UPSCALE, Operation.REMOVE_BACKGROUND, Operation.VARIATION)
+_PAINTS: Final = frozenset({"generate", "edit"})
 _NOTHING_ASKED: Final = {("stream", False), ("partial_images", 0)}  # what happens anyway
 _FIRST_WIDE_CHARACTER: Final = "\u2e80"  # Han, kana, hangul and their punctuation all lie above
 
@@ -46,8 +47,9 @@ def check(model: Model, request: ImageRequest) -> Checked:
     """Everything about a request that does not depend on who serves it. Never raises."""
     request, flattened = _without_turns(model, request)
     request, told = as_edit(model, request)
+    request, idle = _without_idle_prompt(request)
     images = images_of(request)
-    findings: list[Finding] = [*flattened, *told, *_prompt_findings(model, request)]
+    findings: list[Finding] = [*flattened, *told, *idle, *_prompt_findings(model, request)]
     if images or request.mask is not None or request.operation is not Operation.GENERATE or model.inputs.minimum:
         findings += _image_findings(model, request)
         findings += _shape_findings(model.inputs, images)
@@ -101,6 +103,15 @@ def _images_for_one_turn(turns: tuple[Turn, ...]) -> tuple[ImageInput, ...]:
     return tuple(image for image in _images_in(turns) if id(image) not in stale)
 
 
+def _without_idle_prompt(request: ImageRequest) -> tuple[ImageRequest, tuple[RequestWarning, ...]]:
+    """A model that enlarges by itself follows the image alone."""
+    if request.operation is not Operation.UPSCALE or not request.prompt:
+        return request, ()
+    param = request.param("prompt")
+    message = f"{param} was not sent: an upscale follows its image alone"
+    return replace(request, prompt=None), (RequestWarning("parameter_ignored", param, message),)
+
+
 def _prompt_findings(model: Model, request: ImageRequest) -> Iterator[Finding]:
     param = request.param("prompt")
     text = request.prompt or _user_text(request.turns) or ""
@@ -133,14 +144,15 @@ def _image_findings(model: Model, request: ImageRequest) -> Iterator[Problem]:
     images = images_of(request)
     limit = model.inputs.maximum
     param = images[0].param if images else request.param("images")
-    if request.operation in _NEEDS_NO_PROMPT and request.operation.value not in model.operations:
-        what = request.operation.value
+    what = request.operation.value
+    if what not in model.operations and (request.operation in _NEEDS_NO_PROMPT or not _PAINTS & {*model.operations}):
         yield Problem(
             request.spelled.get("operation"),
             "operation_not_supported",
             f'{model.id} does not know the operation "{what}"',
             tuple(model.operations),
         )
+        return
     if not limit and (images or request.operation is Operation.EDIT):
         message = f"{model.id} takes no input images{_instead(model.edit_model)}"
         yield Problem(param, "image_not_supported", message, _only(model.edit_model))
@@ -151,19 +163,38 @@ def _image_findings(model: Model, request: ImageRequest) -> Iterator[Problem]:
         message = f"{model.id} edits images and needs {model.inputs.minimum} of them{_instead(model.text_model)}"
         yield Problem(param, "image_required", message, _only(model.text_model))
     elif not images and request.operation is not Operation.GENERATE:
-        yield Problem(param, "image_required", f"{param} is missing: there is nothing to {request.operation.value}")
+        yield Problem(param, "image_required", f"{param} is missing: there is nothing to {what}")
     if request.mask is not None and not model.inputs.mask:
         yield Problem(request.mask.param, "parameter_not_supported", f"{model.id} takes no mask")
     elif request.mask is not None and not images:
         param = request.mask.param
         yield Problem(param, "image_required", f"{param} needs an input image that it masks")
     else:
-        yield from mask_problems(model.inputs, request)
+        yield from arrival_problems(model.inputs, request)
 
 
-def mask_problems(limits: Inputs, request: ImageRequest) -> Iterator[Problem]:
-    """What is wrong with a mask, as far as its own header and that of the first image say; what is only linked says
+def arrival_problems(limits: Inputs, request: ImageRequest) -> Iterator[Problem]:
+    """What is wrong with the images as they belong together, as far as their headers say; what is only linked says
     nothing yet."""
+    yield from _mask_problems(limits, request)
+    yield from _upscale_problems(limits, request)
+
+
+def _upscale_problems(limits: Inputs, request: ImageRequest) -> Iterator[Problem]:
+    first, most = next(iter(images_of(request)), None), limits.max_upscaled_pixels
+    facts = first.blob.facts if isinstance(first, ImageData) else None
+    if request.operation is not Operation.UPSCALE or most is None or first is None or facts is None:
+        return
+    factor = request.scale or USUAL_SCALE
+    if facts.width * facts.height * factor**2 > most:
+        made = f"{facts.width * factor}x{facts.height * factor}"
+        message = (
+            f"{first.param} has {facts.width}x{facts.height} pixels and would have {made}; at most {most:,} in all"
+        )
+        yield Problem(first.param, "image_too_large", message, (f"at most {most // factor**2} pixels",))
+
+
+def _mask_problems(limits: Inputs, request: ImageRequest) -> Iterator[Problem]:
     mask, first = request.mask, next(iter(images_of(request)), None)
     facts = mask.blob.facts if isinstance(mask, ImageData) else None
     if mask is None or facts is None or not limits.mask:
@@ -291,7 +322,29 @@ def _fields(model: Model, request: ImageRequest) -> tuple[ImageRequest, list[Fin
         if judgement.value != asked.value or type(judgement.value) is not type(asked.value):
             changes[asked.name] = judgement.value
     fitted = replace(request, **changes) if changes else request
-    return fitted, [*findings, *_contradictions(model, request, fields)]
+    findings += _contradictions(model, request, fields)
+    for asked in fields:
+        row = model.parameters.get(asked.name)
+        if row and row.needs and getattr(fitted, asked.name) is not None:
+            fitted, about_needs = _with_needs(model, fitted, asked)
+            findings += about_needs
+    return fitted, findings
+
+
+def _with_needs(model: Model, request: ImageRequest, asked: Asked) -> tuple[ImageRequest, list[Finding]]:
+    """A field that goes only with one value of another: where the caller left that open, it is sent so."""
+    changes: dict[str, Any] = {}
+    findings: list[Finding] = []
+    for name, word in model.parameters[asked.name].needs.items():
+        value, other = getattr(request, name), request.param(name)
+        if value is None:
+            changes[name] = typed(model.parameters[name], word)
+            message = f"{other} was sent as {word}: {model.id} takes {asked} with nothing else"
+            findings.append(RequestWarning("parameter_replaced", asked.param, message))
+        elif as_text(value) != word:
+            message = f"{asked} goes only with {other} {word} on {model.id}"
+            findings.append(Problem(asked.param, "invalid_value", message))
+    return replace(request, **changes) if changes else request, findings
 
 
 def _why_idle(request: ImageRequest, name: str) -> str | None:

@@ -16,7 +16,7 @@ from imageway.catalog.schema import Geometry as Rules
 from imageway.catalog.schema import Model, Offering
 from imageway.core.blobs import Tree
 from imageway.core.errors import Problem
-from imageway.core.requests import Geometry, ImageRequest, RequestWarning, Size
+from imageway.core.requests import Geometry, ImageData, ImageRequest, RequestWarning, Size
 from imageway.core.wording import quoted
 
 
@@ -35,7 +35,8 @@ def fit(model: Model, offering: Offering, request: ImageRequest) -> Fitted:
     request, asked, about_quality = _quality_as_tier(model, request)
     size, warnings, problems = _size(model, request, asked)
     request, about_fields, refused = _taken(model, offering, request)
-    return Fitted(request, size, (*about_quality, *warnings, *about_fields), (*problems, *refused))
+    told = (*about_quality, *warnings, *about_fields)
+    return Fitted(request, size, told, (*problems, *refused, *_too_large(offering, request)))
 
 
 def foreseen(model: Model, request: ImageRequest, fitted: Fitted) -> tuple[RequestWarning, ...]:
@@ -49,6 +50,17 @@ def foreseen(model: Model, request: ImageRequest, fitted: Fitted) -> tuple[Reque
     param = request.param("output_format")
     message = f"{param} {request.said('output_format')} would be converted to: {model.id} answers {', '.join(coming)}"
     return (RequestWarning("transcoded", param, message),)
+
+
+def _too_large(offering: Offering, request: ImageRequest) -> Iterator[Problem]:
+    """Images that other sellers would take. Those that are only linked are not weighed."""
+    most = offering.max_input_bytes
+    if most is None:
+        return
+    for image in (*images_of(request), request.mask):
+        if isinstance(image, ImageData) and image.blob.decoded_bytes > most:
+            message = f"{image.param} has {image.blob.decoded_bytes:,} bytes; at most {most:,} are taken"
+            yield Problem(image.param, "image_too_large", message, (f"at most {most} bytes",))
 
 
 # Geometry

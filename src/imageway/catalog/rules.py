@@ -23,6 +23,7 @@ def model_problems(model: Model, *, known: Collection[str], providers: Collectio
     yield from (("geometry." + key, why) for key, why in geometry_problems(model.geometry))
     for name, row in model.parameters.items():
         yield from ((f"parameters.{name}{key}", why) for key, why in _parameter_problems(name, row))
+        yield from _need_problems(model, name, row)
     yield from _tier_problems(model)
     if not any(not price.shown_only for price in model.prices):
         yield "prices", "are missing: nothing is given away by accident"
@@ -141,6 +142,15 @@ def _parameter_problems(name: str, row: Parameter) -> Iterator[Mistake]:
         yield ".default", f'"{row.default}" is not one of the values'
     if name in CONVERTED and (row.replace or row.omit):
         yield ".replace", "and omit do nothing here: the gateway converts"
+
+
+def _need_problems(model: Model, name: str, row: Parameter) -> Iterator[Mistake]:
+    for other, word in row.needs.items():
+        needed = model.parameters.get(other)
+        if needed is None:
+            yield f"parameters.{name}.needs", f'"{other}" is no parameter of this model'
+        elif needed.values and spelled_in(needed.values, word) is None:
+            yield f"parameters.{name}.needs", f'"{word}" is not one of the values of {other}'
 
 
 def _tier_problems(model: Model) -> Iterator[Mistake]:

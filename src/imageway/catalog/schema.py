@@ -22,7 +22,8 @@ class Parameter(Row, frozen=True, kw_only=True):
     value → geometry tier wanted, used only when no tier was asked for, with a warning.
     `ignored`: sent, but the provider does nothing with it: a warning. `max_chars` refuses, `advice_chars` warns.
     `refuse_other`: a value outside `values` is an error; otherwise it is dropped with a warning.
-    `one_image_for`: values that go with exactly one input image."""
+    `one_image_for`: values that go with exactly one input image. `needs`: another field → the one value of it that this
+    field goes with; sent with it, and a warning, where the caller left that open."""
 
     type: Literal["string", "integer", "number", "boolean"]
     values: tuple[str, ...] = ()
@@ -36,6 +37,7 @@ class Parameter(Row, frozen=True, kw_only=True):
     ignored: bool = False
     refuse_other: bool = True
     one_image_for: tuple[str, ...] = ()
+    needs: dict[str, str] = {}
     max_chars: int | None = None
     advice_chars: int | None = None
     note: str | None = None
@@ -47,13 +49,14 @@ class Inputs(Row, frozen=True, kw_only=True):
     """Input images: how many, which formats (as core's ImageFacts names them), how large. `total_with_outputs`: inputs
     + outputs of a group. `max_total_bytes`: of all images together. `max_ratio`: long by short. Advice only warns.
     `mask`: takes one, in `mask_formats` (empty: as images); `mask_alpha`: one with transparency; `mask_like_first`: one
-    as large as the first image."""
+    as large as the first image. `max_upscaled_pixels`: of what an upscale makes of one."""
 
     minimum: int = 0
     maximum: int = 0
     formats: tuple[str, ...] = ("png", "jpeg", "webp")
     max_bytes: int = 10_485_760
     max_pixels: int = 36_000_000
+    max_upscaled_pixels: int | None = None
     max_total_bytes: int | None = None
     min_edge: int | None = None
     max_ratio: float | None = None
@@ -151,7 +154,8 @@ class Lifecycle(Row, frozen=True, kw_only=True):
 
 class Offering(Row, frozen=True, kw_only=True, eq=False):
     """A model as one provider sells it. `adapter` names a package in providers. `parameters` None: all of the model's.
-    `max_n`: images one call gives. `inputs`: how input images must arrive. `options` go to the adapter as they are.
+    `max_n`: images one call gives. `inputs`: how input images must arrive; `max_input_bytes`: of each, where this
+    seller takes less than others. `options` go to the adapter as they are.
     `forwards`: the family whose callers' unknown fields are passed on. `cost` like prices, in the vendor's currency."""
 
     provider: str
@@ -159,6 +163,7 @@ class Offering(Row, frozen=True, kw_only=True, eq=False):
     adapter: str
     max_n: int = 1
     inputs: Literal["inline", "url_or_inline"] = "inline"
+    max_input_bytes: int | None = None
     parameters: tuple[str, ...] | None = None
     forwards: str = ""
     options: dict[str, str] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from imageway.bodies import Scope, SpoolFull, is_complete
-from imageway.catalog.checking import mask_problems, shape_findings
+from imageway.catalog.checking import arrival_problems, shape_findings
 from imageway.catalog.schema import Inputs
 from imageway.core.blobs import Blob
 from imageway.core.errors import InvalidRequest, Problem
@@ -56,7 +56,7 @@ async def hold_all(
 
 def check_mask(request: ImageRequest, limits: Inputs) -> None:
     """Once everything linked is here. Raises InvalidRequest."""
-    if problems := tuple(mask_problems(limits, request)):
+    if problems := tuple(arrival_problems(limits, request)):
         raise InvalidRequest(*problems)
 
 

@@ -1,6 +1,7 @@
 """Candidates in the order we would try them: healthy before cooling, then by weighted chance.
 
-An unhealthy candidate goes last, never away: with nobody better there, asking it is the caller's right."""
+An unhealthy candidate goes last, never away: with nobody better there, asking it is the caller's right. What somebody
+really sells is never pretended."""
 
 from __future__ import annotations
 
@@ -25,24 +26,27 @@ class Candidate:
 
 
 def candidates(model: Model, upstreams: Sequence[Upstream]) -> tuple[Candidate, ...]:
-    """Everyone who sells this model, in the catalog's order."""
-    return tuple(
+    """Everyone who sells this model, in the catalog's order; pretend sellers only where there is no other."""
+    sellers = tuple(
         Candidate(offering, upstream)
         for offering in model.offerings
         for upstream in upstreams
         if upstream.provider == offering.provider
     )
+    return tuple(seller for seller in sellers if not seller.upstream.sandbox) or sellers
 
 
 def in_order(
     sellers: Sequence[Candidate], health: Health, *, now_s: float, uniform: Callable[[], float]
 ) -> tuple[Candidate, ...]:
-    """Exponential keys make a weighted shuffle: the heavier an upstream, the likelier it comes first."""
+    """Exponential keys make a weighted shuffle: the heavier an upstream, the likelier it comes first. Pretend sellers
+    keep their order: what is tried out there can be tried again."""
     if len(sellers) == 1:
         return tuple(sellers)
 
     def key(candidate: Candidate) -> tuple[float, float]:
-        due_s = health.due_s(candidate.route)
-        return (due_s if due_s > now_s else 0.0, -(uniform() ** (1.0 / max(candidate.upstream.weight, 1))))
+        due_s, upstream = health.due_s(candidate.route), candidate.upstream
+        luck = 0.0 if upstream.sandbox else uniform() ** (1.0 / max(upstream.weight, 1))
+        return (due_s if due_s > now_s else 0.0, -luck)
 
     return tuple(sorted(sellers, key=key))

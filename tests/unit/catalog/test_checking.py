@@ -43,7 +43,9 @@ def warned(result: Checked) -> list[tuple[str | None, str]]:
 
 def test_a_plain_request_passes_every_model_untouched() -> None:
     for model in MODELS:
-        request = ImageRequest(model=model.id, prompt="a cat", images=links(model.inputs.minimum))
+        operation, images = Operation(model.operations[0]), links(model.inputs.minimum)
+        prompt = None if operation is Operation.UPSCALE else "a cat"
+        request = ImageRequest(model=model.id, prompt=prompt, images=images, operation=operation)
         assert check(model, request) == Checked(request, (), ())
 
 
@@ -234,7 +236,8 @@ def test_a_vendors_advice_on_edges_is_a_warning() -> None:
 @pytest.mark.parametrize("n", [0, -1, 11, 10**30])
 def test_n_is_one_to_ten_for_every_model(n: int) -> None:
     for model in MODELS:
-        request = ImageRequest(model=model.id, prompt="a cat", n=n, images=links(model.inputs.minimum))
+        operation, images = Operation(model.operations[0]), links(model.inputs.minimum)
+        request = ImageRequest(model=model.id, prompt="a cat", n=n, images=images, operation=operation)
         problem = check(model, request).problems[0]
         assert (problem.param, problem.accepted) == ("n", ("1 to 10",))
         assert problem.message == f"n is {n}; accepted: 1 to 10"
@@ -359,8 +362,12 @@ FIELD_CASES: list[tuple[str, str, object, object, list[str]]] = [
     ("gemini-3.1-flash-image", "thinking", "medium", "high", ["parameter_replaced"]),
     ("gemini-nano-banana-2.1", "thinking", "medium", "medium", []),
     ("gemini-3-pro-image", "thinking", "high", None, ["parameter_ignored"]),
-    ("gemini-3-pro-image", "person", "allow_adult", None, ["parameter_ignored"]),
-    ("gemini-3-pro-image", "person", "dont_allow", None, ["parameter_not_supported"]),
+    ("gpt-image-2", "person", "allow_adult", None, ["parameter_ignored"]),
+    ("gpt-image-2", "person", "dont_allow", None, ["parameter_not_supported"]),
+    ("gemini-3-pro-image", "person", "dont_allow", "dont_allow", []),  # some seller may take it
+    ("gemini-3-pro-image", "person", "nobody", None, ["invalid_value"]),
+    ("imagen-4.0-generate-001", "seed", 7, 7, ["parameter_replaced"]),  # and watermark false
+    ("imagen-4.0-generate-001", "seed", 2**31, None, ["invalid_value"]),
     ("gpt-image-1", "background", "transparent", "transparent", []),
     ("gpt-image-2", "background", "transparent", None, ["invalid_value"]),
     ("gemini-3-pro-image", "background", "transparent", None, ["parameter_not_supported"]),
@@ -397,6 +404,69 @@ def test_a_field_is_sent_replaced_reported_or_refused(
     findings = [*result.warnings, *result.problems]
     assert [finding.code for finding in findings] == told
     assert [finding.param for finding in findings] == [f"my.{name}"] * len(told)
+
+
+IMAGEN, UPSCALER = "imagen-4.0-generate-001", "imagen-4.0-upscale-preview"
+
+
+def test_what_a_field_goes_with_alone_is_sent_with_it_and_told() -> None:
+    result = checked(IMAGEN, seed=7, spelled={"seed": "my.seed"})
+    (warning,) = result.warnings
+    assert (result.request.seed, result.request.watermark) == (7, False)
+    assert (warning.code, warning.param) == ("parameter_replaced", "my.seed")
+    assert warning.message == f"watermark was sent as false: {IMAGEN} takes my.seed 7 with nothing else"
+
+
+def test_what_a_field_goes_with_may_be_said_by_the_caller_himself() -> None:
+    result = checked(IMAGEN, seed=7, watermark=False)
+    assert (result.warnings, result.problems) == ((), ())
+    (problem,) = checked(IMAGEN, seed=7, watermark=True, spelled={"watermark": "mark"}).problems
+    assert (problem.param, problem.code) == ("seed", "invalid_value")
+    assert "seed 7 goes only with mark false" in problem.message
+
+
+def test_a_field_that_is_not_sent_needs_nothing() -> None:
+    """The seed is refused for itself: nothing is said of the watermark."""
+    result = checked(IMAGEN, seed=-1)
+    assert [problem.param for problem in result.problems] == ["seed"]
+    assert (result.request.watermark, result.warnings) == (None, ())
+
+
+def upscaled(**more: Any) -> Checked:
+    asked = {"operation": Operation.UPSCALE, "prompt": None, "images": (picture(1000, 1000),), **more}
+    return checked(UPSCALER, **asked)
+
+
+def test_an_upscale_of_its_own_follows_the_image_alone() -> None:
+    result = upscaled(prompt="sharper", scale=3)
+    (warning,) = result.warnings
+    assert (result.request.prompt, result.request.scale) == (None, 3)
+    assert (warning.code, warning.param) == ("parameter_ignored", "prompt")
+    assert result.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "scale", "fits"),
+    [
+        *((4250, 1000, 2, True), (4251, 1000, 2, False), (2061, 2061, None, True), (2062, 2062, None, False)),
+        *((1000, 1062, 4, True), (1000, 1063, 4, False), (9999, 9999, 5, False)),
+    ],
+)
+def test_what_an_upscale_would_make_has_a_limit(width: int, height: int, scale: int | None, fits: bool) -> None:
+    result = upscaled(images=(picture(width, height),), scale=scale)
+    about_image = [problem for problem in result.problems if problem.param == "image"]
+    assert [problem.code for problem in about_image] == ([] if fits else ["image_too_large"])
+    if not fits:
+        assert f"{width}x{height} pixels and would have {width * (scale or 2)}x" in about_image[0].message
+
+
+@pytest.mark.parametrize("operation", [Operation.EDIT, Operation.GENERATE, Operation.VARIATION])
+def test_a_model_that_only_enlarges_does_nothing_else(operation: Operation) -> None:
+    """Not even where the caller sends an image without a word about what is to become of it."""
+    problems = upscaled(operation=operation, prompt="a cat", spelled={"operation": "mode"}).problems
+    assert [(problem.param, problem.code, problem.accepted) for problem in problems] == [
+        ("mode", "operation_not_supported", ("upscale",))
+    ]
 
 
 @pytest.mark.parametrize(("model", "sent", "told"), [("gpt-image-2", 2, []), ("qwen-image", None, ["partial_images"])])

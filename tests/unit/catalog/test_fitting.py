@@ -14,8 +14,8 @@ from imageway.catalog import Fitted, check, fit, load, parse_size
 from imageway.catalog.parameters import CONVERTED, NAMES
 from imageway.catalog.schema import Offering
 from imageway.core.errors import Problem
-from imageway.core.requests import Geometry, ImageRequest, RequestWarning, Size
-from tests.unit.catalog.pictures import links
+from imageway.core.requests import Geometry, ImageRequest, Operation, RequestWarning, Size
+from tests.unit.catalog.pictures import links, picture
 from tests.unit.catalog.strategies import ASKED, allowed, requests
 
 CATALOG = load()
@@ -29,8 +29,8 @@ def fitted(name: str, size: str | None = None, tier: str | None = None, **more: 
     asked = parse_size(size) if size else None
     if tier:
         asked = Geometry(ratio=asked.ratio if asked else None, tier=tier)
-    images = links(model.inputs.minimum)
-    request = ImageRequest(model=name, **{"prompt": "a cat", "images": images, "geometry": asked, **more})
+    plain = {"prompt": "a cat", "images": links(model.inputs.minimum), "operation": Operation(model.operations[0])}
+    request = ImageRequest(model=name, **{**plain, "geometry": asked, **more})
     result = check(model, request)
     assert result.problems == ()
     return fit(model, model.offerings[0], result.request)
@@ -292,3 +292,43 @@ def test_a_fitted_request_holds_only_what_the_offering_must_be_sent(data: st.Dat
             assert name in model.parameters or name == "negative_prompt"
         elif before is not None and name not in CONVERTED:
             assert name in told
+
+
+# Sellers that differ
+
+
+def at(provider: str, model: str, **more: Any) -> Fitted:
+    row = CATALOG.models[model]
+    offering = next(offering for offering in row.offerings if offering.provider == provider)
+    request = ImageRequest(model=model, **{"prompt": "a cat", **more})
+    return fit(row, offering, check(row, request).request)
+
+
+def test_who_may_be_drawn_is_a_promise_that_only_some_sellers_can_give() -> None:
+    """What would be told as left out where it only restricts, is refused where it protects somebody."""
+    model = "gemini-3-pro-image"
+    for person in ("allow_all", "allow_adult", "dont_allow"):
+        result = at("vertex", model, person=person)
+        assert (result.request.person, result.warnings, result.problems) == (person, (), ())
+    assert [warning.param for warning in at("google", model, person="allow_adult").warnings] == ["person"]
+    (problem,) = at("google", model, person="dont_allow").problems
+    assert (problem.param, problem.code) == ("person", "parameter_not_supported")
+
+
+def test_a_file_is_asked_for_where_the_seller_can_be_asked() -> None:
+    model = "gemini-2.5-flash-image"
+    asked = {"output_format": "jpeg", "output_compression": 60}
+    request = at("vertex", model, **asked).request
+    assert (request.output_format, request.output_compression) == ("jpeg", 60)
+    request = at("google", model, **asked).request
+    assert (request.output_format, request.output_compression) == (None, None)
+    assert at("vertex", model, output_format="webp").request.output_format is None
+
+
+def test_an_image_may_be_too_large_for_one_seller_alone() -> None:
+    images = (picture(size_bytes=7_340_033),)
+    sent = {"images": images, "operation": Operation.EDIT}
+    assert at("google", "gemini-3-pro-image", **sent).problems == ()
+    (problem,) = at("vertex", "gemini-3-pro-image", **sent).problems
+    assert (problem.param, problem.code) == ("image", "image_too_large")
+    assert at("vertex", "gemini-3-pro-image", **sent | {"images": (picture(size_bytes=7_340_032),)}).problems == ()

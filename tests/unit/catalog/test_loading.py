@@ -192,6 +192,12 @@ WRONG = {
     '["1024x1024"]': ('["1024 by 1024"]', r'geometry\.sizes: "1024 by 1024" is not WIDTHxHEIGHT'),
     'kind = "list"': ('kind = "ratios", ratios = ["1:1"], tiers = ["1K"]', r'geometry\.pixels\.1K: "1:1" has no'),
     'family = "painter"': ('family = "painter"\noperations = ["edit"]', r"inputs\.maximum: 0 does not go with"),
+    'title = "Painter"\n': (
+        'title = "Painter"\n'
+        'parameters.seed = { type = "integer", needs = { user = "me", background = "clear" } }\n'
+        'parameters.background = { type = "string", values = ["opaque"] }\n',
+        r'parameters\.seed\.needs: "user" is no parameter[\s\S]*seed\.needs: "clear" is not one of',
+    ),
     "prices =": ('created = "May"\nprices =', r'created: "May" is not a day'),
     "geometry =": (
         'offerings = [{ provider = "p", upstream_name = "x", adapter = "y", max_n = 0, parameters = ["q"] }]\n'

@@ -19,8 +19,9 @@ def offering(provider: str, name: str = "m") -> Offering:
     return Offering(provider=provider, upstream_name=name, adapter="a")
 
 
-def upstream(id_: str, provider: str = "p", weight: int = 1) -> Upstream:
-    return Upstream(id=id_, provider=provider, base_url="https://p.test", auth="bearer", weight=weight)
+def upstream(id_: str, provider: str = "p", weight: int = 1, *, sandbox: bool = False) -> Upstream:
+    base_url = "sandbox:/p" if sandbox else "https://p.test"
+    return Upstream(id=id_, provider=provider, base_url=base_url, auth="bearer", weight=weight, sandbox=sandbox)
 
 
 def sellers(*weights: int) -> list[Candidate]:
@@ -38,6 +39,32 @@ def test_everyone_who_sells_it_is_a_candidate_in_the_catalogs_order() -> None:
     ups = (upstream("p1"), upstream("q1", "q"), upstream("other", "r"), upstream("p2"))
     found = candidates(model, ups)
     assert [candidate.route for candidate in found] == [("q1", "q-m"), ("p1", "m"), ("p2", "m")]
+
+
+def model_of(*providers: str) -> Model:
+    offerings = tuple(map(offering, providers))
+    return Model(id="m", family="f", title="M", geometry=Geometry(kind="none"), offerings=offerings)
+
+
+def test_what_somebody_really_sells_is_never_pretended() -> None:
+    pretend = (upstream("sandbox-p", sandbox=True), upstream("sandbox-q", "q", sandbox=True))
+    found = candidates(model_of("p", "q"), (*pretend, upstream("q1", "q")))
+    assert [candidate.upstream.id for candidate in found] == ["q1"]
+    found = candidates(model_of("q", "p"), pretend)
+    assert [candidate.upstream.id for candidate in found] == ["sandbox-q", "sandbox-p"]
+
+
+def test_pretend_sellers_keep_their_order_while_they_are_well() -> None:
+    sellers = candidates(
+        model_of("p", "q", "r"), [upstream(f"sandbox-{name}", name, sandbox=True) for name in ("r", "q", "p")]
+    )
+    for seed in range(20):
+        order = in_order(sellers, Health(), now_s=0, uniform=random.Random(seed).random)
+        assert names(order) == ["sandbox-p", "sandbox-q", "sandbox-r"]
+    health = Health()
+    health.failed(("sandbox-p", "m"), FailureKind.BUSY, now_s=0, retry_after_s=5)
+    order = in_order(sellers, health, now_s=1, uniform=random.Random(1).random)
+    assert names(order) == ["sandbox-q", "sandbox-r", "sandbox-p"]
 
 
 def test_the_cooling_come_after_the_healthy_the_soonest_first() -> None:

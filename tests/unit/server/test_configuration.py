@@ -190,6 +190,7 @@ def test_a_real_credential_leaves_its_provider_no_pretend_twin(write: Write) -> 
     assert {upstream.provider: upstream.sandbox for upstream in found.values()} == {
         "google": False,
         "openai": False,
+        "vertex": True,
         "volcengine": True,
         "dashscope": True,
     }
