@@ -121,23 +121,21 @@ def _event(reply: Reply, event: StreamEvent) -> Step:
     """Every picture, or its failure, has an event of its own; the last one brings the usage. Some servers leave that
     out and say "[DONE]" alone."""
     tree = event.data
-    if tree == "[DONE]":
-        return Done(())
-    error, kind = at(tree, "error"), (text_at(tree, "type") or event.name or "").rpartition(".")[2]
+    kind = (text_at(tree, "type") or event.name or "").rpartition(".")[2]
+    if isinstance(error := at(tree, "error"), dict):
+        status = reply.status if reply.status >= 400 else 500
+        failed = _failed(reply, error, otherwise=kind_of_status(status))
+        return More(missing=(failed,)) if kind == "partial_failed" else failed
+    if reply.status >= 300:
+        return unreadable(reply)
     picture = picture_at(tree, base64="b64_json", link="url")
-    match kind:
-        case "partial_failed":
-            return More(missing=(_failed(reply, error, otherwise=FailureKind.FAILED),))
-        case _ if isinstance(error, dict):
-            otherwise = kind_of_status(reply.status) if reply.status >= 400 else FailureKind.FAILED
-            return _failed(reply, error, otherwise=otherwise)
-        case "completed":
-            return Done((), usage=_usage(tree))
-        case "partial_succeeded" if picture is not None:
-            return More((Produced(picture),))
-        case "partial_image" if picture is not None:
-            return More(partials=(Produced(picture),))
-    return More()
+    if kind == "completed" or tree == "[DONE]":
+        return Done((), usage=_usage(tree))
+    if picture is None:
+        return More()
+    if kind == "partial_image":
+        return More(partials=(Produced(picture),))
+    return More((Produced(picture),)) if kind == "partial_succeeded" else More()
 
 
 def _image(call: Call) -> Tree:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imageway.core.blobs import Tree
 from imageway.core.requests import ImageRequest, Size
-from imageway.core.steps import Call, Done, Failed, FailureKind, JsonReply, Page, Reply, Send
+from imageway.core.steps import Call, Done, Failed, FailureKind, JsonReply, More, Page, Reply, Send
+from imageway.core.streams import StreamEnd, StreamEvent
 from imageway.providers import ADAPTERS
 
 WORDS = [
@@ -60,6 +63,9 @@ WORDS = [
     "choices",
     "image",
     "actual_prompt",
+    "partial_image_index",
+    "image_index",
+    "thoughtSignature",
 ]
 VALUES = [
     "PENDING",
@@ -81,6 +87,12 @@ VALUES = [
     "12s",
     "-1s",
     "limit:0",
+    "image_generation.partial_image",
+    "image_generation.partial_succeeded",
+    "image_generation.partial_failed",
+    "image_generation.completed",
+    "image_edit.completed",
+    "server_error",
 ]
 
 scalars = st.one_of(
@@ -94,6 +106,10 @@ header_text = st.text(max_size=30) | st.sampled_from(["3", "0", "Fri, 20 Nov 202
 headers = st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms", "date"]), header_text)
 statuses = st.sampled_from([200, 200, 200, 201, 301, 400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504, 524])
 replies = st.builds(Reply, statuses, headers, bodies)
+
+names = st.none() | st.sampled_from([*VALUES, "error"]) | st.text(max_size=20)
+said = st.builds(StreamEvent, trees | st.just("[DONE]"), names) | st.just(StreamEnd())
+events = st.builds(Reply, statuses, headers, said)
 
 CALL = Call(model="m", request=ImageRequest(model="m", prompt="x"), size=Size())
 
@@ -110,10 +126,35 @@ def test_any_reply_means_something(name: str, reply: Reply, memo: dict[str, str]
         assert reply.status < 300
         assert step.usage is None or step.usage.output > 0
     elif isinstance(step, Failed):
-        assert len(step.detail) <= 300
-        assert "\n" not in step.detail
-        assert step.retry_after_s is None or (step.kind is FailureKind.BUSY and step.retry_after_s >= 0)
+        assert_fit_for_a_log(step)
     else:
         assert isinstance(step, Send)
         assert step.effect == "read", "a reply never makes an adapter buy again"
         assert step.memo
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+@pytest.mark.parametrize("count", [1, 2])
+@settings(max_examples=300, deadline=None)
+@given(reply=events)
+def test_any_event_means_something(name: str, count: int, reply: Reply) -> None:
+    """More, or a last word; a stream never sends anything again, and its end is never the beginning of something."""
+    decode = ADAPTERS[name].decode
+    call = replace(CALL, request=replace(CALL.request, stream=True), count=count)
+    step = decode(call, {}, reply)
+    assert type(step) is type(decode(call, {}, reply))
+    if isinstance(step, Failed):
+        assert_fit_for_a_log(step)
+    else:
+        assert isinstance(step, More | Done)
+        assert not step.images or reply.status < 300
+        assert step.usage is None or step.usage.output > 0
+        assert not isinstance(reply.body, StreamEnd)
+        for failed in step.missing:
+            assert_fit_for_a_log(failed)
+
+
+def assert_fit_for_a_log(failed: Failed) -> None:
+    assert len(failed.detail) <= 300
+    assert "\n" not in failed.detail
+    assert failed.retry_after_s is None or (failed.kind is FailureKind.BUSY and failed.retry_after_s >= 0)

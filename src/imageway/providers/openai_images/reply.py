@@ -36,10 +36,12 @@ def _event(call: Call, reply: Reply, event: StreamEvent) -> Step:
     """`image_generation.` and `image_edit.` alike. Of several pictures none says that it is the last: the end does, or
     a "[DONE]" of those who write one."""
     tree = event.data
-    if tree == "[DONE]":
-        return Done(())
     if isinstance(error := at(tree, "error"), dict):
         return failed_event(reply, error)
+    if reply.status >= 300:
+        return unreadable(reply)
+    if tree == "[DONE]":
+        return Done(())
     kind = (text_at(tree, "type") or event.name or "").rpartition(".")[2]
     produced = _produced(tree)
     if kind == "partial_image":
