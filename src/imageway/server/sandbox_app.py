@@ -36,7 +36,8 @@ class SandboxApp:
         pass
 
     def cut(self, head: Head, error: Exception) -> None:
-        logger().exception(events.REQUEST_CRASHED, path=head.path, exc_info=error)
+        if not isinstance(error, ConnectionResetError):  # asked for
+            logger().exception(events.REQUEST_CRASHED, path=head.path, exc_info=error)
 
 
 def sandbox_app(sandbox: Sandbox) -> SandboxApp:

@@ -189,15 +189,17 @@ class Connection(asyncio.Protocol):
         except asyncio.CancelledError:
             if not self._left:
                 raise
-        except ConnectionResetError:
-            if not self._sender.content_began:
-                await self._sender.reset()
         except Exception as error:  # noqa: BLE001  # whatever it was: half an answer must not pass for a whole one
             site.cut(request.head, error)
+            on_demand = isinstance(error, ConnectionResetError) and not self._sender.content_began
+            if on_demand or request.version == "0":  # to which the end of the connection may be that of the answer
+                await self._sender.reset()
         finally:
-            if outgoing is not None:
-                outgoing.finish(complete)
-            self._end(body, goes_on=goes_on and complete)
+            try:
+                if outgoing is not None:
+                    outgoing.finish(complete)
+            finally:
+                self._end(body, goes_on=goes_on and complete)
 
     async def _answer(self, request: RequestHead, outgoing: Outgoing, *, goes_on: bool) -> bool:
         """Whether the client was there to the last byte."""

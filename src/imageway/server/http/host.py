@@ -49,6 +49,6 @@ class Host:
         shared = self._shared
         now_s = shared.loop.time()
         shared.date = f"date: {formatdate(time.time(), usegmt=True)}\r\n"
+        self._timer = shared.loop.call_later(_TICK_S, self._tick)
         for connection in tuple(shared.connections):
             connection.check(now_s)
-        self._timer = shared.loop.call_later(_TICK_S, self._tick)
