@@ -3,13 +3,14 @@ it when the stream, the process or his patience ends."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from imageway.core.intents import Arrived, Generated, Missing, Preview
-from imageway.core.requests import Group, ImageRequest
+from imageway.core.intents import Arrived, Generated, ListTasks, Missing, Preview
+from imageway.core.requests import Caller, Geometry, Group, ImageRequest
 from imageway.engine.results import unpack_result
 from imageway.engine.runs import TaskHandle
 from imageway.engine.settings import EngineSettings
@@ -17,7 +18,7 @@ from tests.sim.checkers import tables_of
 from tests.sim.plans import Script
 from tests.sim.test_regressions import LATE_INPUT, PARTS, SINGLE, code, only, play, shape_of
 from tests.sim.upstreams import Link
-from tests.sim.world import Process, Trouble, Visit
+from tests.sim.world import Order, Process, Trouble, Visit
 
 STREAM = replace(SINGLE, stream=True)
 PREVIEWED = ImageRequest(model="gpt-image-1", prompt="a cat", quality="low", stream=True, partial_images=2)
@@ -146,18 +147,71 @@ def test_a_process_that_dies_charges_nothing_for_what_it_told() -> None:
     assert (visit.end, task.state, hold.state, heard(visit)) == ("cut", "unknown", "voided", ["i0"])
 
 
-def test_who_follows_late_hears_of_finished_images_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    later: list[str] = []
-    answer = Process._answer
+Look = Callable[[Process, Visit, TaskHandle], Coroutine[Any, Any, Any]]
 
-    async def twice(self: Process, visit: Visit, handle: TaskHandle) -> Generated:
-        generated = await answer(self, visit, handle)
-        later.extend([type(event).__name__ async for event in handle.events()])
-        return generated
 
-    monkeypatch.setattr(Process, "_answer", twice)
+@pytest.fixture
+def looking(monkeypatch: pytest.MonkeyPatch) -> Callable[[Look], list[Any]]:
+    """Whoever was answered looks once more, with his handle still in his hand; what he saw."""
+
+    def install(look: Look) -> list[Any]:
+        seen: list[Any] = []
+        answer = Process._answer
+
+        async def twice(self: Process, visit: Visit, handle: TaskHandle) -> Generated:
+            generated = await answer(self, visit, handle)
+            seen.append(await look(self, visit, handle))
+            return generated
+
+        monkeypatch.setattr(Process, "_answer", twice)
+        return seen
+
+    return install
+
+
+async def events_again(process: Process, visit: Visit, handle: TaskHandle) -> list[str]:
+    return [type(event).__name__ async for event in handle.events()]
+
+
+def test_who_follows_late_hears_of_finished_images_again(looking: Callable[[Look], list[Any]]) -> None:
+    seen = looking(events_again)
     play(shape_of(Script(), PREVIEWED))
-    assert later == ["Arrived", "Finished"]
+    assert seen == [["Arrived", "Finished"]]
+
+
+def test_without_a_stream_there_is_only_the_last_word(looking: Callable[[Look], list[Any]]) -> None:
+    """And nothing is made for followers that nobody asked for."""
+    seen = looking(events_again)
+    play(shape_of(Script(), PARTS))
+    assert seen == [["Finished"]]
+
+
+def test_what_is_not_honoured_is_known_before_the_first_event(looking: Callable[[Look], list[Any]]) -> None:
+    async def look(process: Process, visit: Visit, handle: TaskHandle) -> Any:
+        return [warning.param for warning in handle.warnings], handle.sandbox
+
+    seen = looking(look)
+    play(shape_of(Script(), replace(STREAM, seed=3, style="vivid", geometry=Geometry(ratio="5:1"))))
+    assert seen == [(["style", "geometry"], False)]
+
+
+def test_a_workspace_lists_its_own_tasks(looking: Callable[[Look], list[Any]]) -> None:
+    async def look(process: Process, visit: Visit, handle: TaskHandle) -> Any:
+        if visit.order.number != 2:
+            return None
+        caller = Caller("key-rich", "rich")
+        page = await process.engine.list_tasks(ListTasks(limit=1, skip=1), caller)
+        stranger = await process.engine.list_tasks(ListTasks(), Caller("key-poor", "poor"))
+        return page, stranger.total
+
+    seen = looking(look)
+    orders = tuple(Order(number=n, request=SINGLE, at_s=20.0 * n, form="url") for n in range(3))
+    world = play(replace(shape_of(Script()), orders=orders))
+    page, strangers = seen[2]
+    assert (page.total, page.skip, page.limit, strangers) == (3, 1, 1, 0)
+    (view,) = page.tasks
+    assert (view.id, view.status, len(view.pictures)) == (world.visits[1].task_id, "succeeded", 1)
+    assert view.created_ms <= view.started_ms <= view.finished_ms
 
 
 # In the background
