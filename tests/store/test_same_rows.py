@@ -58,7 +58,7 @@ OPS = st.one_of(
     st.builds(tasks.KeepMemo, ATTEMPTS, BYTES, TIMES),
     st.builds(tasks.EndAttempt, ATTEMPTS, st.sampled_from(sorted(FINAL_PART)), st.text(max_size=8), TIMES),
     st.builds(tasks.FinishTask, TASKS, st.sampled_from(sorted(FINAL_TASK)), BYTES, TIMES),
-    st.builds(tasks.ReplaceResult, TASKS, BYTES),
+    st.builds(tasks.ReplaceResult, TASKS, BYTES, st.none() | BYTES),
     st.builds(tasks.AdoptTask, TASKS, OWNERS, FENCES, OWNERS),
     st.builds(tasks.RenewLease, OWNERS, TIMES),
     st.builds(tasks.DropLease, OWNERS),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imageway.core.ops import Store
+from imageway.core.ops import Refused, Store
 from imageway.ledger.ops import RevokeKey
 from imageway.tasks import ops, queries
 from tests.store.places import KEY, WORKSPACE, attempt, commit, finish, task, usage
@@ -125,6 +125,14 @@ async def test_the_result_of_a_final_task_may_be_replaced(store: Store) -> None:
     await commit(store, task(), finish(), ops.ReplaceResult("req_1", b"{}"))
     ended = await shown(store)
     assert (ended.state, ended.result, ended.finished_ms) == ("succeeded", b"{}", 9)
+
+
+async def test_a_result_may_be_replaced_on_condition_that_nobody_else_did(store: Store) -> None:
+    was = finish().result
+    await commit(store, task(), finish(), ops.ReplaceResult("req_1", b"{}", was))
+    again = ops.ReplaceResult("req_1", b"[]", was)
+    assert await store.commit(again) == Refused(again, "changed")
+    assert (await shown(store)).result == b"{}"
 
 
 async def test_adoption_changes_owner_and_fence(store: Store) -> None:

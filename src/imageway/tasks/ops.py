@@ -13,6 +13,13 @@ from imageway.tasks.states import FINAL_PART, FINAL_TASK
 MAX_DETAIL: Final = 1000
 
 
+def one_line(text: str) -> str:
+    """Others' own words may hold a NUL or half a surrogate pair, which no database takes."""
+    if len(text) <= MAX_DETAIL and text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else " " for char in text[:MAX_DETAIL])
+
+
 def _assert_final(state: str, accepted: frozenset[str]) -> None:
     if state not in accepted:
         raise ValueError(f'nothing ends "{state}": an end is one of {", ".join(sorted(accepted))}')
@@ -68,10 +75,7 @@ class EndAttempt(Op, frozen=True):
 
     def __post_init__(self) -> None:
         _assert_final(self.state, FINAL_PART)
-        # A provider's own words may hold a NUL or half a surrogate pair, which no database takes.
-        if len(self.detail) > MAX_DETAIL or not self.detail.isprintable():
-            line = "".join(char if char.isprintable() else " " for char in self.detail[:MAX_DETAIL])
-            force_setattr(self, "detail", line)
+        force_setattr(self, "detail", one_line(self.detail))
 
 
 class FinishTask(Op, frozen=True):
@@ -88,11 +92,12 @@ class FinishTask(Op, frozen=True):
 
 
 class ReplaceResult(Op, frozen=True):
-    """Replaces the result of a final task (its images were moved to the media store). Refused: "not_final" (or no
-    such task)."""
+    """Replaces the result of a final task (its images were moved to the media store, or one was deleted there); with
+    `was`, only while it is still that. Refused: "not_final" (or no such task), "changed"."""
 
     id: str
     result: bytes
+    was: bytes | None = None
 
 
 class AdoptTask(Op, frozen=True):

@@ -89,6 +89,8 @@ def replace_result(tables: Tables, op: ops.ReplaceResult) -> str | None:
     task = tables.tasks.get(op.id)
     if task is None or task.state not in FINAL_TASK:
         return "not_final"
+    if op.was is not None and op.was != task.result:
+        return "changed"
     tables.put(tables.tasks, op.id, replace(task, result=op.result))
     return None
 

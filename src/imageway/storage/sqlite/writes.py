@@ -202,6 +202,11 @@ def why_not_evidence(cursor: Cursor, op: tasks.KeepMemo | tasks.EndAttempt) -> s
     return "attempt_final" if known else "task_final"
 
 
+def why_not_replaced(cursor: Cursor, op: tasks.ReplaceResult) -> str:
+    final = "SELECT 1 FROM tasks WHERE id = ? AND state NOT IN ('queued', 'running')"
+    return "changed" if cursor.execute(final, (op.id,)).fetchone() else "not_final"
+
+
 # OR FAIL: whatever fails is undone by the savepoint around it. Otherwise SQLite, which thinks that an INSERT with a
 # SELECT may write many rows, copies every page it touches, to undo that one statement.
 WRITES: Final[dict[type[Op], Apply]] = {
@@ -264,7 +269,9 @@ WRITES: Final[dict[type[Op], Apply]] = {
         "task_final",
     ),
     tasks.ReplaceResult: guarded(
-        "UPDATE tasks SET result = ? WHERE id = ? AND state NOT IN ('queued', 'running')", "result id", "not_final"
+        "UPDATE tasks SET result = ? WHERE id = ? AND state NOT IN ('queued', 'running') AND (? IS NULL OR result = ?)",
+        "result id was was",
+        why_not_replaced,
     ),
     tasks.AdoptTask: guarded(
         "UPDATE tasks SET owner = ?, fence = fence + 1 WHERE id = ? AND state = 'running' AND owner = ? AND fence = ?",
