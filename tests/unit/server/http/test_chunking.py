@@ -107,9 +107,7 @@ class Second:
         self.messages += 1
 
 
-CHUNKS = st.sampled_from(
-    [b"5\r\nhello\r\n", b"1;a=b\r\nx\r\n", b"00A\r\n0123456789\r\n", b'2;a="b \\"";c\r\n\r\n\r\n']
-)
+CHUNKS = st.sampled_from([b"5\r\nhello\r\n", b"1;a=b\r\nx\r\n", b"00A\r\n0123456789\r\n", b'2;a="b \\"";c\r\n\r\n\r\n'])
 TRAILERS = st.sampled_from([b"X-A: b\r\n", b"X-A:\r\n", b"Content-Length: 5\r\n"])
 LAWFUL = st.tuples(
     st.lists(CHUNKS, max_size=4).map(b"".join), st.just(b"0\r\n"), st.lists(TRAILERS, max_size=2).map(b"".join)
