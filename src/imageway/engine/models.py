@@ -14,6 +14,7 @@ from imageway.core.intents import ModelCard, ModelList
 from imageway.core.requests import MAX_IMAGES, Caller
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import allowed, find_model, sellers_of
+from imageway.routing import candidates
 
 LIMITS: Final = ("multiple", "min_edge", "max_edge", "max_ratio", "min_pixels", "max_pixels")
 
@@ -35,8 +36,11 @@ class ModelShelf:
         )
 
     def one(self, name: str, caller: Caller) -> ModelCard:
-        """By id, alias or former name. Raises GatewayError 404 or 403."""
+        """By id, alias or former name, of those that `all` lists. Raises GatewayError 404 or 403."""
         model, _ = find_model(self.tools, name, caller)
+        if not candidates(model, self.tools.upstreams):
+            raise GatewayError("model_not_found", f'no upstream is configured that serves "{name}"', param="model")
+        sellers_of(self.tools, model)
         return card(model)
 
     def family_of(self, name: str) -> str | None:

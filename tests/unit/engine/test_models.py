@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from imageway.catalog import Catalog
-from imageway.engine.models import card
+from imageway.core.errors import GatewayError
+from imageway.core.requests import Caller
+from imageway.core.upstreams import Upstream
+from imageway.engine.models import ModelShelf, card
+from imageway.engine.ports import Tools
+
+CALLER = Caller("key_1", "ws_1")
 
 
 def shown(catalog: Catalog, model: str) -> Any:
@@ -51,3 +58,37 @@ def test_free_sizes_come_with_their_limits(catalog: Catalog) -> None:
 
 def test_a_card_says_what_is_held_at_least(catalog: Catalog) -> None:
     assert card(catalog.models["gpt-image-1"]).minimum_hold_usd == catalog.models["gpt-image-1"].minimum_hold
+
+
+def shelf(tools: Tools, *providers: str) -> ModelShelf:
+    """As the real addresses of these providers are sold from."""
+    rows = [tools.catalog.providers[name] for name in providers]
+    upstreams = tuple(Upstream(id=row.id, provider=row.id, base_url=row.base_url, auth=row.auth) for row in rows)
+    return ModelShelf(replace(tools, upstreams=upstreams))
+
+
+def refusal(own: ModelShelf, name: str) -> tuple[str, int]:
+    with pytest.raises(GatewayError) as told:
+        own.one(name, CALLER)
+    return told.value.code, told.value.kind.status
+
+
+def test_a_model_can_be_shown_when_it_is_listed_and_only_then(tools: Tools) -> None:
+    """Whatever is configured: what nobody here sells, and what its vendor does not sell any more, is a 404."""
+    for providers in ((), ("openai",), ("google", "vertex"), ("volcengine", "dashscope")):
+        own = shelf(tools, *providers)
+        listed = {card.id for card in own.all(CALLER).cards}
+        assert bool(listed) == bool(providers)
+        for name in tools.catalog.models:
+            if name in listed:
+                assert own.one(name, CALLER).id == name
+            else:
+                assert refusal(own, name)[1] == 404
+
+
+def test_a_model_that_is_not_shown_is_missed_for_its_own_reason(tools: Tools) -> None:
+    own = shelf(tools, "openai")
+    assert refusal(own, "qwen-image-plus") == ("model_not_found", 404)
+    assert refusal(own, "gpt-image-1") == ("model_retired", 404)
+    assert refusal(own, "no-such-model") == ("model_not_found", 404)
+    assert own.one("gpt-image-2-2026-04-21", CALLER).id == "gpt-image-2"
