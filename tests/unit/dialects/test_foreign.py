@@ -7,7 +7,7 @@ from dataclasses import replace
 from imageway.core.intents import Estimate, Generate, Inbound, Intent, ShowModel
 from imageway.core.requests import ImageRequest, RequestWarning
 from imageway.dialects import DIALECTS
-from imageway.dialects.shared.foreign import aware
+from imageway.dialects.foreign import aware
 
 EARLIER = RequestWarning("parameter_ignored", "tools", "tools was not sent")
 GENERATE = Generate(request=ImageRequest(model="m", extras={"new": {"aspectRatio": 1}}), warnings=(EARLIER,))
