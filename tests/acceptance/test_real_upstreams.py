@@ -31,7 +31,16 @@ GPT, GEMINI, SEEDREAM, POLLED, SYNC = (
     *("gpt-image-1", "gemini-2.5-flash-image", "doubao-seedream-4-0-250828", "qwen-image-plus", "qwen-image-max"),
 )
 FAMILIES = (GPT, GEMINI, SEEDREAM, POLLED, SYNC)
-PLACES = {"OPENAI": "/openai/v1", "GEMINI": "/google", "ARK": "/ark/api/v3", "DASHSCOPE": "/dashscope/api/v1"}
+IMAGEN, IMAGEN_EDIT, IMAGEN_UPSCALE = (
+    *("imagen-4.0-fast-generate-001", "imagen-3.0-capability-001", "imagen-4.0-upscale-preview"),
+)
+PLACES = {
+    "OPENAI": "/openai/v1",
+    "GEMINI": "/google",
+    "VERTEX": "/vertex",
+    "ARK": "/ark/api/v3",
+    "DASHSCOPE": "/dashscope/api/v1",
+}
 NOWHERE = "http://127.0.0.1:9"  # discard; nothing listens there
 
 
@@ -113,13 +122,40 @@ def test_every_provider_from_the_environment(houses: Houses, sandbox: Process) -
         answer = ask(gateway, house, model)
         assert_pictures(answer)
         assert "x-imageway-sandbox" not in answer.headers
-    for model in (GPT, GEMINI, SEEDREAM, "qwen-image-edit-plus"):
+    for model in (GPT, GEMINI, SEEDREAM, "qwen-image-edit-plus", IMAGEN_EDIT):
         assert_pictures(ask(gateway, house, model, image=image))
-    assert submits(sandbox) == before + 9
-    rows = house.usage()
-    assert {row["upstream"] for row in rows} == {"openai", "google", "volcengine", "dashscope"}
+    (large,) = assert_pictures(ask(gateway, house, IMAGEN_UPSCALE, image=image, operation="upscale", scale=2))
+    assert large.size == (1200, 1200)
+    assert submits(sandbox) == before + 11
+    served = {row["model"]: row["upstream"] for row in house.usage()}
+    assert {served[model] for model in (GPT, SEEDREAM, POLLED)} == {"openai", "volcengine", "dashscope"}
+    assert served[GEMINI] in ("google", "vertex")
+    assert served[IMAGEN_EDIT] == served[IMAGEN_UPSCALE] == "vertex"
     assert house.money().held == 0
     assert_no_secrets(gateway, "sk-test-good")
+
+
+def test_one_model_at_two_vendors_doors(houses: Houses, sandbox: Process) -> None:
+    """Either serves it while it is well; what only one of them takes goes there, and is refused without that one."""
+    house, gateway = houses(**credentials(sandbox.url, "sk-test-good", "GEMINI", "VERTEX"))
+    for _ in range(12):
+        assert_pictures(ask(gateway, house, GEMINI))
+    assert {row["upstream"] for row in house.usage()} == {"google", "vertex"}
+    before = len(house.usage())
+    for _ in range(4):
+        answer = predict(gateway, house, GEMINI, personGeneration="dont_allow")
+        assert answer.status == 200, answer.content[:300]
+    assert {row["upstream"] for row in house.usage()[: len(house.usage()) - before]} == {"vertex"}
+    house, gateway = houses(**credentials(sandbox.url, "sk-test-good", "GEMINI"))
+    answer = predict(gateway, house, GEMINI, personGeneration="dont_allow")
+    assert answer.status == 400
+    assert f'personGeneration "dont_allow" cannot be had with {GEMINI}' in answer.json["error"]["message"]
+
+
+def predict(gateway: Process, house: House, model: str, **parameters: object) -> Answer:
+    body = {"instances": [{"prompt": "a boat"}], "parameters": parameters}
+    headers = {"x-goog-api-key": house.key}
+    return call(f"{gateway.url}/v1/publishers/google/models/{model}:predict", body, headers=headers)
 
 
 def assert_no_secrets(gateway: Process, *secrets: str) -> None:
@@ -200,6 +236,7 @@ SELLERS = (
     ("google", "GEMINI", GEMINI),
     ("volcengine", "ARK", SEEDREAM),
     ("dashscope", "DASHSCOPE", POLLED),
+    ("vertex", "VERTEX", IMAGEN),
 )
 
 
