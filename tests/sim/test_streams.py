@@ -16,7 +16,7 @@ from imageway.engine.runs import TaskHandle
 from imageway.engine.settings import EngineSettings
 from tests.sim.checkers import tables_of
 from tests.sim.plans import Script
-from tests.sim.test_regressions import LATE_INPUT, PARTS, SINGLE, code, only, play, shape_of
+from tests.sim.test_regressions import LATE_INPUT, PARTS, POLLED, SINGLE, code, only, play, shape_of
 from tests.sim.upstreams import Link
 from tests.sim.world import Order, Process, Trouble, Visit
 
@@ -242,6 +242,29 @@ def test_what_was_sent_is_delivered_although_it_was_cancelled() -> None:
     assert visit.view is not None
     assert (visit.view.status, [w.code for w in visit.view.warnings]) == ("running", ["not_cancelled"])
     assert (task.state, hold.state) == ("succeeded", "captured")
+
+
+def test_what_waits_at_its_provider_is_given_up_there() -> None:
+    world = play(shape_of(Script(polls_s=50), POLLED, background=True, cancels_after_s=5))
+    task, hold, visit = only(world)
+    assert visit.view is not None
+    assert (visit.view.status, visit.view.warnings) == ("cancelled", ())
+    assert (task.state, hold.state, tables_of(world).usage[task.id].cost_usd_micros) == ("cancelled", "voided", 0)
+    assert len(world.providers.submits) == 1
+
+
+def test_what_its_provider_does_not_give_up_is_delivered() -> None:
+    task, hold, visit = only(play(shape_of(Script(polls_s=8), POLLED, background=True, cancels_after_s=12)))
+    assert visit.view is not None
+    assert (visit.view.status, [w.code for w in visit.view.warnings]) == ("running", ["not_cancelled"])
+    assert (task.state, hold.state) == ("succeeded", "captured")
+
+
+def test_nobody_else_is_asked_for_what_was_cancelled() -> None:
+    plan = Script(("failed", "ok"), delays_s=(20.0,))
+    world = play(shape_of(plan, background=True, cancels_after_s=5))
+    task, hold, _ = only(world)
+    assert (task.state, hold.state, len(world.providers.submits)) == ("cancelled", "voided", 1)
 
 
 def test_what_has_ended_is_shown_as_it_ended() -> None:

@@ -162,6 +162,8 @@ class SimTransport:
         self.machine.check()
         if request.method == "GET":
             return await self._poll(request, deadline_s)
+        if request.path.endswith("/cancel"):
+            return await self._cancelled(request, deadline_s)
         submit = self._booked(upstream, request)
         await self._heard(submit, deadline_s)
         return self._reply(submit, request)
@@ -274,6 +276,15 @@ class SimTransport:
             raise TransportFailed(FailureKind.NEVER_SENT, f"refused {WORDS}")
         name = request.path.rpartition("/")[2]
         return _task_reply(self.providers, name, self.providers.polled[name])
+
+    async def _cancelled(self, request: HttpRequest, deadline_s: float) -> Reply:
+        """Only in the first seconds: later it has begun."""
+        await self._wait(0.05, deadline_s)
+        submit = self.providers.polled[request.path.split("/")[-2]]
+        if asyncio.get_running_loop().time() > submit.ready_s - 5 or submit.story == "endless":
+            return Reply(400, {}, JsonReply(_dashscope("UnsupportedOperation")))
+        submit.story, submit.kind, submit.made, submit.good = "cancelled", FailureKind.FAILED, 0, 0
+        return Reply(200, {}, JsonReply({"request_id": "1"}))
 
 
 # What each provider says, in its own shapes
@@ -477,12 +488,14 @@ def _accepted(providers: Providers, submit: Submit) -> Reply:
 
 def _task_reply(providers: Providers, name: str, submit: Submit) -> Reply:
     output: dict[str, Tree] = {"task_id": name, "task_status": "RUNNING"}
-    if asyncio.get_running_loop().time() >= submit.ready_s and submit.story != "endless":
-        output["task_status"] = {"lost": "UNKNOWN", "ok": "SUCCEEDED"}.get(submit.story, "FAILED")
+    ready = asyncio.get_running_loop().time() >= submit.ready_s or submit.story == "cancelled"
+    if ready and submit.story != "endless":
+        ends = {"lost": "UNKNOWN", "ok": "SUCCEEDED", "cancelled": "CANCELED"}
+        output["task_status"] = ends.get(submit.story, "FAILED")
         if submit.story == "ok":
             known = [url for url in providers.links if f"/{submit.part}/" in url]
             output["results"] = [{"url": url} for url in known or _links(providers, submit)]
-        elif submit.story != "lost":
+        elif submit.story not in ("lost", "cancelled"):
             code = "DataInspectionFailed" if submit.story == "refused" else "InternalError"
             output |= {"code": code, "message": WORDS}
     return Reply(200, {}, JsonReply({"output": output, "request_id": "1"}))

@@ -78,6 +78,7 @@ class PartRun:
     arrivals: Arrivals | None = None
     exchanges: Exchanges | None = None  # with the present candidate
     result: PartResult | None = None  # how it ended
+    cancelled: bool = False  # nobody else is asked for it
     _sent: bool = False  # to an earlier candidate
 
     def __post_init__(self) -> None:
@@ -155,6 +156,11 @@ class PartRun:
         """With whatever has come so far, perhaps in the middle of a stream."""
         return self._brought(self.exchanges.harvest, failed) if self.exchanges else self.given_up(failed)
 
+    async def cancel(self) -> bool:
+        """Whether the provider gave it up."""
+        self.cancelled = True
+        return self.result is None and self.exchanges is not None and await self.exchanges.cancel()
+
     def _open(self) -> Exchanges:
         """The conversation with the present candidate, before its first word."""
         adapter, call = self._call()
@@ -210,7 +216,7 @@ class PartRun:
         """Makes the end of one attempt and the start of the next durable together, before anything is sent. False: the
         present one was the last."""
         tools, present = self.tools, (self.options, self.attempt_id, self.until_s)
-        if tools.clock.monotonic_s() >= self.deadline_s:
+        if self.cancelled or tools.clock.monotonic_s() >= self.deadline_s:
             return False
         ended = result.ended(tools.clock.now_ms())
         self.options, self.attempt_id = self.options[1:], new_id("att", tools.random)

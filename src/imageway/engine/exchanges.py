@@ -6,12 +6,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from imageway.core.failures import FetchRefused, TransportFailed
 from imageway.core.ops import Refused
-from imageway.core.steps import Adapter, Call, Done, Failed, FailureKind, More, Reply, Send, Step
+from imageway.core.steps import NO_VALUES, Adapter, Call, Done, Failed, FailureKind, More, Reply, Send, Step
 from imageway.engine.harvest import Attempt, Harvest
 from imageway.engine.memos import pack_memo
 from imageway.engine.patience import surely
@@ -29,6 +29,7 @@ class Exchanges:
     adapter: Adapter
     call: Call
     harvest: Harvest
+    memo: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
     submitted: bool = False
     polling: bool = False
 
@@ -37,15 +38,13 @@ class Exchanges:
         return await self.go_on(self.adapter.encode(self.call))
 
     async def go_on(self, send: Send) -> Done | Failed:
-        memo: Mapping[str, str] = {}
+        self.memo = NO_VALUES
         while True:
-            if send.memo != memo and not await self._keep_memo(send):
+            if send.memo != self.memo and not await self._keep_memo(send):
                 return Failed(FailureKind.UNKNOWN, "taken_over", "another process finished this task")
-            memo = send.memo
-            if self.call.request.stream and send.effect == "submit":
-                step = await self._followed(send, memo)
-            else:
-                step = await self._answered(send, memo)
+            self.memo = send.memo
+            follow = self.call.request.stream and send.effect == "submit"
+            step = await (self._followed(send) if follow else self._answered(send))
             if isinstance(step, Send):
                 send = step
             elif isinstance(step, More):
@@ -53,7 +52,20 @@ class Exchanges:
             else:
                 return step
 
-    async def _answered(self, send: Send, memo: Mapping[str, str]) -> Step:
+    async def cancel(self) -> bool:
+        """Asks the provider to give up what it has not begun, where it can be asked; whether it agreed. What that means
+        the next read tells."""
+        ask = self.adapter.cancel
+        send = ask(self.call, self.memo) if ask and self.polling else None
+        if send is None:
+            return False
+        try:
+            reply = await self._sent(send, self.attempt.left_s)
+        except (FetchRefused, TransportFailed):
+            return False
+        return reply.status < 400
+
+    async def _answered(self, send: Send) -> Step:
         """One submit, or one read repeated until it is answered or the deadline has passed."""
         attempt, settings = self.attempt, self.attempt.tools.settings
         pause_s = send.after_s
@@ -74,7 +86,7 @@ class Exchanges:
                     return _lost(failed)
             else:
                 if send.effect == "submit" or reply.status < 400:
-                    return self.adapter.decode(self.call, memo, reply)
+                    return self.adapter.decode(self.call, self.memo, reply)
             pause_s, backoff_s = backoff_s, min(backoff_s * 2, settings.read_retry_longest_s)
 
     async def _sent(self, send: Send, left_s: float) -> Reply:
@@ -91,7 +103,7 @@ class Exchanges:
             attempt.tools.faults.reach("after_submit")
         return reply
 
-    async def _followed(self, send: Send, memo: Mapping[str, str]) -> Step:
+    async def _followed(self, send: Send) -> Step:
         """Event after event into the harvest, up to the one that ends it."""
         left_s = self.attempt.left_s
         if left_s <= 0:
@@ -99,23 +111,21 @@ class Exchanges:
         self.submitted = True
         fetching: list[asyncio.Task[None]] = []
         try:
-            step = await self._read(self._stream(send, left_s), memo, fetching)
+            step = await self._read(self._stream(send, left_s), fetching)
             await asyncio.gather(*fetching)
         finally:
             for task in fetching:
                 task.cancel()
         return step
 
-    async def _read(
-        self, stream: AsyncGenerator[Reply, None], memo: Mapping[str, str], fetching: list[asyncio.Task[None]]
-    ) -> Step:
+    async def _read(self, stream: AsyncGenerator[Reply, None], fetching: list[asyncio.Task[None]]) -> Step:
         """`fetching` takes what is still under way when the stream has ended."""
         try:
             async with aclosing(stream) as replies:
                 async for reply in replies:
                     if not self.harvest.flowing:
                         self.attempt.tools.faults.reach("after_submit")
-                    step = self.adapter.decode(self.call, memo, reply)
+                    step = self.adapter.decode(self.call, self.memo, reply)
                     if not isinstance(step, More):
                         return step
                     fetching += await self.harvest.add(step)

@@ -67,6 +67,10 @@ class TaskRun:
             return False
         return self.work.cancel()
 
+    async def cancel_sent(self) -> bool:
+        """Asks for no more, and those who were asked to give up. Whether one of them agreed."""
+        return any(await asyncio.gather(*(part.cancel() for part in self.parts)))
+
     async def run(self, request: ImageRequest) -> None:
         """From accepted to settled. Never raises but CancelledError, for what the world did."""
         try:
@@ -124,6 +128,9 @@ class TaskRun:
 
     async def end(self, results: Sequence[PartResult]) -> None:
         """Settles with what the parts brought."""
+        if all(part.cancelled for part in self.parts) and all(map(_came_to_nothing, results)) and results:
+            await self._commit(cancelled(self.tools, self.facts, [result.attempt_id for result in results]))
+            return
         store = self.store_images or self.listeners == 0
         try:
             settlement = await settle(self.tools, self.facts, self.scope, results, store=store)
@@ -195,6 +202,12 @@ class TaskRun:
         replaced = ReplaceResult(self.facts.task_id, pack_result(result))
         marked = MarkDelivery(self.facts.task_id, "stored", now_ms)
         await surely(tools, lambda: tools.store.commit(replaced, marked))
+
+
+def _came_to_nothing(result: PartResult) -> bool:
+    """For certain, and for nobody's fault that its caller should hear of."""
+    failure = result.failure
+    return failure is not None and failure.kind is FailureKind.FAILED and not result.produced
 
 
 @dataclass(slots=True)

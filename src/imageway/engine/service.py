@@ -116,16 +116,16 @@ class Engine:
         return TaskList(tasks=views, total=page.total, skip=intent.skip, limit=intent.limit)
 
     async def cancel_task(self, task_id: str, caller: Caller) -> TaskView:
-        """Ends a task of which nothing was sent yet, whoever waits for it. One that was sent goes on, as its view says:
-        what a provider makes of it is delivered and charged. Raises GatewayError 404."""
+        """Ends a task of which nothing was sent yet, or all is given up by whoever has it. Any other runs on, as its
+        view says: what a provider makes of it is delivered and charged. Raises GatewayError 404."""
         view = await self.show_task(task_id, caller)
         if view.finished_ms is not None:
             return view
         run = next((run for run in self._running.values() if run and run.facts.task_id == task_id), None)
-        if run is not None and run.work is not None and run.cancel_unsent():
+        if run is not None and run.work is not None and (run.cancel_unsent() or await run.cancel_sent()):
             await asyncio.wait({run.work}, timeout=LAST_WORDS_S)
-            return await self.show_task(task_id, caller)
-        return replace(view, warnings=(*view.warnings, NOT_CANCELLED))
+            view = await self.show_task(task_id, caller)
+        return view if view.finished_ms is not None else replace(view, warnings=(*view.warnings, NOT_CANCELLED))
 
     def view(self, handle: TaskHandle) -> TaskView:
         """What was accepted, for whoever does not wait for it, with what is known already not to be honoured."""

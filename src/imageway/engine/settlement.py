@@ -108,8 +108,8 @@ def failed(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], error:
 
 
 def cancelled(tools: Tools, facts: TaskFacts, attempt_ids: Sequence[str]) -> Settlement:
-    """The end of a task of which nothing was submitted."""
-    error = GatewayError("request_timeout", "the request was cancelled before anything was sent; nothing was charged")
+    """The end of a task of which nothing was submitted, or all given up by its providers."""
+    error = GatewayError("request_timeout", "the request was cancelled; nothing was charged")
     now_ms = tools.clock.now_ms()
     result = KeptResult(error=(error.code, error.message))
     usage = usage_row(tools, facts, (), Ending("cancelled"), now_ms)
