@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import Struct
+
 from imageway.core.blobs import Blob, Tree
 from imageway.core.errors import GatewayError
 from imageway.core.requests import ImageRequest, RequestWarning
@@ -154,8 +156,7 @@ class Generated:
     sandbox: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PriceLine:
+class PriceLine(Struct, frozen=True, kw_only=True):
     """One line of a bill, exact before rounding: `quantity` × `unit_usd` per `unit`, as decimal text."""
 
     what: str

@@ -145,12 +145,12 @@ def _is_vendors_own(tools: Tools, seller: Candidate) -> bool:
 
 def input_problems(model: Model, request: ImageRequest) -> tuple[Problem, ...]:
     """What is wrong with the images that came with the request; linked ones are looked at when they were fetched."""
-    found = (problem_with(image, model.inputs) for image in sent_images(request))
-    return tuple(problem for problem in found if problem)
+    found = [problem_with(image, model.inputs) for image in sent_images(request)]
+    return tuple(problem for problem in found if problem) if found else ()
 
 
 def sent_images(request: ImageRequest) -> tuple[ImageData, ...]:
-    return tuple(image for image in all_images(request) if isinstance(image, ImageData))
+    return tuple([image for image in all_images(request) if isinstance(image, ImageData)])
 
 
 def all_images(request: ImageRequest) -> tuple[ImageInput, ...]:
@@ -185,6 +185,9 @@ def _fit_all(
 
 def _dearest(tools: Tools, model: Model, options: tuple[Option, ...], images: int) -> Quote:
     """Whoever serves it in the end: a seller that does not take a field may make what costs more."""
+    if len(options) == 1:
+        fitted = options[0].fitted
+        return quote(tools.catalog, model, fitted.request, fitted.size, images=images)
     distinct = {id(option.fitted): option.fitted for option in options}.values()
     quotes = (quote(tools.catalog, model, fitted.request, fitted.size, images=images) for fitted in distinct)
     return max(quotes, key=lambda quoted: quoted.hold_usd_micros)
@@ -203,6 +206,8 @@ def _strictly(
 
 
 def _in_order(tools: Tools, options: tuple[Option, ...]) -> tuple[Option, ...]:
+    if len(options) == 1:
+        return options
     by_candidate = {id(option.candidate): option for option in options}
     order = in_order(
         [option.candidate for option in options],

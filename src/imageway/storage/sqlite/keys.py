@@ -38,5 +38,5 @@ class KeyMemory:
         self._keys[digest] = key
 
     def forget(self, units: list[Unit]) -> None:
-        if any(type(op) in CHANGING for unit in units for op in unit):
+        if not CHANGING.isdisjoint({type(op) for unit in units for op in unit}):
             self._keys.clear()
