@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_MEDIA_TYPE: Final = re.compile(r"[\x20-\x7e]{1,127}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +43,24 @@ class ObjectStore(Protocol):
         """Remove what has expired by `now_ms` and what dead writers left behind; the number of objects removed."""
 
 
+@runtime_checkable
+class Presigner(Protocol):
+    """A store that can send readers to itself."""
+
+    async def presigned(self, name: str, *, lives_s: int) -> str:
+        """A URL at the store that gives one object to whoever has it, for so long, without any other credential."""
+
+
 def check_name(name: str) -> str:
     """`name` itself when no store could take it for a path: 1 to 128 of A-Z a-z 0-9 . _ -, opening with a letter or
     digit. Anything else raises ValueError."""
     if _NAME.fullmatch(name) is None:
         raise ValueError(f'"{name[:140]}" cannot name an object: use 1 to 128 letters, digits, ".", "_" and "-"')
     return name
+
+
+def check_media_type(media_type: str) -> str:
+    """`media_type` itself when it fits on one line of a header; else raises ValueError."""
+    if _MEDIA_TYPE.fullmatch(media_type) is None:
+        raise ValueError(f'"{media_type[:140]}" is not a media type')
+    return media_type

@@ -6,28 +6,24 @@ in threads; nothing here knows what an image is."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, TypeVar
+from typing import BinaryIO, Final
 
-from imageway.core.objects import StoredObject, check_name
-
-T = TypeVar("T")
+from imageway.core.objects import StoredObject, check_media_type, check_name
+from imageway.storage.threads import batches, in_thread
 
 TRAILER_BYTES: Final = 512
 _MAGIC: Final = b"\nimageway object 1\n"  # opens the trailer; a file without it is none of ours
-_BATCH_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 1 << 20
-_MEDIA_TYPE_CHARS: Final = 127
 _PART: Final = ".part"
 _SETTLED_MS: Final = 60_000  # a younger temporary file may still be between its creation and its lock
 
@@ -41,13 +37,12 @@ class FileStore:
 
     async def put(self, name: str, content: AsyncIterator[bytes], *, media_type: str, expires_ms: int) -> StoredObject:
         check_name(name)
-        if not media_type.isascii() or len(media_type) > _MEDIA_TYPE_CHARS:
-            raise ValueError(f'"{media_type[:140]}" is not a media type')
-        draft = await _in_thread(partial(_Draft, self._directory, name))
+        check_media_type(media_type)
+        draft = await in_thread(partial(_Draft, self._directory, name))
         try:
-            async for batch in _batches(content):
-                await _in_thread(partial(draft.write, batch))
-            return await _in_thread(partial(draft.publish, media_type, expires_ms))
+            async for batch in batches(content):
+                await in_thread(partial(draft.write, batch))
+            return await in_thread(partial(draft.publish, media_type, expires_ms))
         finally:
             draft.discard()
 
@@ -56,15 +51,15 @@ class FileStore:
             path = self._path(name)
         except ValueError:
             return None
-        return await _in_thread(partial(_describe, path))
+        return await in_thread(partial(_describe, path))
 
     async def open(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
         path = self._path(name)
-        file, size_bytes = await _in_thread(partial(_open_content, path))
+        file, size_bytes = await in_thread(partial(_open_content, path))
         try:
             position, end = max(start, 0), min(end, size_bytes)
             while position < end:
-                chunk = await _in_thread(partial(os.pread, file, min(_READ_BYTES, end - position), position))
+                chunk = await in_thread(partial(os.pread, file, min(_READ_BYTES, end - position), position))
                 if not chunk:
                     raise EOFError(f'"{name}" ended at byte {position} of {end}')
                 position += len(chunk)
@@ -77,10 +72,10 @@ class FileStore:
             path = self._path(name)
         except ValueError:
             return False
-        return await _in_thread(partial(_remove, path))
+        return await in_thread(partial(_remove, path))
 
     async def sweep(self, now_ms: int) -> int:
-        return await _in_thread(partial(_sweep, self._directory, now_ms))
+        return await in_thread(partial(_sweep, self._directory, now_ms))
 
     def _path(self, name: str) -> Path:
         return self._directory / check_name(name)
@@ -126,33 +121,6 @@ class _Draft:
         """Close, and remove what was not published."""
         self._path.unlink(missing_ok=True)
         self._file.close()
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """`work` in a thread. A cancelled caller leaves only after the thread has: it must not lose its file under it."""
-    running = asyncio.get_running_loop().run_in_executor(None, work)
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        while not running.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([running])
-        running.exception()  # what became of it no longer matters, only that somebody looked
-        raise
-
-
-async def _batches(content: AsyncIterator[bytes]) -> AsyncIterator[list[bytes]]:
-    """Chunks gathered until a trip to a thread is worth it."""
-    batch: list[bytes] = []
-    size_bytes = 0
-    async for chunk in content:
-        batch.append(chunk)
-        size_bytes += len(chunk)
-        if size_bytes >= _BATCH_BYTES:
-            yield batch
-            batch, size_bytes = [], 0
-    if batch:
-        yield batch
 
 
 def _write_all(file: BinaryIO, content: bytes) -> None:
