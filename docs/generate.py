@@ -212,13 +212,17 @@ def _inputs(inputs: Inputs) -> str:
     words.append(f"at most {inputs.max_pixels:,} pixels each")
     if inputs.total_with_outputs:
         words.append(f"inputs and outputs of a group together at most {inputs.total_with_outputs}")
-    return "; ".join([*words, _mask(inputs)] if inputs.mask else words)
+    if inputs.max_upscaled_pixels:
+        words.append(f"enlarged to at most {inputs.max_upscaled_pixels:,} pixels")
+    return "; ".join(filter(None, (*words, _mask(inputs))))
 
 
 def _mask(inputs: Inputs) -> str:
+    if inputs.mask_instruction:
+        return "a mask as one more image, and as an instruction"
+    if not inputs.mask:
+        return ""
     words = [f"in {', '.join(inputs.mask_formats)}"] if inputs.mask_formats else []
-    if inputs.mask_alpha:
-        words.append("with transparency")
     if inputs.mask_like_first:
         words.append("as large as the first image")
     return " ".join(("a mask", ", ".join(words))).strip()

@@ -52,7 +52,7 @@ from imageway.core.intents import (
     UploadGrant,
     Where,
 )
-from imageway.core.requests import ImageData, ImageLink, RequestWarning
+from imageway.core.requests import ImageData, ImageLink, MaskForm, RequestWarning
 from imageway.core.steps import FormBody, FormFile, Usage
 from imageway.core.streams import StreamEvent
 from imageway.dialects import DIALECTS
@@ -119,15 +119,19 @@ def find_route(dialect: Dialect, method: str, path: str, carriers: set[str]) -> 
     raise AssertionError(f"{dialect.name} has no route {method} {path}")
 
 
+def _marks(marks: MaskForm | None) -> dict[str, str]:
+    return {"marks": marks.value} if marks else {}
+
+
 def shown(value: object) -> Any:
     """A value as a golden file shows it: dataclasses as objects of what differs from their defaults."""
     match value:
-        case ImageData(blob=blob, param=param):
+        case ImageData(blob=blob, param=param, marks=marks):
             facts = blob.facts
             assert facts is not None, f"{param} is not an image"
-            return {"image": f"{facts.format} {facts.width}x{facts.height}", "at": param}
-        case ImageLink(url=url, param=param):
-            return {"image": url, "at": param}
+            return {"image": f"{facts.format} {facts.width}x{facts.height}", "at": param, **_marks(marks)}
+        case ImageLink(url=url, param=param, marks=marks):
+            return {"image": url, "at": param, **_marks(marks)}
         case StrEnum():
             return value.value
         case Mapping():

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from imageway.catalog.masks import as_read, marks_of
 from imageway.catalog.operations import USUAL_SCALE, as_edit
 from imageway.catalog.parameters import Asked, Judgement, as_text, asked_in, judge, spelled_in, typed
 from imageway.catalog.schema import Inputs, Model
@@ -19,6 +20,7 @@ from imageway.core.requests import (
     ImageData,
     ImageInput,
     ImageRequest,
+    MaskForm,
     Operation,
     RequestWarning,
     Turn,
@@ -29,6 +31,7 @@ USUAL_GROUP: Final = 4
 _NEEDS_NO_PROMPT: Final = (Operation.UPSCALE, Operation.REMOVE_BACKGROUND, Operation.VARIATION)
 _PAINTS: Final = frozenset({"generate", "edit"})
 _NOTHING_ASKED: Final = {("stream", False), ("partial_images", 0)}  # what happens anyway
+_OPAQUE: Final = ("jpeg", "bmp")
 _FIRST_WIDE_CHARACTER: Final = "\u2e80"  # Han, kana, hangul and their punctuation all lie above
 
 Finding = Problem | RequestWarning
@@ -48,8 +51,9 @@ def check(model: Model, request: ImageRequest) -> Checked:
     request, flattened = _without_turns(model, request)
     request, told = as_edit(model, request)
     request, idle = _without_idle_prompt(request)
+    request, about_mask = as_read(model, request)
     images = images_of(request)
-    findings: list[Finding] = [*flattened, *told, *idle, *_prompt_findings(model, request)]
+    findings: list[Finding] = [*flattened, *told, *idle, *about_mask, *_prompt_findings(model, request)]
     if images or request.mask is not None or request.operation is not Operation.GENERATE or model.inputs.minimum:
         findings += _image_findings(model, request)
         findings += _shape_findings(model.inputs, images)
@@ -164,7 +168,7 @@ def _image_findings(model: Model, request: ImageRequest) -> Iterator[Problem]:
         yield Problem(param, "image_required", message, _only(model.text_model))
     elif not images and request.operation is not Operation.GENERATE:
         yield Problem(param, "image_required", f"{param} is missing: there is nothing to {what}")
-    if request.mask is not None and not model.inputs.mask:
+    if request.mask is not None and not (model.inputs.mask or model.inputs.mask_instruction):
         yield Problem(request.mask.param, "parameter_not_supported", f"{model.id} takes no mask")
     elif request.mask is not None and not images:
         param = request.mask.param
@@ -195,20 +199,21 @@ def _upscale_problems(limits: Inputs, request: ImageRequest) -> Iterator[Problem
 
 
 def _mask_problems(limits: Inputs, request: ImageRequest) -> Iterator[Problem]:
-    mask, first = request.mask, next(iter(images_of(request)), None)
-    facts = mask.blob.facts if isinstance(mask, ImageData) else None
-    if mask is None or facts is None or not limits.mask:
-        return
-    if limits.mask_formats and facts.format not in limits.mask_formats:
-        message = f'{mask.param} is "{facts.format}"; accepted: {", ".join(limits.mask_formats)}'
-        yield Problem(mask.param, "invalid_mask", message, limits.mask_formats)
-    elif limits.mask_alpha and facts.alpha is False:
-        message = f"{mask.param} has no transparency; its transparent pixels would say where to edit"
-        yield Problem(mask.param, "invalid_mask", message)
-    masked = first.blob.facts if isinstance(first, ImageData) else None
-    if limits.mask_like_first and masked and (facts.width, facts.height) != (masked.width, masked.height):
-        sizes = f"{facts.width}x{facts.height} pixels and the first image {masked.width}x{masked.height}"
-        yield Problem(mask.param, "invalid_mask", f"{mask.param} has {sizes}; they must be the same")
+    first, mask = next(iter(images_of(request)), None), request.mask
+    for image in (*images_of(request), mask):
+        facts = image.blob.facts if isinstance(image, ImageData) else None
+        if image is None or facts is None or not (image is mask or image.marks):
+            continue
+        if limits.mask_formats and not image.wanted and facts.format not in limits.mask_formats:
+            message = f'{image.param} is "{facts.format}"; accepted: {", ".join(limits.mask_formats)}'
+            yield Problem(image.param, "invalid_mask", message, limits.mask_formats)
+        elif marks_of(image) is MaskForm.ALPHA and (facts.alpha is False or facts.format in _OPAQUE):
+            message = f"{image.param} has no transparency; its transparent pixels would say where to edit"
+            yield Problem(image.param, "invalid_mask", message)
+        masked = first.blob.facts if isinstance(first, ImageData) else None
+        if limits.mask_like_first and masked and (facts.width, facts.height) != (masked.width, masked.height):
+            sizes = f"{facts.width}x{facts.height} pixels and the first image {masked.width}x{masked.height}"
+            yield Problem(image.param, "invalid_mask", f"{image.param} has {sizes}; they must be the same")
 
 
 def _instead(other: str | None) -> str:

@@ -13,6 +13,7 @@ from imageway.core.money import parse_usd
 
 Mistake = tuple[str, str]
 
+MASK_AND_MASKED = 2
 _AMOUNT = re.compile(r"\d{1,9}(\.\d{1,9})?", re.A)
 
 
@@ -76,8 +77,10 @@ def _input_problems(model: Model) -> Iterator[Mistake]:
         yield "inputs.maximum", f"{inputs.maximum} does not go with the operations {', '.join(model.operations)}"
     if inputs.mask and not inputs.maximum:
         yield "inputs.mask", "masks nothing: inputs.maximum is 0"
-    if (inputs.mask_formats or inputs.mask_alpha or inputs.mask_like_first) and not inputs.mask:
-        yield "inputs.mask_formats", "mask_alpha and mask_like_first say nothing where no mask is taken"
+    if (inputs.mask_formats or inputs.mask_like_first) and not inputs.mask:
+        yield "inputs.mask_formats", "and mask_like_first say nothing where no mask is taken"
+    if inputs.mask_instruction and (inputs.mask or inputs.maximum < MASK_AND_MASKED):
+        yield "inputs.mask_instruction", "is for a model that takes two images and no mask"
 
 
 def geometry_problems(rules: Geometry) -> Iterator[Mistake]:

@@ -48,8 +48,9 @@ class Parameter(Row, frozen=True, kw_only=True):
 class Inputs(Row, frozen=True, kw_only=True):
     """Input images: how many, which formats (as core's ImageFacts names them), how large. `total_with_outputs`: inputs
     + outputs of a group. `max_total_bytes`: of all images together. `max_ratio`: long by short. Advice only warns.
-    `mask`: takes one, in `mask_formats` (empty: as images); `mask_alpha`: one with transparency; `mask_like_first`: one
-    as large as the first image. `max_upscaled_pixels`: of what an upscale makes of one."""
+    `mask`: takes one, in `mask_formats` (empty: as images); `mask_marks`: where it paints, under the transparent pixels
+    or the light ones; `mask_like_first`: one as large as the first image. `mask_instruction`: what a model that takes
+    none is told, beside a mask of light pixels as its last image. `max_upscaled_pixels`: of what an upscale makes."""
 
     minimum: int = 0
     maximum: int = 0
@@ -64,8 +65,9 @@ class Inputs(Row, frozen=True, kw_only=True):
     advice_max_edge: int | None = None
     mask: bool = False
     mask_formats: tuple[str, ...] = ()
-    mask_alpha: bool = False
+    mask_marks: Literal["alpha", "light"] = "alpha"
     mask_like_first: bool = False
+    mask_instruction: str = ""
     total_with_outputs: int | None = None
     source: str = ""
     checked: str = ""

@@ -25,21 +25,33 @@ class Operation(StrEnum):
     VARIATION = "variation"
 
 
+class MaskForm(StrEnum):
+    """Which pixels of a mask say where to paint."""
+
+    ALPHA = "alpha"  # those that are transparent
+    LIGHT = "light"  # those that are light, as they look on white
+
+
 @dataclass(frozen=True, slots=True)
 class ImageLink:
     """An input image that the caller named by http(s) URL, or by the `oss://` name of a file he uploaded. `param` is
-    where he wrote it."""
+    where he wrote it. Of a mask, `marks` is its form, and `wanted` the one it must be turned into for its model; a mask
+    that says neither is one of transparent pixels, and right as it is."""
 
     url: str
     param: str
+    marks: MaskForm | None = None
+    wanted: MaskForm | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ImageData:
-    """An input image that the caller sent. `param` is where he wrote it."""
+    """An input image that the caller sent. All else as of ImageLink."""
 
     blob: Blob
     param: str
+    marks: MaskForm | None = None
+    wanted: MaskForm | None = None
 
 
 ImageInput = ImageLink | ImageData

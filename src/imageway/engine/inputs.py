@@ -1,17 +1,21 @@
-"""Input images: what is wrong with one, and how a linked one is fetched, opened from our own store, and looked at."""
+"""Input images: what is wrong with one, how a linked one is fetched, opened from our own store, and looked at; masks
+turned into the form that their model reads."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
-from imageway.bodies import Scope, SpoolFull, is_complete
+from imageway.bodies import BlobTooLarge, Scope, SpoolFull, is_complete, read_decoded
 from imageway.catalog.checking import arrival_problems, shape_findings
 from imageway.catalog.schema import Inputs
 from imageway.core.blobs import Blob
-from imageway.core.errors import InvalidRequest, Problem
+from imageway.core.errors import GatewayError, InvalidRequest, Problem
 from imageway.core.failures import FetchRefused, TransportFailed
-from imageway.core.requests import ImageData, ImageInput, ImageLink, ImageRequest
-from imageway.engine.ports import Tools
+from imageway.core.requests import ImageData, ImageInput, ImageLink, ImageRequest, MaskForm
+from imageway.engine.ports import Tools, one_chunk
+from imageway.media.conversion import CannotConvert
+from imageway.media.masks import turn_mask
 from imageway.media.uploads import SCHEME, stored_name
 from imageway.telemetry import events, logger
 
@@ -40,8 +44,9 @@ def problem_with(image: ImageData, limits: Inputs) -> Problem | None:
 async def hold_all(
     tools: Tools, images: tuple[ImageInput, ...], limits: Inputs, scope: Scope, workspace_id: str
 ) -> dict[int, ImageData]:
-    """Fetches every linked image side by side; they obey `limits`. Uploads are those of this workspace. Raises
-    InvalidRequest with every problem."""
+    """What came of each image, by its identity, that could not stay as it is: fetched where it was linked, side by
+    side, and turned where it is a mask of another form. Fetched ones obey `limits`; uploads are those of this
+    workspace. Raises InvalidRequest with every problem, GatewayError when there is no room."""
     links = list({id(image): image for image in images if isinstance(image, ImageLink)}.values())
     fetched = await asyncio.gather(*(_hold(tools, link, scope, workspace_id) for link in links))
     checked = [
@@ -51,7 +56,31 @@ async def hold_all(
     problems = [one for one in checked if isinstance(one, Problem)]
     if problems:
         raise InvalidRequest(*problems)
-    return {id(link): got for link, got in zip(links, checked, strict=True) if isinstance(got, ImageData)}
+    held = {id(link): got for link, got in zip(links, checked, strict=True) if isinstance(got, ImageData)}
+    return held | await _turned(tools, {id(image): held.get(id(image), image) for image in images}, scope)
+
+
+async def _turned(tools: Tools, images: dict[int, ImageInput], scope: Scope) -> dict[int, ImageData]:
+    """Of these images, the masks that their model could not read as they are. Raises InvalidRequest, GatewayError."""
+    return {
+        place: await _turn(tools, image, image.marks or MaskForm.ALPHA, image.wanted, scope)
+        for place, image in images.items()
+        if isinstance(image, ImageData) and image.wanted and image.wanted is not image.marks
+    }
+
+
+async def _turn(tools: Tools, mask: ImageData, marks: MaskForm, wanted: MaskForm, scope: Scope) -> ImageData:
+    try:
+        async with tools.converting:  # both forms lie in memory meanwhile
+            content = await read_decoded(mask.blob, limit_bytes=tools.settings.convert_bytes)
+            made = await tools.workers.run(partial(turn_mask, content, marks, wanted))
+            blob = await scope.keep(one_chunk(made), declared_type="image/png")
+    except (CannotConvert, BlobTooLarge) as error:
+        message = f"{mask.param} cannot be used as a mask: {error}"
+        raise InvalidRequest(Problem(mask.param, "invalid_mask", message)) from error
+    except SpoolFull as error:
+        raise GatewayError("overloaded", "there is no room for the mask just now", retry_after_s=1) from error
+    return ImageData(blob, mask.param, wanted)
 
 
 def check_mask(request: ImageRequest, limits: Inputs) -> None:
@@ -68,11 +97,11 @@ async def _hold(tools: Tools, link: ImageLink, scope: Scope, workspace_id: str) 
     if link.url.startswith(SCHEME):
         blob = await _from_store(tools, stored_name(workspace_id, link.url.removeprefix(SCHEME)), scope)
         why = "this workspace has no such upload, or has it no longer"
-        return ImageData(blob, link.param) if blob else _not_fetched(link, why)
+        return _fetched(link, blob) if blob else _not_fetched(link, why)
     own = tools.signer.name_in(link.url, tools.clock.now_ms())
     if own is not None:
         blob = await _from_store(tools, own, scope)
-        return ImageData(blob, link.param) if blob else _not_fetched(link, "the image is no longer stored")
+        return _fetched(link, blob) if blob else _not_fetched(link, "the image is no longer stored")
     if tools.signer.has_expired(link.url, tools.clock.now_ms()):
         return _not_fetched(link, "this link to a stored image has expired")
     settings = tools.settings
@@ -84,7 +113,11 @@ async def _hold(tools: Tools, link: ImageLink, scope: Scope, workspace_id: str) 
         return _not_fetched(link, refused.message)
     except TransportFailed:
         return _not_fetched(link, "the address did not answer with a complete image")
-    return ImageData(reply.blob, link.param)
+    return _fetched(link, reply.blob)
+
+
+def _fetched(link: ImageLink, blob: Blob) -> ImageData:
+    return ImageData(blob, link.param, link.marks, link.wanted)
 
 
 def _not_fetched(link: ImageLink, why: str) -> Problem:

@@ -4,17 +4,18 @@ once, by the caller's own name and never in a host's words."""
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 from PIL import Image
 
-from imageway.bodies import blob_of
+from imageway.bodies import blob_of, read_decoded
 from imageway.catalog.schema import Inputs
 from imageway.core.errors import InvalidRequest, Problem
 from imageway.core.failures import FetchRefused, TransportFailed
-from imageway.core.requests import ImageData, ImageInput, ImageLink, ImageRequest
+from imageway.core.requests import ImageData, ImageInput, ImageLink, ImageRequest, MaskForm, Operation
 from imageway.core.steps import BlobReply, FailureKind
 from imageway.engine.inputs import check_mask, hold_all, problem_with
 from imageway.engine.ports import Tools
@@ -23,6 +24,7 @@ from imageway.media.uploads import stored_name
 LIMITS = Inputs(maximum=4, formats=("png", "jpeg"), max_bytes=5_000, max_pixels=10_000)
 NOW_MS = 1_760_000_000_000
 WORKSPACE = "ws_1"
+T = TypeVar("T")
 
 
 def made(file_format: str = "PNG", size: tuple[int, int] = (50, 50)) -> bytes:
@@ -155,15 +157,89 @@ async def test_an_expired_link_of_ours_is_told_as_such(tools: Tools) -> None:
     assert "403" in told.message
 
 
-def masked(image: ImageInput, mask: ImageInput, **limits: bool) -> tuple[ImageRequest, Inputs]:
+def masked(image: ImageInput, mask: ImageInput, **limits: Any) -> tuple[ImageRequest, Inputs]:
     request = ImageRequest(model="m", prompt="p", images=(image,), mask=mask)
     return request, Inputs(maximum=1, mask=True, **limits)
 
 
 def test_a_mask_is_looked_at_once_everything_is_here() -> None:
-    sent, larger = ImageData(blob_of(made()), "image"), ImageData(blob_of(made(size=(60, 50))), "mask")
+    sent, larger = ImageData(blob_of(made()), "image"), ImageData(blob_of(made(size=(60, 50))), "mask", MaskForm.LIGHT)
     check_mask(*masked(sent, larger))
     check_mask(*masked(ImageLink("https://x.test/a", "image"), larger, mask_like_first=True))
     with pytest.raises(InvalidRequest) as told:
-        check_mask(*masked(sent, larger, mask_like_first=True, mask_alpha=True))
+        check_mask(*masked(sent, replace(larger, marks=None), mask_like_first=True))
     assert [(problem.param, problem.code) for problem in told.value.details] == [("mask", "invalid_mask")] * 2
+
+
+def test_an_image_that_would_grow_too_large_is_found_once_it_is_here() -> None:
+    request = replace(masked(ImageData(blob_of(made()), "image"), LINKED)[0], mask=None, operation=Operation.UPSCALE)
+    check_mask(request, Inputs(maximum=1, max_upscaled_pixels=10_000))
+    with pytest.raises(InvalidRequest) as told:
+        check_mask(request, Inputs(maximum=1, max_upscaled_pixels=9_999))
+    assert told.value.code == "image_too_large"
+
+
+class Inline:
+    """Works on the spot."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        return work()
+
+
+@pytest.fixture
+def working(tools: Tools) -> Tools:
+    return replace(tools, workers=Inline())
+
+
+LINKED = ImageLink("https://x.test/mask", "mask", MaskForm.ALPHA, MaskForm.LIGHT)
+
+
+def clear(*, left: bool) -> bytes:
+    """A mask by transparency: its left half marks, or nothing does."""
+    image, out = Image.new("RGBA", (50, 50), (0, 0, 0, 255)), io.BytesIO()
+    if left:
+        image.paste((0, 0, 0, 0), (0, 0, 25, 50))
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+async def pixels(image: ImageData) -> Image.Image:
+    content = await read_decoded(image.blob, limit_bytes=100_000)
+    found = Image.open(io.BytesIO(content))
+    found.load()
+    return found
+
+
+@pytest.mark.parametrize("linked", [True, False])
+async def test_a_mask_of_another_form_is_turned_wherever_it_came_from(working: Tools, linked: bool) -> None:
+    """Side by side with images that stay as they are."""
+    web(working).replies[LINKED.url] = reply(clear(left=True))
+    sent = ImageData(blob_of(clear(left=True)), "mask", MaskForm.ALPHA, MaskForm.LIGHT)
+    mask, image = LINKED if linked else sent, ImageData(blob_of(made()), "image")
+    got = await held(working, image, mask)
+    assert set(got) == {id(mask)}
+    turned = got[id(mask)]
+    assert (turned.param, turned.marks, turned.wanted) == ("mask", MaskForm.LIGHT, None)
+    assert turned.blob.facts is not None
+    assert turned.blob.facts.format == "png"
+    seen = await pixels(turned)
+    assert [seen.getpixel((x, 10)) for x in (0, 24, 25, 49)] == [255, 255, 0, 0]
+
+
+async def test_a_mask_of_the_right_form_is_left_alone(tools: Tools) -> None:
+    blob = blob_of(clear(left=True))
+    for marks, wanted in ((None, None), (MaskForm.LIGHT, None), (MaskForm.ALPHA, MaskForm.ALPHA)):
+        assert await held(tools, ImageData(blob, "mask", marks, wanted)) == {}
+    kept = await held(tools, replace_link(tools))
+    assert [(image.marks, image.wanted) for image in kept.values()] == [(MaskForm.LIGHT, None)]
+
+
+def replace_link(tools: Tools) -> ImageLink:
+    web(tools).replies[LINKED.url] = reply(clear(left=True))
+    return replace(LINKED, marks=MaskForm.LIGHT, wanted=None)
+
+
+async def test_a_mask_that_marks_nothing_is_told_before_anything_is_sent(working: Tools) -> None:
+    (told,) = await problems(working, ImageData(blob_of(clear(left=False)), "mask", None, MaskForm.LIGHT))
+    assert (told.param, told.code) == ("mask", "invalid_mask")
+    assert told.message == "mask cannot be used as a mask: it marks nothing: no pixel is transparent"

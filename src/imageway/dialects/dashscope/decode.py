@@ -16,7 +16,7 @@ from imageway.dialects.dashscope.uploads import read_grant, read_upload
 from imageway.dialects.shared.conversation import Ask, combine, read_turns
 from imageway.dialects.shared.findings import Findings
 from imageway.dialects.shared.headers import read_idempotency_key, read_strict
-from imageway.dialects.shared.images import read_image, read_images
+from imageway.dialects.shared.images import by_light, read_image, read_images
 from imageway.dialects.shared.reading import concluded, read_geometry, read_object
 from imageway.dialects.shared.written import Written
 
@@ -101,9 +101,6 @@ def _build(written: Written, ask: Ask) -> ImageRequest:
     if values.get("function") in INSTRUCTIONS:
         message = f"{written.said('function')}: it is served as an edit by the prompt alone"
         findings.warn("function_as_instruction", spelled["function"], message)
-    if "mask" in values:
-        message = f"{spelled['mask']} marks what to repaint by its transparent pixels here, not by its white ones"
-        findings.warn("mask_by_transparency", spelled["mask"], message)
     if "scale" in values and not upscales:
         findings.ignored(spelled["scale"], f'it counts only beside function "{UPSCALE}"')
     worked_out: dict[str, Any] = {
@@ -113,7 +110,7 @@ def _build(written: Written, ask: Ask) -> ImageRequest:
         "prompt": ask.prompt,
         "images": ask.images,
         "turns": ask.turns,
-        "mask": read_image(values["mask"], spelled["mask"], findings) if "mask" in values else None,
+        "mask": by_light(read_image(values["mask"], spelled["mask"], findings)) if "mask" in values else None,
         "geometry": read_geometry(written),
         "scale": values.get("scale") if upscales else None,
     }

@@ -36,7 +36,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("base_image_url", "image_base", kinds.IMAGE, "The image to edit.", ("input",)),
     Field("ref_img", "image_reference", kinds.IMAGE, "A reference image.", ("input",), ("ref_image_url",)),
     Field("sketch_image_url", "image_sketch", kinds.IMAGE, "A sketch to go by.", ("input",)),
-    Field("mask_image_url", "mask", kinds.IMAGE, "Where to edit: transparent pixels of a PNG.", ("input",)),
+    Field("mask_image_url", "mask", kinds.IMAGE, "Where to edit: its white pixels.", ("input",)),
     Field("function", "function", kinds.words(*EDITS, *INSTRUCTIONS, UPSCALE), "What to do.", ("input",)),
     Field("negative_prompt", "negative_prompt", kinds.TEXT, "What it should not show.", (*BOTH, "input")),
     # parameters

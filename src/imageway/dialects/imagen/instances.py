@@ -8,7 +8,7 @@ from typing import Final
 from imageway.core.blobs import Tree
 from imageway.core.requests import ImageInput
 from imageway.dialects.shared.findings import Findings
-from imageway.dialects.shared.images import read_image, unread
+from imageway.dialects.shared.images import by_light, read_image, unread
 
 FIELDS: Final = ("prompt", "image", "mask", "referenceImages", "reference_images")
 MASK: Final = "REFERENCE_TYPE_MASK"
@@ -62,7 +62,7 @@ def _read(entry: dict[str, Tree], path: str, findings: Findings) -> Instance:
         value, place = (
             (mask["image"], f"{path}.mask.image") if inner and isinstance(mask, dict) else (mask, f"{path}.mask")
         )
-        _keep_mask(found, _read_picture(value, place, findings), findings)
+        found.mask = by_light(_read_picture(value, place, findings))
     for name in ("referenceImages", "reference_images"):
         if entry.get(name) is not None:
             _read_references(entry[name], f"{path}.{name}", found, findings)
@@ -95,7 +95,7 @@ def _read_reference(reference: dict[str, Tree], path: str, found: Instance, find
         return
     picture = _read_picture(reference["referenceImage"], f"{path}.referenceImage", findings)
     if type_ == MASK:
-        _keep_mask(found, picture, findings)
+        found.mask = by_light(picture)
     else:
         found.images += (picture,)
 
@@ -108,12 +108,6 @@ def _check_mask_mode(reference: dict[str, Tree], path: str, findings: Findings) 
         findings.wrong(f"{path}.maskImageConfig.maskMode", mode, accepted, code="parameter_not_supported")
     if isinstance(config, dict) and config.get("dilation"):
         findings.ignored(f"{path}.maskImageConfig.dilation", "masks are used as they are")
-
-
-def _keep_mask(found: Instance, mask: ImageInput, findings: Findings) -> None:
-    found.mask = mask
-    message = f"{mask.param} marks what to repaint by its transparent pixels here, not by its white ones"
-    findings.warn("mask_by_transparency", mask.param, message)
 
 
 def _read_picture(value: Tree, path: str, findings: Findings) -> ImageInput:

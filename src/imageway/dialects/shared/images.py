@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from imageway.bodies import base64_blob
 from imageway.core.blobs import Blob, Tree
-from imageway.core.requests import ImageData, ImageInput, ImageLink
+from imageway.core.requests import ImageData, ImageInput, ImageLink, MaskForm
 from imageway.dialects.shared.findings import Findings
 from imageway.dialects.shared.kinds import IMAGE_FORMS
 
@@ -44,6 +45,11 @@ def read_image(value: Tree, path: str, findings: Findings, depth: int = DEPTH) -
 def unread(path: str) -> ImageLink:
     """Stands in for an image that could not be read, or was forgotten, in what is left of a request to be judged."""
     return ImageLink("", path)
+
+
+def by_light(mask: ImageInput) -> ImageInput:
+    """A mask whose light pixels say where to paint, as most formats have them."""
+    return replace(mask, marks=MaskForm.LIGHT)
 
 
 def _spelled_out(text: str, path: str, findings: Findings) -> ImageInput:
