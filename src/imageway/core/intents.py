@@ -95,6 +95,22 @@ class CancelTask:
 
 
 @dataclass(frozen=True, slots=True)
+class ShowImage:
+    """The bytes of a stored image, or a small picture of it. `id` is its name in the media store, with or without what
+    follows the dot. There is no outcome to encode: bytes are the same in every format."""
+
+    id: str
+    thumbnail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteImage:
+    """Removes a stored image now; what is gone already counts as done."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class GrantUpload:
     """Where and how the caller may put a file that a later request will name."""
 
@@ -110,7 +126,19 @@ class Upload:
     content: Blob
 
 
-Intent = Generate | Estimate | ShowModels | ShowModel | ShowTask | ListTasks | CancelTask | GrantUpload | Upload
+Intent = (
+    Generate
+    | Estimate
+    | ShowModels
+    | ShowModel
+    | ShowTask
+    | ListTasks
+    | CancelTask
+    | ShowImage
+    | DeleteImage
+    | GrantUpload
+    | Upload
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +205,7 @@ class Estimated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """A model as the caller may use it. `prices` and `capabilities` are JSON-ready; `minimum_hold_usd` is decimal text.
-    """
+    """A model for its caller. `prices` and `capabilities` are JSON-ready, `minimum_hold_usd` is decimal text."""
 
     id: str
     created_s: int
@@ -245,7 +272,12 @@ class Uploaded:
     name: str
 
 
-Outcome = Generated | Estimated | ModelList | ModelCard | TaskView | TaskList | UploadGrant | Uploaded
+@dataclass(frozen=True, slots=True)
+class ImageDeleted:
+    id: str
+
+
+Outcome = Generated | Estimated | ModelList | ModelCard | TaskView | TaskList | ImageDeleted | UploadGrant | Uploaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

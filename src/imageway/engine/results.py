@@ -15,13 +15,15 @@ from imageway.tasks.queries import Task
 
 
 class KeptPicture(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`name` in the media store; empty when the bytes were delivered and kept nowhere."""
+    """`name` in the media store; empty when the bytes were delivered and kept nowhere. `deleted`: its owner removed it
+    before its time."""
 
     media_type: str
     width: int
     height: int
     name: str = ""
     revised_prompt: str | None = None
+    deleted: bool = False
 
 
 class KeptResult(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -63,7 +65,7 @@ def view_of(task: Task, signer: LinkSigner, now_ms: int) -> TaskView:
             revised_prompt=picture.revised_prompt,
         )
         for picture in kept.pictures
-        if picture.name and now_ms < kept.expires_ms
+        if picture.name and not picture.deleted and now_ms < kept.expires_ms
     )
     return TaskView(
         id=task.id,
