@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tests.integration.processes import Answer, call
 
@@ -64,6 +64,13 @@ def data_url(picture: bytes) -> str:
 
 def base64_of(picture: bytes) -> str:
     return base64.b64encode(picture).decode()
+
+
+def by_light(mask: bytes) -> bytes:
+    """The same mask with white for what was transparent, and black for the rest."""
+    out = io.BytesIO()
+    ImageOps.invert(Image.open(io.BytesIO(mask)).getchannel("A")).save(out, "PNG")
+    return out.getvalue()
 
 
 def given(**members: Any) -> Json:
@@ -337,7 +344,7 @@ class Imagen(Vertex):
 
     def body(self, order: Order) -> Json:
         pictures = [("REFERENCE_TYPE_RAW", picture) for picture in order.images]
-        pictures += [("REFERENCE_TYPE_MASK", order.mask)] if order.mask else []
+        pictures += [("REFERENCE_TYPE_MASK", by_light(order.mask))] if order.mask else []
         references = [
             {
                 "referenceType": kind,
@@ -423,7 +430,7 @@ class DashScope(Tongue):
     def body(self, order: Order) -> Json:
         content: list[Json] = [{"image": data_url(picture)} for picture in order.images]
         messages = [{"role": "user", "content": [*content, {"text": order.prompt}]}]
-        mask = data_url(order.mask) if order.mask else None
+        mask = data_url(by_light(order.mask)) if order.mask else None
         parameters = given(n=order.n, size=pixels_of(order, "*"), output_format=order.file_format)
         return {
             "model": order.model,
@@ -449,7 +456,7 @@ class DashScopeTask(DashScope):
 
     def body(self, order: Order) -> Json:
         images = [data_url(picture) for picture in order.images]
-        mask = data_url(order.mask) if order.mask else None
+        mask = data_url(by_light(order.mask)) if order.mask else None
         return super().body(order) | {"input": given(prompt=order.prompt, images=images or None, mask_image_url=mask)}
 
     def ask(self, url: str, key: str, order: Order, **headers: str) -> Told:

@@ -26,7 +26,7 @@ def as_read(model: Model, request: ImageRequest) -> tuple[ImageRequest, tuple[Re
         return (request if marks_of(mask) is wanted else replace(request, mask=replace(mask, wanted=wanted))), ()
     if not limits.mask_instruction or not (request.images or request.turns):
         return request, ()
-    message = f"{model.id} takes no mask: it was told to change only what the mask marks, and may change more"
+    message = f"{mask.param} became an instruction: {model.id} takes no mask, and may change more than it marks"
     warning = RequestWarning("mask_as_instruction", mask.param, message)
     last = replace(mask, marks=marks_of(mask), wanted=MaskForm.LIGHT)
     return _told(request, last, limits.mask_instruction), (warning,)

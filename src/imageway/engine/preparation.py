@@ -62,7 +62,7 @@ def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
     warnings = (*intent.warnings, *renamed, *checked.warnings)
     if intent.strict:
         options = _strictly(model, checked, warnings, options)
-    ordered = _in_order(tools, options)
+    ordered = _in_order(tools, options, model, checked.request)
     counts = part_counts(checked.request, min(option.candidate.offering.max_n for option in ordered))
     return Prepared(
         intent=intent,
@@ -197,7 +197,7 @@ def _strictly(
     model: Model, checked: Checked, warnings: tuple[RequestWarning, ...], options: tuple[Option, ...]
 ) -> tuple[Option, ...]:
     """Only what is honoured to the letter; where nothing is, every warning becomes a problem."""
-    told = [(*option.fitted.warnings, *foreseen(model, checked.request, option.fitted)) for option in options]
+    told = [_told(model, checked.request, option) for option in options]
     exact = tuple(option for option, changes in zip(options, told, strict=True) if not changes)
     if warnings or not exact:
         changed = (*warnings, *told[0])
@@ -205,7 +205,12 @@ def _strictly(
     return exact
 
 
-def _in_order(tools: Tools, options: tuple[Option, ...]) -> tuple[Option, ...]:
+def _told(model: Model, request: ImageRequest, option: Option) -> tuple[RequestWarning, ...]:
+    """What this seller would not honour as asked, as far as that is certain."""
+    return (*option.fitted.warnings, *foreseen(model, request, option.fitted))
+
+
+def _in_order(tools: Tools, options: tuple[Option, ...], model: Model, request: ImageRequest) -> tuple[Option, ...]:
     if len(options) == 1:
         return options
     by_candidate = {id(option.candidate): option for option in options}
@@ -214,6 +219,7 @@ def _in_order(tools: Tools, options: tuple[Option, ...]) -> tuple[Option, ...]:
         tools.health,
         now_s=tools.clock.monotonic_s(),
         uniform=tools.random.uniform,
+        changes=lambda candidate: len(_told(model, request, by_candidate[id(candidate)])),
     )
     return tuple(by_candidate[id(candidate)] for candidate in order)
 

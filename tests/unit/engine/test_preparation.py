@@ -112,6 +112,27 @@ def test_a_retired_model_may_live_on_at_a_relay_or_in_the_sandbox(tools: Tools) 
     assert [option.candidate.upstream.id for option in found.options] == ["openai-2"]
 
 
+def test_the_seller_who_honours_most_is_asked_first(tools: Tools) -> None:
+    """A format that one of them cannot be asked for is converted to, unless the other gives it; strictly, only he is
+    asked. Where both honour all of it, chance decides."""
+    both = replace(tools, upstreams=(at("google"), at("vertex")))
+    as_jpeg = request("gemini-2.5-flash-image", output_format="jpeg")
+    for _ in range(20):
+        found = prepared(both, as_jpeg)
+        assert [option.candidate.upstream.provider for option in found.options] == ["vertex", "google"]
+    found = prepared(both, as_jpeg, strict=True)
+    assert [option.candidate.upstream.provider for option in found.options] == ["vertex"]
+    plain = [prepared(both, request("gemini-2.5-flash-image")).options[0] for _ in range(40)]
+    assert {option.candidate.upstream.provider for option in plain} == {"google", "vertex"}
+
+
+def test_a_promise_that_only_one_seller_can_give_leaves_him_alone(tools: Tools) -> None:
+    nobody = request("gemini-2.5-flash-image", person="dont_allow")
+    found = prepared(replace(tools, upstreams=(at("google"), at("vertex"))), nobody)
+    assert [option.candidate.upstream.provider for option in found.options] == ["vertex"]
+    assert refused(replace(tools, upstreams=(at("google"),)), nobody).code == "parameter_not_supported"
+
+
 def test_a_model_that_nobody_here_sells_is_a_503(tools: Tools) -> None:
     error = refused(replace(tools, upstreams=(at("google"),)), request())
     assert (error.code, error.kind.status, error.retry_after_s) == ("no_healthy_route", 503, 5)
@@ -304,7 +325,7 @@ def test_the_hold_covers_the_dearest_seller(tools: Tools) -> None:
     careless_alone = prepared(replace(tools, upstreams=(at("google"),)), asked).quote.hold_usd_micros
     assert careless_alone > careful_alone
     found = [prepared(tools, asked) for _ in range(20)]
-    assert {each.options[0].candidate.upstream.provider for each in found} == {"openai", "google"}
+    assert {each.options[0].candidate.upstream.provider for each in found} == {"openai"}
     assert {each.quote.hold_usd_micros for each in found} == {careless_alone}
 
 

@@ -90,6 +90,22 @@ def test_the_heavier_come_first_more_often() -> None:
     assert 2850 < first["u0"] < 3150
 
 
+def test_who_changes_least_of_a_request_comes_first_among_the_well() -> None:
+    """However heavy the others are; an unhealthy one stays behind them all."""
+    health = Health()
+    health.failed(("u0", "m"), FailureKind.BUSY, now_s=0, retry_after_s=60)
+    changes = {"u0": 0, "u1": 2, "u2": 1, "u3": 0}
+    for seed in range(20):
+        order = in_order(
+            sellers(1, 10**6, 10**6, 1),
+            health,
+            now_s=1,
+            uniform=random.Random(seed).random,
+            changes=lambda candidate: changes[candidate.upstream.id],
+        )
+        assert names(order) == ["u3", "u2", "u1", "u0"]
+
+
 def test_one_alone_costs_no_chance() -> None:
     def never() -> float:
         raise AssertionError
