@@ -1,9 +1,10 @@
-"""How messages repeat what a caller wrote: as JSON, short, printable, and never the content of an image."""
+"""How messages repeat what a caller wrote (as JSON, short, printable, and never the content of an image), and when."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Final
 
 from imageway.core.blobs import Blob, Embed, Tree
@@ -30,6 +31,14 @@ def printable(text: str) -> str:
         return text
     short = text if len(text) <= QUOTED_CHARS else text[: QUOTED_CHARS - 1] + "…"
     return "".join(character if character.isprintable() else "�" for character in short)
+
+
+def moment(at_ms: int) -> str:
+    """Epoch milliseconds as `2026-11-20T08:44:13Z`; what no calendar has as the number itself."""
+    try:
+        return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return str(at_ms)
 
 
 def _pieces(value: Tree) -> Iterator[str]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 
 from msgspec.structs import replace
@@ -16,7 +15,7 @@ from imageway.core.intents import DeleteImage, ImageDeleted, ShowImage
 from imageway.core.objects import StoredObject
 from imageway.core.ops import Committed
 from imageway.core.requests import Caller
-from imageway.core.wording import printable
+from imageway.core.wording import moment, printable
 from imageway.engine.ports import Tools, one_chunk
 from imageway.engine.results import KeptPicture, KeptResult, pack_result, unpack_result
 from imageway.media.conversion import CannotConvert, thumbnail
@@ -41,7 +40,7 @@ class StoredImages:
             raise _not_found(intent.id)
         now_ms = self.tools.clock.now_ms()
         if kept.expires_ms <= now_ms:
-            raise GatewayError("link_expired", f"this image expired at {_moment(kept.expires_ms)}", param="id")
+            raise GatewayError("link_expired", f"this image expired at {moment(kept.expires_ms)}", param="id")
         with _plain_errors():
             stored = await self._stored(picture.name)
             if stored is None:
@@ -117,10 +116,6 @@ def _named(task: Task, image_id: str) -> tuple[KeptResult, KeptPicture | None]:
 
 def _small_name(name: str) -> str:
     return f"{name.partition('.')[0]}.thumbnail.webp"
-
-
-def _moment(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _not_found(image_id: str) -> GatewayError:

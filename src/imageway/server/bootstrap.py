@@ -15,13 +15,14 @@ from pathlib import Path
 from imageway.bodies import Budget, Spool
 from imageway.catalog import load
 from imageway.core.ids import new_id
-from imageway.core.objects import ObjectStore
+from imageway.core.objects import Presigner
 from imageway.core.upstreams import Upstream
 from imageway.dialects import DIALECTS
 from imageway.engine.models import ModelShelf
 from imageway.engine.ports import Tools
 from imageway.engine.recovery import Recovery
 from imageway.engine.service import Engine
+from imageway.engine.stored_images import StoredImages
 from imageway.media.links import LinkSigner
 from imageway.providers import ADAPTERS
 from imageway.routing import Health
@@ -29,13 +30,13 @@ from imageway.sandbox.wire import Sandbox
 from imageway.server.app import App
 from imageway.server.auth import KeyRing
 from imageway.server.configuration import Settings, upstreams_of
+from imageway.server.contents import Contents
 from imageway.server.gate import Gate
 from imageway.server.links import MediaLinks
 from imageway.server.machine import KillSwitch, ProcessLocks, SystemClock, SystemRandom, Threads
 from imageway.server.openapi import openapi
 from imageway.server.uploads import Uploads
-from imageway.storage import open_store
-from imageway.storage.files import FileStore
+from imageway.storage import open_objects, open_store
 from imageway.telemetry import events, logger
 from imageway.transport import Transport
 
@@ -69,11 +70,13 @@ async def open_gateway(
     owner = new_id("proc", random)
     locks = ProcessLocks(settings.data / "processes")
     locks.hold(owner)
+    scratch = settings.data / "spool"
+    scratch.mkdir(exist_ok=True)
+    objects = await open_objects(settings.media_url, options=settings.media_options, scratch=scratch)
     store = await open_store(settings.database_url)
     transport = Transport(sandbox=_sandbox(upstreams, settings.data / "sandbox"), allowed_hosts=settings.fetch_allow)
     for upstream in upstreams:
         transport.check(upstream)
-    objects: ObjectStore = FileStore(settings.data / "images")
     tools = Tools(
         owner=owner,
         catalog=catalog,
@@ -126,6 +129,8 @@ def _app(settings: Settings, tools: Tools, engine: Engine, faults: KillSwitch) -
         engine=engine,
         shelf=ModelShelf(tools),
         uploads=Uploads(tools),
+        images=StoredImages(tools),
+        contents=Contents(tools.objects, tools.clock),
         keys=KeyRing(tools.store),
         spool=tools.spool,
         random=tools.random,
@@ -134,7 +139,8 @@ def _app(settings: Settings, tools: Tools, engine: Engine, faults: KillSwitch) -
         heartbeat_s=settings.connections.heartbeat_s,
         documents={"/openapi.json": partial(openapi, DIALECTS, tuple(tools.catalog.models))},
     )
-    return App(gate, MediaLinks(tools.objects, tools.signer, tools.clock), faults)
+    presigner = tools.objects if settings.media_redirect and isinstance(tools.objects, Presigner) else None
+    return App(gate, MediaLinks(tools.objects, tools.signer, tools.clock, presigner), faults)
 
 
 def _sandbox(upstreams: tuple[Upstream, ...], folder: Path) -> Sandbox | None:

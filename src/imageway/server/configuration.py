@@ -19,6 +19,7 @@ from imageway.server.limits import ConnectionLimits
 
 T = TypeVar("T", EngineSettings, ConnectionLimits)
 FILE_NAME = "imageway.toml"
+ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -48,6 +49,9 @@ class FileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     port: int | None = None
     public_url: str | None = None
     database: str | None = None
+    media: str | None = None
+    media_options: dict[str, str | bool | int] = {}  # as obstore calls them; they may hold a credential
+    media_redirect: bool = False
     catalog: str | None = None  # a directory of the operator's own TOML
     drain_s: float | None = None
     log_level: str | None = None
@@ -68,6 +72,9 @@ class Settings:
     port: int = 8400
     public_url: str | None = None
     database: str = field(default="", repr=False)  # may hold a password
+    media: str = ""
+    media_options: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold a credential
+    media_redirect: bool = False
     catalog: Path | None = None
     sandbox: bool = False
     drain_s: float = 30.0
@@ -83,6 +90,10 @@ class Settings:
     def database_url(self) -> str:
         return self.database or f"sqlite://{self.data / 'imageway.db'}"
 
+    @property
+    def media_url(self) -> str:
+        return self.media or f"file://{self.data / 'images'}"
+
 
 Flags = Mapping[str, str | int | float | bool | Path | None]
 
@@ -96,6 +107,8 @@ def read_settings(flags: Flags, environment: Mapping[str, str] = os.environ) -> 
         "port": _first(_number("IMAGEWAY_PORT", environment), file.port),
         "public_url": environment.get("IMAGEWAY_PUBLIC_URL") or file.public_url,
         "database": environment.get("IMAGEWAY_DATABASE") or file.database,
+        "media": environment.get("IMAGEWAY_MEDIA") or file.media,
+        "media_redirect": file.media_redirect,
         "drain_s": file.drain_s,
         "log_level": environment.get("IMAGEWAY_LOG_LEVEL") or file.log_level,
         "request_bytes": _first(_number("IMAGEWAY_REQUEST_BYTES", environment), file.request_bytes),
@@ -110,6 +123,7 @@ def read_settings(flags: Flags, environment: Mapping[str, str] = os.environ) -> 
     return Settings(
         data=Path(str(flags.get("data") or environment.get("IMAGEWAY_DATA") or "imageway-data")).absolute(),
         catalog=Path(catalog) if catalog else None,
+        media_options=_media_options(str(values.get("media", "")), file, environment),
         fetch_allow=file.fetch_allow,
         engine=_engine(file.limits),
         connections=_limits("connections", ConnectionLimits, file.connections),
@@ -128,6 +142,17 @@ def _read_file(path: Path | None) -> FileSettings:
         raise ConfigurationError(f'the configuration file "{path}" is not there') from None
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{chosen}: {error}") from None
+
+
+def _media_options(media: str, file: FileSettings, environment: Mapping[str, str]) -> dict[str, str]:
+    """obstore reads the environment itself; only an endpoint, which may be plain http, must be known before."""
+    options = {name: _plain(value) for name, value in file.media_options.items()}
+    endpoint = next((found for name in ENDPOINT_VARIABLES if (found := environment.get(name))), "")
+    return {"endpoint": endpoint} | options if endpoint and media.startswith("s3://") else options
+
+
+def _plain(value: str | bool | int) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _number(name: str, environment: Mapping[str, str]) -> int | None:
@@ -154,6 +179,8 @@ def _check(values: Mapping[str, Any]) -> None:
         raise ConfigurationError(f'log_level is "{values["log_level"]}"; it is one of {", ".join(LOG_LEVELS)}')
     if not 0 <= values.get("drain_s", 0) < math.inf:
         raise ConfigurationError(f'drain is "{values["drain_s"]}"; seconds from 0 up are needed')
+    if values.get("media_redirect") and values.get("media", "file:").startswith("file:"):
+        raise ConfigurationError("media_redirect sends readers to the media store: a bucket is needed (media)")
     for name in ("request_bytes", "spool_bytes"):
         if values.get(name, 1) < 1:
             raise ConfigurationError(f'{name} is "{values[name]}"; a number from 1 up is needed')

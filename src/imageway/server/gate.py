@@ -13,7 +13,6 @@ from typing import Final
 from imageway.bodies import (
     LiftError,
     LiftLimits,
-    Payload,
     Scope,
     Spool,
     SpoolFull,
@@ -29,6 +28,7 @@ from imageway.core.ids import new_id
 from imageway.core.intents import (
     Answer,
     CancelTask,
+    DeleteImage,
     Dialect,
     Estimate,
     Generate,
@@ -37,6 +37,7 @@ from imageway.core.intents import (
     Intent,
     ListTasks,
     Outcome,
+    ShowImage,
     ShowModel,
     ShowModels,
     ShowTask,
@@ -50,7 +51,10 @@ from imageway.engine.models import ModelShelf
 from imageway.engine.preparation import with_the_rest
 from imageway.engine.runs import TaskHandle
 from imageway.engine.service import Engine
+from imageway.engine.stored_images import StoredImages
 from imageway.server.auth import KeyRing
+from imageway.server.contents import Contents, bodiless
+from imageway.server.contents import Outgoing as Outgoing
 from imageway.server.routes import Head as Head
 from imageway.server.routes import Match, MethodNotAllowed, RouteTable
 from imageway.server.streaming import EventStream
@@ -59,19 +63,10 @@ from imageway.telemetry import events, logger
 
 SANDBOX_LABEL = ("x-imageway-sandbox", "true")
 Chunks = AsyncIterator[bytes]
-LookUp = Estimate | ShowModels | ShowModel | ShowTask | ListTasks | CancelTask | GrantUpload
+LookUp = Estimate | ShowModels | ShowModel | ShowTask | ListTasks | CancelTask | DeleteImage | GrantUpload
+_NO_CONTENT: Final = 204
 _FORM: Final = "multipart/form-data"
 _NOWHERE: Final = Head("GET", "/", {}, {})
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A rendered answer. Call `finish(True)` when the last byte has left, `finish(False)` when it could not."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    payload: Payload
-    finish: Callable[[bool], None]
 
 
 @dataclass(slots=True)
@@ -81,6 +76,8 @@ class Gate:
     engine: Engine
     shelf: ModelShelf
     uploads: Uploads
+    images: StoredImages
+    contents: Contents
     keys: KeyRing
     spool: Spool
     random: Random
@@ -130,6 +127,10 @@ class Gate:
             raise with_the_rest(self.engine.tools, refused, caller) from None
         if isinstance(intent, Generate):
             return await self._generate(dialect, intent, caller, scope)
+        if isinstance(intent, ShowImage):
+            stored = await self.images.find(intent, caller)
+            shown = self.contents.answer(head, stored, stored.expires_ms)
+            return replace(shown, headers=(*shown.headers, self._request_id()), finish=_finisher(scope, None))
         outcome = await (self._take(intent) if isinstance(intent, Upload) else self._look_up(intent, caller))
         return self._outgoing(dialect.encode(intent, outcome), scope)
 
@@ -163,6 +164,8 @@ class Gate:
             return self.shelf.one(intent.id, caller)
         if isinstance(intent, ListTasks):
             return await self.engine.list_tasks(intent, caller)
+        if isinstance(intent, DeleteImage):
+            return await self.images.delete(intent, caller)
         if isinstance(intent, CancelTask):
             return await self.engine.cancel_task(intent.id, caller)
         return await self.engine.show_task(intent.id, caller)
@@ -258,11 +261,16 @@ class Gate:
     def _outgoing(self, answer: Answer, scope: Scope, finish: Callable[[bool], None] | None = None) -> Outgoing:
         headers, body = answer.headers, answer.body
         if not any(name == "x-request-id" for name, _ in headers):
-            request_id = new_id("req", self.random)
-            headers = (*headers, ("x-request-id", request_id))
+            name, request_id = self._request_id()
+            headers = (*headers, (name, request_id))
             if answer.id_key and isinstance(body, dict):
                 body = {**body, answer.id_key: request_id}
+        if answer.status == _NO_CONTENT:
+            return replace(bodiless(answer.status, headers), finish=_finisher(scope, finish))
         return Outgoing(answer.status, headers, json_payload(body), _finisher(scope, finish))
+
+    def _request_id(self) -> tuple[str, str]:
+        return "x-request-id", new_id("req", self.random)
 
 
 def _labelled(answer: Answer, sandbox: bool) -> Answer:

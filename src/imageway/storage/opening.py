@@ -1,11 +1,19 @@
-"""Which executor a URL names."""
+"""Which store a URL names: of tables, or of images."""
 
 from __future__ import annotations
 
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from imageway.core.objects import ObjectStore
 from imageway.core.ops import Store
 from imageway.storage.errors import StorageError
+from imageway.storage.files import FileStore
+
+BUCKETS = ("s3", "gs", "az")
 
 
 async def open_store(url: str, *, create: bool = True) -> Store:
@@ -27,3 +35,39 @@ async def open_store(url: str, *, create: bool = True) -> Store:
 
         return await open_postgres(url, create=create)
     raise StorageError(f'"{scheme}://…" is no database: write memory://, sqlite:///path/file.db or postgresql://…')
+
+
+async def open_objects(url: str, *, options: Mapping[str, str], scratch: Path) -> ObjectStore:
+    """`file:///path/to/directory`, or a bucket that was found to keep what it is given: `s3://bucket/prefix`,
+    `gs://…`, `az://…`, with `options` as obstore calls them. Content on its way may lie in `scratch`. Raises
+    StorageError with a sentence, OSError for a directory that cannot be made."""
+    parts = urlsplit(url)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise StorageError("the URL of the media store is a place alone: write a credential into media_options")
+    if parts.scheme == "file":
+        if parts.netloc or not parts.path.startswith("/"):
+            raise StorageError(f'"{url}" has no absolute path: write file:///path/to/directory')
+        return FileStore(Path(parts.path))
+    if parts.scheme in BUCKETS and parts.netloc:
+        from imageway.storage.buckets import open_bucket
+
+        bucket = open_bucket(url, options, scratch)
+        await _check(bucket, url)
+        return bucket
+    raise StorageError(f'"{url}" is no media store: write file:///path/to/directory or s3://bucket/prefix')
+
+
+async def _check(objects: ObjectStore, url: str) -> None:
+    """A store that can be read but not written would show itself only when an image has been bought."""
+    name, now_ms = f"check-{secrets.token_hex(8)}", time.time_ns() // 1_000_000
+    try:
+        await objects.put(name, _one_byte(), media_type="text/plain", expires_ms=now_ms)
+        kept = await objects.delete(name)
+    except OSError as error:
+        raise StorageError(f'the media store "{url}" cannot be used: {error}') from None
+    if not kept:
+        raise StorageError(f'the media store "{url}" does not keep what it is given')
+
+
+async def _one_byte() -> AsyncIterator[bytes]:
+    yield b"x"

@@ -122,6 +122,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         engine=cast("Any", engine),
         shelf=cast("Any", Shelf()),
         uploads=cast("Any", Uploads()),
+        images=cast("Any", None),
+        contents=cast("Any", None),
         keys=cast("Any", keys),
         spool=spool,
         random=Chance(),

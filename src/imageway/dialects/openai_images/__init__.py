@@ -13,6 +13,9 @@ from imageway.dialects.openai_images.events import encode_event
 from imageway.dialects.openai_images.fields import TABLE
 from imageway.dialects.shared.headers import bearer
 
+BODILESS: Final = frozenset(
+    {"models", "model", "task", "image", "thumbnail", "delete_image", "azure_models", "azure_model"}
+)
 ROUTES: Final = (
     Route("generate", "POST", "/v1/images/generations", "Generate images, or edit those that come along."),
     Route("edit", "POST", "/v1/images/edits", "Edit images.", form=True),
@@ -21,6 +24,9 @@ ROUTES: Final = (
     Route("models", "GET", "/v1/models", "Models this key may use."),
     Route("model", "GET", "/v1/models/{id}", "One model, with its parameters and prices."),
     Route("task", "GET", "/v1/tasks/{id}", "What became of a request."),
+    Route("image", "GET", "/v1/images/{id}", "A stored image."),
+    Route("thumbnail", "GET", "/v1/images/{id}/thumbnail", "A small picture of a stored image."),
+    Route("delete_image", "DELETE", "/v1/images/{id}", "Delete a stored image."),
     # The same API as Azure serves it: a deployment's name is a model's
     Route("deployment_generate", "POST", "/openai/deployments/{deployment}/images/generations", "Generate images."),
     Route("deployment_edit", "POST", "/openai/deployments/{deployment}/images/edits", "Edit images.", form=True),
@@ -38,7 +44,7 @@ def credential(headers: Mapping[str, str], query: Mapping[str, str]) -> str | No
 
 def schema(route: str) -> Mapping[str, Tree] | None:
     """Every route with a body has the one table."""
-    return None if route in ("models", "model", "task", "azure_models", "azure_model") else TABLE.schema()
+    return None if route in BODILESS else TABLE.schema()
 
 
 DIALECT: Final = Dialect(

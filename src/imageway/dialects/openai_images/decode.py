@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from imageway.core.intents import Estimate, Generate, Inbound, Intent, ShowModel, ShowModels, ShowTask
+from imageway.core.intents import (
+    DeleteImage,
+    Estimate,
+    Generate,
+    Inbound,
+    Intent,
+    ShowImage,
+    ShowModel,
+    ShowModels,
+    ShowTask,
+)
 from imageway.core.requests import Group, ImageInput, ImageRequest, Operation, Turn
 from imageway.core.steps import FormBody
 from imageway.dialects.openai_images.fields import FAMILY, TABLE
@@ -30,6 +40,10 @@ def decode(inbound: Inbound) -> Intent:
             return ShowModel(inbound.params["id"])
         case "task":
             return ShowTask(inbound.params["id"])
+        case "image" | "thumbnail":
+            return ShowImage(inbound.params["id"], thumbnail=inbound.route == "thumbnail")
+        case "delete_image":
+            return DeleteImage(inbound.params["id"])
         case "estimate":
             return Estimate(generate=_decode_generate(inbound))
     return _decode_generate(inbound)

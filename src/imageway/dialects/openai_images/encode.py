@@ -11,6 +11,7 @@ from imageway.core.intents import (
     Estimated,
     Generate,
     Generated,
+    ImageDeleted,
     Intent,
     ModelCard,
     ModelList,
@@ -31,8 +32,8 @@ READ_OTHERWISE: Final[dict[str, Tree]] = {"want_text": {"type": "array", "values
 
 
 def encode(intent: Intent, outcome: Outcome) -> Answer:
-    """The 200 for an outcome, in the shape that the request's body asked for. Only a generation knows its request id;
-    the header of other answers is the server's to add."""
+    """The answer for an outcome, in the shape that the request's body asked for. Only a generation knows its request
+    id; the header of other answers is the server's to add."""
     match outcome:
         case Generated():
             nested = isinstance(intent, Generate) and intent.shape == NESTED
@@ -45,6 +46,8 @@ def encode(intent: Intent, outcome: Outcome) -> Answer:
             return Answer(200, _card(outcome))
         case TaskView():
             return Answer(200, _task(outcome))
+        case ImageDeleted():
+            return Answer(204, None)
     raise TypeError(f"{type(outcome).__name__} is no outcome of this dialect's intents")
 
 
