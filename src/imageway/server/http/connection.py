@@ -136,8 +136,7 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def invite_body(self) -> None:
-        if not self._sender.began:
-            self._sender.write(CONTINUE)
+        self._sender.write(CONTINUE)
 
     # One request after the other.
 
@@ -173,7 +172,7 @@ class Connection(asyncio.Protocol):
         self._body = body if behind is None else None
         self._unread = behind or b""
         self._due_s = math.inf
-        self._sender.renew()
+        self._sender.has_begun = False
         self._entered = False
         self._task = self._loop.create_task(self._serve(request, body), context=Context())
 
@@ -191,7 +190,7 @@ class Connection(asyncio.Protocol):
                 raise
         except Exception as error:  # noqa: BLE001  # whatever it was: half an answer must not pass for a whole one
             site.cut(request.head, error)
-            on_demand = isinstance(error, ConnectionResetError) and not self._sender.content_began
+            on_demand = isinstance(error, ConnectionResetError) and not self._sender.has_begun
             if on_demand or request.version == "0":  # to which the end of the connection may be that of the answer
                 await self._sender.reset()
         finally:
@@ -248,9 +247,8 @@ class Connection(asyncio.Protocol):
                 self._task = None
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        """Says so, unless an answer is on its way already: nothing may stand in the middle of it."""
-        if self._task is None or not self._sender.began:
-            self._sender.write(refusal(status, code, message))
+        """Never in the middle of an answer: by then nothing of its request is read."""
+        self._sender.write(refusal(status, code, message))
         self._leave()
         self._linger()
 

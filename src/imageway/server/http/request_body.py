@@ -39,7 +39,6 @@ class RequestBody:
         "_limits",
         "_pieces",
         "_until_s",
-        "_unwanted",
         "_waiter",
         "_waits_until_s",
         "complete",
@@ -55,7 +54,7 @@ class RequestBody:
         self._expects = request.expects
         self._pieces: deque[bytes] = deque()
         self._held_bytes = 0
-        self._unwanted = self._late = False
+        self._late = False
         self._waiter: asyncio.Future[None] | None = None
         self._waits_until_s = 0.0
         self._until_s = math.inf
@@ -84,7 +83,6 @@ class RequestBody:
     def discard(self) -> bool:
         """Nobody reads on. Whether the little that may be still to come is worth waiting for: not when it is late, nor
         when the client has not begun because nobody told it to; then the connection had better end."""
-        self._unwanted = True
         self._pieces.clear()
         return self.complete or (0 < self.left_bytes <= HELD_BYTES and not self._expects and not self._late)
 
@@ -131,8 +129,6 @@ class RequestBody:
         if not piece:
             return
         self._expects = False
-        if self._unwanted:
-            return
         self._pieces.append(piece)
         held_bytes = self._held_bytes
         self._held_bytes += len(piece)

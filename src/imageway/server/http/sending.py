@@ -25,14 +25,13 @@ class WrongLength(Exception):
 
 
 class Sender:
-    """The writing half of a connection. `began`: something of the answer at hand was written; `content_began`: and not
-    its head alone."""
+    """The writing half of a connection. `has_begun`: content of the answer at hand was written, not its head alone."""
 
-    __slots__ = ("_loop", "_overdue_s", "_paused", "_stall_s", "_transport", "_waiter", "began", "content_began")
+    __slots__ = ("_loop", "_overdue_s", "_paused", "_stall_s", "_transport", "_waiter", "has_begun")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, stall_s: float) -> None:
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
-        self.renew()
+        self.has_begun = False
         self._loop = loop
         self._transport = transport
         self._stall_s = stall_s
@@ -94,10 +93,6 @@ class Sender:
         self._write(b"0\r\n\r\n" if chunked else b"")
         return True
 
-    def renew(self) -> None:
-        """Another answer."""
-        self.began = self.content_began = False
-
     def write(self, content: bytes) -> None:
         """A whole answer, or what is said before one."""
         self._transport.write(content)
@@ -136,11 +131,10 @@ class Sender:
         self._transport.abort()
 
     def _write(self, head: bytes, content: bytes = b"") -> None:
-        self.began = True
-        self.content_began = self.content_began or bool(content)
+        if content:
+            self.has_begun = True
         if not head:
-            if content:
-                self._transport.write(content)
+            self._transport.write(content)
         elif len(content) <= _JOINED_BYTES:
             self._transport.write(head + content)
         else:

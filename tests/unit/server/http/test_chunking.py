@@ -67,6 +67,7 @@ WRONG = {
     "a carriage return alone": b"5\rhello\r\n",
     "a line feed in an extension": b"5;a\nb\r\nhello\r\n",
     "more than it says": b"5\r\nhello world\r\n",
+    "something else behind the content": b"5\r\nhelloxx5\r\nhello\r\n0\r\n\r\n",
     "a line feed behind the content": b"5\r\nhello\n0\r\n\r\n",
     "a trailer that is none": b"0\r\nX-A\r\n\r\n",
     "a folded trailer": b"0\r\nX-A: b\r\n c\r\n\r\n",
