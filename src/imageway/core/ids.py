@@ -18,8 +18,8 @@ _MOMENTS: Final = 64  # remembered; the present one is asked for again and again
 
 
 def new_id(prefix: str, random: Random, at_ms: int | None = None) -> str:
-    """`new_id("req", random)` → `"req_7k2m…"`: 25 characters after the underscore. With `at_ms` (epoch milliseconds) the
-    first nine of them say when, and ids sort by it."""
+    """`new_id("req", random)` → `"req_7k2m…"`: 25 characters after the underscore. With `at_ms`, epoch milliseconds,
+    the first nine of them say when, and ids sort by it."""
     moment = "" if at_ms is None else _moment(at_ms)
     return f"{prefix}_{moment}{random.token_bytes(_LENGTH - len(moment)).translate(_DIGITS).decode()}"
 
