@@ -82,11 +82,16 @@ class S3Server:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """Like a power cut."""
+        """Like a power cut. What it remembers of elections would have it wait for 15 s for others to vote; its sockets
+        would lie in /tmp for ever."""
         if self.child is not None:
             self.child.kill()
             self.child.wait(timeout=10)
             self.child = None
+        shutil.rmtree(self.directory / f"m{self.ports[0]}", ignore_errors=True)
+        for port in self.ports:
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port + SECOND_PORT}.sock"):  # noqa: S108
+                left.unlink(missing_ok=True)
 
     def make_bucket(self, name: str) -> None:
         """Each takes several volumes, and there are few."""

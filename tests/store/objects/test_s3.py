@@ -1,0 +1,252 @@
+"""What only a store at the other end of a wire shows: a wrong secret, a bucket that is not there, a server that went
+away, links signed by the store itself, and what lies in the bucket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import obstore
+import pytest
+from obstore.store import from_url
+
+from imageway.core.objects import ObjectStore, Presigner
+from imageway.storage.buckets import PART_BYTES, BucketStore, open_bucket
+from tests.store.objects.contents import HOUR_MS, NEVER_MS, chunks, put, read
+from tests.store.objects.server import BUCKET, SECRET, S3Server
+
+Act = Callable[[ObjectStore], Coroutine[Any, Any, object]]
+ACTS: dict[str, Act] = {
+    "put": lambda store: put(store, "a", b"content"),
+    "put in parts": lambda store: put(store, "a", bytes(PART_BYTES + 1)),
+    "find": lambda store: store.find("a"),
+    "open": lambda store: read(store, "a"),
+    "delete": lambda store: store.delete("a"),
+    "sweep": lambda store: store.sweep(NEVER_MS),
+}
+
+
+def listed(server: S3Server, url: str) -> list[str]:
+    bucket = from_url(url, config=server.options, client_options={"allow_http": True})  # type: ignore[call-overload]
+    return sorted(row["path"] for row in obstore.list(bucket).collect())
+
+
+def fetched(url: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=10) as answer:
+            return answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, {}, error.read()
+
+
+@pytest.mark.parametrize("act", ACTS)
+async def test_a_wrong_secret_is_an_error_that_names_no_secret(
+    server: S3Server, s3: BucketStore, s3_url: str, tmp_path: Path, act: str
+) -> None:
+    await put(s3, "a", b"content")
+    options = {**server.options, "secret_access_key": "test-wrong-secret"}
+    with pytest.raises(OSError, match="403 Forbidden") as raised:
+        await ACTS[act](open_bucket(s3_url, options, tmp_path))
+    text = f"{raised.value} {raised.value.__cause__}"
+    assert not [secret for secret in (SECRET, "test-wrong-secret", "AWSAccessKeyId", "\n") if secret in text]
+    assert await read(s3, "a") == b"content"
+
+
+async def test_a_bucket_that_is_not_there_is_an_error(server: S3Server, tmp_path: Path) -> None:
+    nowhere = open_bucket("s3://nobodys-bucket/prefix", server.options, tmp_path)
+    for act in ("put", "put in parts", "sweep"):
+        with pytest.raises(OSError, match="NoSuchBucket"):
+            await ACTS[act](nowhere)
+    with pytest.raises(FileNotFoundError):
+        await read(nowhere, "a")
+
+
+@pytest.mark.parametrize("act", ACTS)
+async def test_a_server_that_is_not_there_is_an_error_soon(s3_url: str, tmp_path: Path, act: str) -> None:
+    nobody = {"endpoint": "http://127.0.0.1:9", "region": "x", "access_key_id": "x", "secret_access_key": "x"}
+    begun_s = time.monotonic()
+    with pytest.raises(OSError, match="error sending request"):
+        await ACTS[act](open_bucket(s3_url, nobody, tmp_path))
+    assert time.monotonic() - begun_s < 5
+
+
+async def test_a_server_that_went_away_and_came_back_is_used_as_before(server: S3Server, s3: BucketStore) -> None:
+    """Whoever is reading meanwhile is told: half an image is not passed off as a whole one."""
+    content = os.urandom(20 << 20)
+    await put(s3, "before", content)
+    reader = aiter(s3.open("before", 0, len(content)))
+    begun = await anext(reader)
+    server.stop()
+    try:
+        with pytest.raises(OSError, match="error sending request"):
+            await put(s3, "meanwhile", b"content")
+        with pytest.raises((OSError, EOFError)):
+            await drained(reader)
+    finally:
+        server.start()
+    assert await read(s3, "before") == content
+    assert content.startswith(begun)
+    await put(s3, "after", b"content")
+    assert await s3.sweep(NEVER_MS) == 2
+
+
+async def drained(reader: AsyncIterator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in reader])
+
+
+async def test_content_comes_in_pieces_that_fit_anywhere(s3: BucketStore) -> None:
+    content = os.urandom(3 << 20)
+    await put(s3, "a", content)
+    received = [chunk async for chunk in s3.open("a", 0, len(content))]
+    assert b"".join(received) == content
+    assert max(map(len, received)) < 1 << 20
+
+
+async def test_a_reader_may_be_slower_than_every_time_limit(
+    server: S3Server, s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imageway.storage.buckets.SILENCE_S", 0.5)
+    store = open_bucket(s3_url, server.options, tmp_path)
+    content = os.urandom(8 << 20)
+    await put(store, "a", content)
+    reader = aiter(store.open("a", 0, len(content)))
+    received = await anext(reader)
+    await asyncio.sleep(1.5)
+    assert received + b"".join([chunk async for chunk in reader]) == content
+
+
+async def test_a_server_that_says_nothing_is_given_up(
+    s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imageway.storage.buckets.SILENCE_S", 0.3)
+    mute = await asyncio.start_server(lambda reader, writer: asyncio.sleep(30), "127.0.0.1", 0)
+    port = mute.sockets[0].getsockname()[1]
+    options = {"endpoint": f"http://127.0.0.1:{port}", "region": "x", "access_key_id": "x", "secret_access_key": "x"}
+    begun_s = time.monotonic()
+    try:
+        with pytest.raises(OSError, match="error sending request"):
+            await put(open_bucket(s3_url, options, tmp_path), "a", b"content")
+    finally:
+        mute.close()
+    assert time.monotonic() - begun_s < 5
+
+
+async def test_an_object_lies_beside_a_marker_of_its_hour(server: S3Server, s3: BucketStore, s3_url: str) -> None:
+    await put(s3, "a.png", b"content", expires_ms=5 * HOUR_MS + 7)
+    assert listed(server, s3_url) == [f"expiry/5/{5 * HOUR_MS + 7}-a.png", "objects/a.png"]
+    await s3.delete("a.png")
+    assert listed(server, s3_url) == []
+
+
+async def test_a_sweep_leaves_no_markers_and_touches_nothing_of_others(
+    server: S3Server, s3: BucketStore, s3_url: str
+) -> None:
+    bucket = from_url(s3_url, config=server.options, client_options={"allow_http": True})  # type: ignore[call-overload]
+    others = ["expiry/later/12-a", "expiry/1/nothing", "objects/theirs", "README"]
+    for path in others:
+        await obstore.put_async(bucket, path, b"not ours")
+    await obstore.put_async(bucket, f"expiry/1/{HOUR_MS}-theirs", b"")
+    await put(s3, "a", b"1", expires_ms=HOUR_MS)
+    await put(s3, "a", b"2", expires_ms=HOUR_MS + 1)
+    assert await s3.find("theirs") is None
+    assert await s3.sweep(NEVER_MS) == 1
+    assert listed(server, s3_url) == sorted(others)
+
+
+async def test_a_marker_whose_object_is_still_on_its_way_stays(server: S3Server, s3: BucketStore, s3_url: str) -> None:
+    """Its writer would leave an object behind that no sweep ever finds."""
+    bucket = from_url(s3_url, config=server.options, client_options={"allow_http": True})  # type: ignore[call-overload]
+    now_ms = time.time_ns() // 1_000_000
+    marker = f"expiry/{now_ms // HOUR_MS}/{now_ms}-a"
+    await obstore.put_async(bucket, marker, b"")
+    assert await s3.sweep(now_ms + 60_000) == 0
+    assert listed(server, s3_url) == [marker]
+    assert await s3.sweep(now_ms + 2 * HOUR_MS) == 0
+    assert listed(server, s3_url) == []
+
+
+async def test_a_sweep_takes_more_than_a_page(s3: BucketStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imageway.storage.buckets._PAGE", 7)
+    monkeypatch.setattr("imageway.storage.buckets._ASKED_AT_ONCE", 3)
+    await asyncio.gather(*(put(s3, f"n{n}", b"x", expires_ms=HOUR_MS + n) for n in range(40)))
+    assert await s3.sweep(HOUR_MS + 30) == 31
+    assert await s3.sweep(NEVER_MS) == 9
+
+
+async def test_two_replicas_may_sweep_at_once(server: S3Server, s3: BucketStore, s3_url: str, tmp_path: Path) -> None:
+    await asyncio.gather(*(put(s3, f"n{n}", b"x", expires_ms=HOUR_MS) for n in range(50)))
+    other = open_bucket(s3_url, server.options, tmp_path)
+    assert sum(await asyncio.gather(s3.sweep(NEVER_MS), other.sweep(NEVER_MS))) >= 50
+    assert listed(server, s3_url) == []
+
+
+async def test_a_cancelled_upload_leaves_no_object(server: S3Server, s3: BucketStore, s3_url: str) -> None:
+    """Wherever it is cut: an object is there completely or not at all."""
+    content = os.urandom(4 * PART_BYTES)
+    for pause_s in (0.02, 0.05, 0.1):
+        writing = asyncio.create_task(put(s3, "a", content))
+        await asyncio.sleep(pause_s)
+        writing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await writing
+        found = await s3.find("a")
+        assert found is None or await read(s3, "a") == content
+        await s3.delete("a")
+
+
+# Links that the store signs itself
+
+
+async def test_a_presigned_link_gives_the_object_with_its_type(server: S3Server, s3: BucketStore) -> None:
+    assert isinstance(s3, Presigner)
+    await s3.put("a.webp", chunks(b"content"), media_type="image/webp", expires_ms=NEVER_MS)
+    url = await s3.presigned("a.webp", lives_s=60)
+    status, headers, content = fetched(url)
+    assert (status, content, headers["content-type"]) == (200, b"content", "image/webp")
+    assert headers["content-disposition"] == 'inline; filename="a.webp"'
+    parts = urlsplit(url)
+    assert f"{parts.scheme}://{parts.netloc}" == server.url
+    assert parts.path.startswith(f"/{BUCKET}/some/test-")
+    assert parts.path.endswith("/objects/a.webp")
+    assert parse_qs(parts.query)["X-Amz-Expires"] == ["60"]
+    assert SECRET not in url
+
+
+async def test_a_presigned_link_that_was_changed_gives_nothing(s3: BucketStore) -> None:
+    await put(s3, "a", b"content")
+    await put(s3, "b", b"another's")
+    url = await s3.presigned("a", lives_s=60)
+    last = url[-1]
+    for changed in (
+        url.replace("/objects/a?", "/objects/b?"),
+        url.replace("X-Amz-Expires=60", "X-Amz-Expires=6000"),
+        url[:-1] + ("0" if last != "0" else "1"),
+        url.partition("?")[0],
+    ):
+        assert fetched(changed)[0] == 403, changed
+    assert fetched(url, "DELETE")[0] == 403
+    assert await read(s3, "a") == b"content"
+
+
+async def test_a_presigned_link_ends_and_so_does_its_object(s3: BucketStore) -> None:
+    await put(s3, "a", b"content")
+    short, long = await s3.presigned("a", lives_s=1), await s3.presigned("a", lives_s=60)
+    assert fetched(short)[0] == 200
+    await asyncio.sleep(2.1)
+    assert fetched(short)[0] == 403
+    await s3.delete("a")
+    assert fetched(long)[0] == 404
+
+
+async def test_nothing_is_signed_for_an_impossible_name(s3: BucketStore) -> None:
+    for name in ("../a", "a/b", ""):
+        with pytest.raises(ValueError, match="cannot name an object"):
+            await s3.presigned(name, lives_s=60)
