@@ -117,7 +117,9 @@ def _adjustments(
     elif asked.width is not None:
         message = f"{param} {text} was not used: {_shape_as_asked(request, asked)} says how many pixels"
     else:
-        message = f"{param} {text} became {quoted(served_tier(model.geometry, asked.tier))}: {_why(model)}"
+        served = served_tier(model.geometry, asked.tier)
+        became = quoted(served) if served != asked.tier else _given(resolved.size)
+        message = f"{param} {text} became {became}: {_why(model)}"
     yield RequestWarning("size_adjusted", param, message)
 
 

@@ -15,7 +15,7 @@ from imageway.core.requests import Geometry, Size
 
 Pixels = tuple[int, int]
 
-_SAME_SHAPE = 0.02  # in log space: 2848x1600 and 1664x928 are both 16:9, 4:3 and 5:4 are far apart
+_SAME_SHAPE = 0.032  # in log space: 2848x1600 and 1408x768 are both 16:9, 4:3 and 5:4 are twice as far apart
 _MOST_EXTREME = math.log(16) + 1e-9  # no model draws more than 16 times as long as wide
 _LONGEST_EDGE = 30_000
 _PIXELS = re.compile(r"(\d{1,6})\s*[x*×]\s*(\d{1,6})", re.I | re.A)
@@ -193,8 +193,8 @@ def _by_pixels(rules: Rules, asked: Geometry) -> Resolved:
         of_tier = _sizes(rules.size_tiers.get(asked.tier or "", ()))
         return Resolved(Size(*pixels), pixels == wanted, asked.tier is None or pixels in of_tier)
     if asked.ratio is not None:
-        size = Size(*_of_shape(rules, _shape(asked) or 0.0, asked.tier))
-        return Resolved(size, False, asked.tier is None or asked.tier in _tiers(rules))
+        size = _of_shape(rules, _shape(asked) or 0.0, asked.tier)
+        return Resolved(Size(*size), False, asked.tier in (None, served_tier(rules, asked.tier or "")))
     if asked.tier is not None:
         return _of_tier(rules, asked.tier)
     if asked.auto:
@@ -227,18 +227,26 @@ def _of_tier(rules: Rules, asked: str) -> Resolved:
 def served_tier(rules: Rules, asked: str) -> str:
     """The tier that stands in for the one asked for."""
     known = rules.tiers or _tiers(rules)
-    return nearest_tier(known, asked) if known else asked
+    return asked if not known or _can_make(rules, asked) else nearest_tier(known, asked)
 
 
 def _tiers(rules: Rules) -> list[str]:
     return [*rules.size_tiers, *(word for word in rules.words if tier_edge(word) and word not in rules.size_tiers)]
 
 
+def _can_make(rules: Rules, tier: str) -> bool:
+    """Whether a model that draws any pixels, and has no words for some of them, draws as many as this tier has."""
+    edge = tier_edge(tier)
+    return rules.kind == "free" and not any(map(tier_edge, rules.words)) and legal(rules, (edge, edge))
+
+
 def _of_shape(rules: Rules, shape: float, tier: str | None) -> Pixels:
     """The size of this ratio whose area is nearest to the tier's, or to the default's."""
     tier = served_tier(rules, tier) if tier else None
-    candidates = _sizes(rules.size_tiers[tier]) if tier in rules.size_tiers else _recommended(rules)
     area = tier_edge(tier) ** 2 if tier else _default_area(rules)
+    if tier and tier not in rules.size_tiers and _can_make(rules, tier):
+        return _nearest_legal(rules, _scaled(shape, area))
+    candidates = _sizes(rules.size_tiers[tier]) if tier in rules.size_tiers else _recommended(rules)
     alike = [pixels for pixels in candidates if abs(_log_ratio(pixels) - shape) <= _SAME_SHAPE]
     if rules.kind == "free" and not alike:
         return _nearest_legal(rules, _scaled(shape, area))
@@ -246,8 +254,9 @@ def _of_shape(rules: Rules, shape: float, tier: str | None) -> Pixels:
 
 
 def _default_area(rules: Rules) -> int:
-    pixels = pixels_of(rules.default)
-    return _area(pixels) if pixels else (tier_edge(rules.default) or 1024) ** 2
+    """Of the default; where that is no size, of the square nearest to 1K among those that are recommended."""
+    pixels, edge = pixels_of(rules.default), tier_edge(rules.default)
+    return _area(pixels) if pixels else edge**2 if edge else _area(_nearest(_recommended(rules), 0.0, 1024**2))
 
 
 def legal(rules: Rules, pixels: Pixels) -> bool:
@@ -280,7 +289,8 @@ def _nearest_legal(rules: Rules, wanted: Pixels) -> Pixels:
 
 def _around(rules: Rules, shape: float, area: int) -> Iterable[Pixels]:
     """Sizes in the model's steps around the ideal one, once ratio, area and edges were brought within its limits."""
-    widest = math.log(rules.max_ratio or 16)
+    edges_ratio = rules.max_edge / rules.min_edge if rules.max_edge and rules.min_edge else 16
+    widest = math.log(min(rules.max_ratio or 16, edges_ratio))
     shape = max(-widest, min(widest, shape))
     area = max(rules.min_pixels or 1, min(rules.max_pixels or area, area))
     ideal = _scaled(shape, area)
@@ -299,9 +309,9 @@ def _strangeness(pixels: Pixels, wanted: Pixels) -> tuple[float, int, int]:
 
 
 def _nearest(candidates: Sequence[Pixels], shape: float, area: int) -> Pixels:
-    """Nearest ratio in log space, then the nearest area; ties go down."""
-    best = min(abs(_log_ratio(pixels) - shape) for pixels in candidates)
-    alike = [pixels for pixels in candidates if abs(_log_ratio(pixels) - shape) <= best + _SAME_SHAPE]
+    """Nearest ratio in log space, then the nearest area of those that have it; ties go down."""
+    nearest = min(candidates, key=lambda pixels: (round(abs(_log_ratio(pixels) - shape), 9), _area(pixels), pixels[0]))
+    alike = [pixels for pixels in candidates if abs(_log_ratio(pixels) - _log_ratio(nearest)) <= _SAME_SHAPE]
 
     def key(pixels: Pixels) -> tuple[float, float, int, int]:
         off = abs(math.log(_area(pixels) / area)), abs(_log_ratio(pixels) - shape)
