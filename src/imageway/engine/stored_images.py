@@ -3,10 +3,12 @@ task whose id its name begins with; the store itself knows nobody."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
 
@@ -30,6 +32,7 @@ class StoredImages:
     store fails."""
 
     tools: Tools
+    _making: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
     async def find(self, intent: ShowImage, caller: Caller) -> StoredObject:
         """The object whose bytes are asked for; a small picture is made when it is first wanted. Raises GatewayError:
@@ -86,11 +89,12 @@ class StoredImages:
         tools, name = self.tools, _small_name(stored.name)
         if (known := await self._stored(name)) is not None:
             return known
-        async with tools.converting:  # the whole image lies in memory meanwhile
+        making = self._making.setdefault(name, asyncio.Lock())
+        async with making, tools.converting:  # the whole image lies in memory meanwhile
             if (known := await self._stored(name)) is not None:  # made while this waited its turn
                 return known
-            made = await self._made_small(stored)
-        small = await tools.objects.put(name, one_chunk(made), media_type="image/webp", expires_ms=stored.expires_ms)
+            made = one_chunk(await self._made_small(stored))
+            small = await tools.objects.put(name, made, media_type="image/webp", expires_ms=stored.expires_ms)
         if await self._stored(stored.name) is None:  # deleted since; its small picture was not there to be deleted too
             await tools.objects.delete(name)
             raise _not_found(stored.name)
