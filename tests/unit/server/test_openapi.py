@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -28,9 +29,93 @@ def test_every_route_of_every_dialect_is_there() -> None:
 
 
 def test_a_body_is_described_by_its_dialects_own_table() -> None:
-    body = document()["paths"]["/v1/images/generations"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert body["properties"]["n"]["maximum"] == 10
-    assert body["properties"]["model"]["examples"] == ["painter-1", "painter-2"]
+    """All routes of a dialect share it; what a route needs besides is said there."""
+    whole = document()
+    body = whole["paths"]["/v1/images/generations"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    table, needed = body["allOf"]
+    assert needed["required"] == ["model"]
+    assert table == {"$ref": "#/components/schemas/openai_images.Request"}
+    properties = whole["components"]["schemas"]["openai_images.Request"]["properties"]
+    assert properties["n"]["maximum"] == 10
+    assert properties["model"]["examples"] == ["painter-1", "painter-2"]
+
+
+def test_every_reference_leads_somewhere() -> None:
+    whole = document()
+    for reference in re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(whole)):
+        place = whole
+        for step in reference.split("/"):
+            place = place[step]
+
+
+def test_a_form_has_files_and_flat_fields() -> None:
+    operation = document()["paths"]["/v1/images/edits"]["post"]
+    form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["properties"]["mask"]["contentMediaType"] == "application/octet-stream"
+    assert form["properties"]["image[]"]["type"] == "array"
+    assert form["properties"]["prompt"]["type"] == "string"
+    assert "contents" not in form["properties"]
+    upload = document()["paths"]["/api/v1/uploads"]["post"]["requestBody"]["content"]
+    assert upload.keys() == {"multipart/form-data"}
+
+
+def test_errors_have_the_statuses_that_the_dialect_gives_them() -> None:
+    whole = document()
+    responses = whole["paths"]["/api/v3/images/generations"]["post"]["responses"]
+    assert "402" not in responses
+    name = responses["403"]["$ref"].rpartition("/")[2]
+    assert "`insufficient_balance`" in whole["components"]["responses"][name]["description"]
+    assert "`insufficient_balance`" in told(whole, "/api/v1/images/generations", "402")
+    assert "`invalid_api_key`" in told(whole, "/v1beta/models/{model}:generateContent", "400")
+
+
+def told(whole: Any, path: str, status: str) -> str:
+    name = whole["paths"][path]["post"]["responses"][status]["$ref"].rpartition("/")[2]
+    return str(whole["components"]["responses"][name]["description"])
+
+
+def test_what_may_come_as_events_says_so() -> None:
+    paths = document()["paths"]
+    streams = {
+        path
+        for path, item in paths.items()
+        for operation in item.values()
+        if "text/event-stream" in operation["responses"].get("200", {}).get("content", ())
+    }
+    declared = {
+        same(route.path)
+        for each in DIALECTS
+        for route in each.routes
+        if route.method == "POST"
+        and route.path.endswith(("generations", "edits", "variations", "streamGenerateContent"))
+    }
+    assert {same(path) for path in streams} == declared
+
+
+def test_headers_and_queries_that_mean_something_are_parameters() -> None:
+    paths = document()["paths"]
+    stream = paths["/v1beta/models/{model}:streamGenerateContent"]["post"]["parameters"]
+    assert {each.get("name") or each["$ref"].rpartition("/")[2] for each in stream} == {
+        "model",
+        "alt",
+        "Imageway-Strict",
+        "Idempotency-Key",
+    }
+    grant = {each["name"]: each for each in paths["/api/v1/uploads"]["get"]["parameters"]}
+    assert grant["action"]["required"] is grant["model"]["required"] is True
+    link = {each["name"]: each["in"] for each in paths["/media/{name}"]["get"]["parameters"]}
+    assert link == {"name": "path", "expires": "query", "key": "query", "signature": "query"}
+
+
+def test_each_dialect_names_its_own_keys() -> None:
+    paths = document()["paths"]
+    assert paths["/api/v3/images/generations"]["post"]["security"] == [{"bearer": []}]
+    assert [*map(list, paths["/v1beta/models"]["get"]["security"])] == [["x-goog-api-key"], ["key"], ["bearer"]]
+    assert len(paths["/v1/models"]["get"]["security"]) == 5
+    assert paths["/api/v1/uploads"]["post"]["security"] == paths["/healthz"]["get"]["security"] == []
+    schemes = document()["components"]["securitySchemes"]
+    assert schemes["key"] == {"type": "apiKey", "in": "query", "name": "key"}
+    assert schemes["bearer"]["scheme"] == "bearer"
 
 
 def test_two_dialects_at_one_path_share_one_operation() -> None:

@@ -1,0 +1,104 @@
+"""What documents say of answers, errors and events is what dialects write: every golden answer fits its schema, which
+leaves no member out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import jsonschema_rs
+import pytest
+
+from imageway.dialects import DIALECTS
+from imageway.server.described import described
+from imageway.server.openapi import openapi
+from tests.wire.test_dialect_conversations import BY_NAME, FILES, FOLDER, find_route, read_sections
+
+DOCUMENT: Any = openapi(DIALECTS, ("painter-1",))
+ADDED = {"dashscope": {"request_id": "req_1"}}  # by the server, to answers that know none
+Told = tuple[str, Any, Any]  # where it stands, the schema, what was written
+
+
+def closed(tree: Any) -> Any:
+    """With every object that has named members taking those alone."""
+    if isinstance(tree, dict):
+        shut = {"additionalProperties": False} if "properties" in tree else {}
+        return {name: closed(each) for name, each in tree.items()} | shut
+    return [closed(each) for each in tree] if isinstance(tree, list) else tree
+
+
+@cache
+def components() -> Any:
+    schemas = DOCUMENT["components"]["schemas"]
+    return {"schemas": {name: closed(each) for name, each in schemas.items() if not name.endswith(".Request")}}
+
+
+def operation_of(dialect: str, route: str) -> Any:
+    wanted = f"{dialect}_{route}"
+    for item in DOCUMENT["paths"].values():
+        for operation in item.values():
+            if operation.get("operationId") == wanted:
+                return operation
+    # the other of two that share a path: by the file itself
+    (row,) = [each for each in BY_NAME[dialect].routes if each.name == route]
+    told = described(BY_NAME[dialect], row)
+    error = {"content": {"application/json": {"schema": told.error}}}
+    done = {"content": {"application/json": {"schema": told.answer}}}
+    return {"responses": {"200": done} | {str(status): error for status in (*range(400, 430), *range(500, 510))}}
+
+
+def response_of(operation: Any, status: str) -> Any:
+    """By reference, or as it stands; KeyError for one that the document does not know."""
+    response = operation["responses"][status]
+    name = response.get("$ref", "").rpartition("/")[2]
+    return copy.deepcopy(DOCUMENT["components"]["responses"][name] if name else response)
+
+
+def told_in(file: Path) -> Iterator[Told]:
+    dialect = file.parent.name
+    route = BY_NAME[dialect].routes[0].name
+    for section in read_sections(file.read_text()):
+        if section.kind in ("request", "form"):
+            path, _, query = section.words[1].partition("?")
+            carriers = {*section.headers} | {f"?{name}" for name, _ in parse_qsl(query, keep_blank_values=True)}
+            route = find_route(BY_NAME[dialect], section.words[0], path, carriers)[0]
+        elif section.kind == "answer":
+            content = response_of(operation_of(dialect, route), section.words[0])["content"]
+            added = ADDED.get(dialect, {}) if isinstance(section.content, dict) else {}
+            written = added | section.content if added else section.content
+            yield f"{route} {section.words[0]}", content["application/json"]["schema"], written
+        elif section.kind == "sse":
+            events = response_of(operation_of(dialect, route), "200")["content"]["text/event-stream"]["schema"]
+            for name, data in section.content:
+                shapes = [each["properties"] for each in events["anyOf"]]
+                (schema,) = [s["data"]["contentSchema"] for s in shapes if s["event"]["const"] == (name or "message")]
+                yield f"{route} {name}", schema, data
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(FOLDER)))
+def test_every_golden_answer_fits_its_document(file: Path) -> None:
+    for where, schema, written in told_in(file):
+        validator = jsonschema_rs.Draft202012Validator({"components": components(), **closed(schema)})
+        assert [f"{where}: {error.message}" for error in validator.iter_errors(written)] == []
+
+
+def test_every_route_is_described() -> None:
+    """By an answer of its own; who adds a route says in his document.json what it answers."""
+    told = [(each.name, route.name) for each in DIALECTS for route in each.routes if not described(each, route).answer]
+    assert told == []
+
+
+def test_what_carries_a_key_is_what_is_read() -> None:
+    """Each of the carriers by itself, and no other."""
+    everywhere = {key for each in DIALECTS for key in described(each, each.routes[0]).keys}
+    for dialect in DIALECTS:
+        told = described(dialect, dialect.routes[0]).keys
+        for key in everywhere:
+            value = "Bearer sk-1" if key == "Authorization" else "sk-1"
+            carried = {key.removeprefix("?").lower(): value}
+            found = dialect.credential({}, carried) if key.startswith("?") else dialect.credential(carried, {})
+            assert found == ("sk-1" if key in told else None), (dialect.name, key)
