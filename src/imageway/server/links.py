@@ -11,7 +11,7 @@ from imageway.core.ports import Clock
 from imageway.core.wording import moment
 from imageway.media.links import PREFIX, LinkSigner, Verdict
 from imageway.server.contents import Contents, Outgoing, bodiless, is_known
-from imageway.server.routes import Head
+from imageway.server.routes import Head, MethodNotAllowed
 
 PRESIGNED_S: Final = 600
 
@@ -29,7 +29,7 @@ class MediaLinks:
     async def serve(self, head: Head) -> Outgoing:
         """Raises GatewayError: 403 tampered, 410 expired, 404 gone, 405."""
         if head.method not in ("GET", "HEAD"):
-            raise GatewayError("method_not_allowed", f'"{head.method}" is not for stored images; use GET or HEAD')
+            raise MethodNotAllowed(head.method, "stored images", ("GET", "HEAD"))
         name = head.path.removeprefix(PREFIX)
         verdict = self.signer.verify(name, head.query, self.clock.now_ms())
         if verdict is Verdict.TAMPERED:

@@ -33,6 +33,7 @@ from imageway.dialects.shared.cloud import action_of, is_platform, status_body, 
 
 Object = dict[str, Tree]
 METHODS: Final[list[Tree]] = ["generateContent", "predict"]
+LISTS: Final = ("list", "stream")  # answers to these that are no events
 REFUSED: Final = "content_policy_violation"
 
 
@@ -41,7 +42,7 @@ def encode(intent: Intent, outcome: Outcome) -> Answer:
     match intent, outcome:
         case Generate(), Generated():
             whole = _response(outcome, _candidates(intent, outcome), platform=is_platform(intent.shape))
-            return Answer(200, [whole] if action_of(intent.shape) in ("list", "stream") else whole, told(outcome))
+            return Answer(200, [whole] if action_of(intent.shape) in LISTS else whole, told(outcome))
         case ShowModels(), ModelList():
             return Answer(200, _page(intent, outcome.cards))
         case ShowModel(), ModelCard():
@@ -134,7 +135,7 @@ def encode_error(where: Where, error: GatewayError) -> Answer:
     headers = error_headers(error.request_id or where.request_id, error)
     if "error" in body:
         return Answer(status_of(where.route, error), body, headers)
-    return Answer(200, [body] if action_of(where.route) == "list" else body, headers)
+    return Answer(200, [body] if action_of(where.route) in LISTS else body, headers)
 
 
 def _failure(where: Where, error: GatewayError) -> Object:
