@@ -40,15 +40,19 @@ def fit(model: Model, offering: Offering, request: ImageRequest) -> Fitted:
 
 
 def foreseen(model: Model, request: ImageRequest, fitted: Fitted) -> tuple[RequestWarning, ...]:
-    """What will be told of the answer, as far as that is certain before it comes: a format that never comes, and is
-    converted to here."""
+    """What will be told of the answer, as far as that is certain before it comes: a format that never comes, or a
+    quality that nobody there can be asked for, and is converted to here."""
     asked, sent = request.output_format, fitted.request.output_format
+    if asked is None:
+        return ()
     own = model.output_formats[:1] if "output_format" in model.parameters else model.output_formats
     coming = (sent,) if sent else own
-    if asked is None or asked in coming:
+    compressed = request.output_compression in (None, 100, fitted.request.output_compression)
+    if asked in coming and compressed:
         return ()
-    param = request.param("output_format")
-    message = f"{param} {request.said('output_format')} would be converted to: {model.id} answers {', '.join(coming)}"
+    name = "output_format" if asked not in coming else "output_compression"
+    param = request.param(name)
+    message = f"{param} {request.said(name)} would be converted to: {model.id} answers {', '.join(coming)}"
     return (RequestWarning("transcoded", param, message),)
 
 

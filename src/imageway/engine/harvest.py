@@ -147,7 +147,8 @@ class Harvest:
         facts = prove(blob)
         if isinstance(facts, str):
             return Failed(FailureKind.SPOILED, "unprovable", facts)
-        return Proved(blob, facts, produced.revised_prompt, produced.signature)
+        compressed = self.attempt.option.fitted.request.output_compression is not None
+        return Proved(blob, facts, produced.revised_prompt, produced.signature, compressed=compressed)
 
     async def _download(self, url: str) -> Blob | Failed:
         """A result link is a read: repeated until the deadline, unless the answer itself is final."""

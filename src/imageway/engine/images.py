@@ -40,10 +40,12 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """An image that was looked at. `ready`: it was made ready at once, for somebody who follows its task."""
+    """An image that was looked at. `ready`: it was made ready at once, for somebody who follows its task. `compressed`:
+    its provider was told to what quality."""
 
     blob: Blob
     facts: ImageFacts
     revised_prompt: str | None = None
     signature: Blob | str | None = None
     ready: Ready | None = None
+    compressed: bool = False

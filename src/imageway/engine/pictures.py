@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
+from typing import Final
 
 from imageway.bodies import BlobTooLarge, Scope, SpoolFull, decoded, read_decoded
 from imageway.core.requests import RequestWarning
@@ -16,6 +17,8 @@ from imageway.engine.patience import patiently
 from imageway.engine.ports import Tools, one_chunk
 from imageway.media.conversion import CannotConvert, convert
 from imageway.media.proofs import MEDIA_TYPES
+
+NO_COMPRESSION: Final = 100  # percent: as it came is the best there is
 
 
 async def ready_all(
@@ -28,9 +31,12 @@ async def ready_all(
 
 
 async def make_ready(tools: Tools, facts: TaskFacts, scope: Scope, image: Proved) -> Ready:
-    """The image in the format that was asked for; only what does not fit already is converted, into `scope`."""
-    picture, wanted = _as_it_came(facts, image), facts.request.output_format
-    if wanted is None or image.facts.format == wanted:
+    """The image in the format and quality that were asked for; only what does not fit already is converted, into
+    `scope`."""
+    picture, request = _as_it_came(facts, image), facts.request
+    wanted = request.output_format
+    fits = image.compressed or request.output_compression in (None, NO_COMPRESSION)
+    if wanted is None or (image.facts.format == wanted and fits):
         return picture
     return await _converted(tools, facts, scope, picture, image.facts.format)
 
@@ -76,6 +82,11 @@ async def _converted(tools: Tools, facts: TaskFacts, scope: Scope, picture: Read
     except (CannotConvert, BlobTooLarge, SpoolFull) as error:
         message = f'the image is a {came_as}, not the "{wanted}" asked for: {error}'
         return replace(picture, warning=RequestWarning("format_not_converted", param, message))
-    message = f"converted from {came_as} to {wanted} here; provenance metadata of the original bytes is lost"
-    told = RequestWarning("transcoded", param, message)
+    what = (
+        f"converted from {came_as} to {wanted}"
+        if came_as != wanted
+        else f"compressed to {request.output_compression} %"
+    )
+    message = f"{what} here; provenance metadata of the original bytes is lost"
+    told = RequestWarning("transcoded", request.param("output_compression") if came_as == wanted else param, message)
     return replace(picture, blob=blob, media_type=MEDIA_TYPES[wanted], warning=told)

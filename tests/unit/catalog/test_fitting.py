@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imageway.catalog import Fitted, check, fit, load, parse_size
+from imageway.catalog import Fitted, check, fit, foreseen, load, parse_size
 from imageway.catalog.parameters import CONVERTED, NAMES
 from imageway.catalog.schema import Offering
 from imageway.core.errors import Problem
@@ -332,3 +332,38 @@ def test_an_image_may_be_too_large_for_one_seller_alone() -> None:
     (problem,) = at("vertex", "gemini-3-pro-image", **sent).problems
     assert (problem.param, problem.code) == ("image", "image_too_large")
     assert at("vertex", "gemini-3-pro-image", **sent | {"images": (picture(size_bytes=7_340_032),)}).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "asked", "param"),
+    [
+        ("volcengine", "doubao-seedream-4-0-250828", {"output_format": "jpeg"}, None),
+        ("volcengine", "doubao-seedream-4-0-250828", {"output_format": "png"}, "output_format"),
+        (
+            "volcengine",
+            "doubao-seedream-4-0-250828",
+            {"output_format": "jpeg", "output_compression": 50},
+            "output_compression",
+        ),
+        ("volcengine", "doubao-seedream-4-0-250828", {"output_format": "jpeg", "output_compression": 100}, None),
+        (
+            "volcengine",
+            "doubao-seedream-4-0-250828",
+            {"output_format": "webp", "output_compression": 50},
+            "output_format",
+        ),
+        ("openai", "gpt-image-2", {"output_format": "webp", "output_compression": 50}, None),
+        ("vertex", "gemini-3-pro-image", {"output_format": "jpeg", "output_compression": 50}, None),
+        ("google", "gemini-3-pro-image", {"output_format": "jpeg", "output_compression": 50}, "output_compression"),
+        ("google", "gemini-2.5-flash-image", {"output_format": "jpeg"}, "output_format"),
+        ("vertex", "gemini-2.5-flash-image", {"output_format": "webp"}, "output_format"),
+        ("dashscope", "qwen-image", {"output_format": "png"}, None),
+        ("dashscope", "qwen-image", {}, None),
+    ],
+)
+def test_what_will_be_converted_here_is_known_beforehand(
+    provider: str, model: str, asked: dict[str, Any], param: str | None
+) -> None:
+    row, request = CATALOG.models[model], ImageRequest(model=model, prompt="a cat", **asked)
+    told = foreseen(row, request, at(provider, model, **asked))
+    assert [(warning.code, warning.param) for warning in told] == ([("transcoded", param)] if param else [])

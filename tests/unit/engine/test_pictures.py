@@ -69,8 +69,8 @@ class Moody:
         self.names.append(name)
 
 
-def facts(tools: Tools, output_format: str | None) -> TaskFacts:
-    request = ImageRequest(model="gpt-image-1", prompt="a cat", output_format=output_format)
+def facts(tools: Tools, output_format: str | None, quality: int | None = None) -> TaskFacts:
+    request = ImageRequest(model="gpt-image-1", prompt="a cat", output_format=output_format, output_compression=quality)
     return TaskFacts(
         task_id="req_1",
         workspace_id="ws",
@@ -113,6 +113,26 @@ async def test_without_room_to_convert_the_image_is_delivered_as_it_came(bench: 
     assert warning.param == "output_format"
     scope.release()
     tight.spool.close()
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "WEBP"])
+async def test_a_quality_that_nobody_was_asked_for_is_had_here(bench: Tools, file_format: str) -> None:
+    """Where the provider was asked, or nothing is to be lost, the image stays as it came."""
+    image, wanted = proved(file_format), file_format.lower()
+    sizes = []
+    for quality in (90, 10):
+        (ready,), (warning,) = await ready_all(bench, facts(bench, wanted, quality), bench.spool.scope(), [image])
+        assert (ready.media_type, warning.code, warning.param) == (
+            f"image/{wanted}",
+            "transcoded",
+            "output_compression",
+        )
+        assert warning.message.startswith(f"compressed to {quality} % here; provenance metadata")
+        sizes.append(ready.blob.decoded_bytes)
+    assert sizes[1] < sizes[0] / 2
+    for as_it_came, quality in ((replace(image, compressed=True), 10), (image, 100), (image, None)):
+        (ready,), none = await ready_all(bench, facts(bench, wanted, quality), bench.spool.scope(), [as_it_came])
+        assert (ready.blob, none) == (image.blob, ())
 
 
 async def test_what_fits_already_is_not_touched(bench: Tools) -> None:
