@@ -11,7 +11,7 @@ import zlib
 import pytest
 from PIL import Image, ImageCms
 
-from imageway.media.conversion import MAX_PIXELS, CannotConvert, convert
+from imageway.media.conversion import MAX_PIXELS, THUMBNAIL_EDGE, CannotConvert, convert, thumbnail
 
 Colour = tuple[int, ...]
 
@@ -109,6 +109,8 @@ def test_bombs_are_refused_before_they_are_unpacked(width: int, height: int) -> 
     assert width * height > MAX_PIXELS
     with pytest.raises(CannotConvert):
         convert(bomb(width, height), "png")
+    with pytest.raises(CannotConvert):
+        thumbnail(bomb(width, height))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -124,6 +126,61 @@ def test_whatever_a_decoder_does_it_cannot_convert() -> None:
         del content[chance.randrange(20, len(content) * 2) :]
         try:
             convert(bytes(content), chance.choice(("png", "jpeg", "webp")))
+            thumbnail(bytes(content))
         except CannotConvert:
             refused += 1
     assert refused > 300
+
+
+# Thumbnails
+
+
+@pytest.mark.parametrize("source", ["PNG", "JPEG", "WEBP", "GIF", "AVIF", "BMP", "TIFF"])
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((1024, 1024), (512, 512)), ((2048, 1024), (512, 256)), ((100, 1000), (51, 512)), ((40, 20), (40, 20))],
+)
+def test_a_thumbnail_fits_and_keeps_its_proportions(
+    source: str, size: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    small = opened(thumbnail(made("RGB", source, size=size, colour=(200, 30, 60))))
+    assert (small.format, small.size) == ("WEBP", expected)
+    red, green, blue = small.convert("RGB").getpixel((5, 5))  # type: ignore[misc]
+    assert abs(red - 200) < 12
+    assert abs(green - 30) < 12
+    assert abs(blue - 60) < 12
+
+
+def test_nothing_is_so_thin_that_its_thumbnail_vanishes() -> None:
+    assert opened(thumbnail(made("RGB", "PNG", size=(10_000, 1)))).size == (THUMBNAIL_EDGE, 1)
+
+
+def test_a_thumbnail_is_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn clockwise
+    small = opened(thumbnail(made("RGB", "JPEG", size=(1000, 500), exif=exif)))
+    assert small.size == (256, 512)
+    assert small.getexif().get(0x0112, 1) == 1
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("RGBA", (10, 20, 30, 0)), ("LA", (10, 0))])
+def test_a_thumbnail_is_transparent_where_its_image_is(mode: str, colour: Colour) -> None:
+    small = opened(thumbnail(made(mode, "PNG", size=(600, 600), colour=colour)))
+    assert small.getchannel("A").getextrema() == (0, 0)
+    palette = opened(thumbnail(made("P", "PNG", size=(600, 600), transparency=0)))
+    assert palette.getchannel("A").getextrema() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "source"), [("CMYK", "JPEG"), ("L", "JPEG"), ("1", "PNG"), ("I;16", "PNG"), ("F", "TIFF")]
+)
+def test_a_thumbnail_has_usual_colours(mode: str, source: str) -> None:
+    assert opened(thumbnail(made(mode, source, size=(600, 600)))).mode == "RGB"
+
+
+def test_a_thumbnail_is_small_in_bytes_too() -> None:
+    chance = random.Random(1)
+    noise = Image.frombytes("RGB", (1024, 1024), chance.randbytes(1024 * 1024 * 3))
+    out = io.BytesIO()
+    noise.save(out, "PNG")
+    assert len(thumbnail(out.getvalue())) < 300_000

@@ -43,6 +43,8 @@ def test_without_anything_the_defaults_hold(write: Write, tmp_path: Path) -> Non
     assert (settings.host, settings.port, settings.drain_s, settings.log_level) == ("127.0.0.1", 8400, 30.0, "info")
     assert settings.data == tmp_path / "imageway-data"
     assert settings.database_url == f"sqlite://{tmp_path}/imageway-data/imageway.db"
+    assert settings.media_url == f"file://{tmp_path}/imageway-data/images"
+    assert (dict(settings.media_options), settings.media_redirect) == ({}, False)
     assert (settings.sandbox, settings.catalog, settings.public_url) == (False, None, None)
     assert settings.request_bytes == 32 * 2**20
     assert settings.spool_bytes == 16 * 2**30
@@ -56,6 +58,7 @@ PRECEDENCE = [
     ("log_level", "IMAGEWAY_LOG_LEVEL", None, ("'debug'", "debug"), ("error", "error"), None),
     ("public_url", "IMAGEWAY_PUBLIC_URL", None, ("'https://a/'", "https://a"), ("https://b/", "https://b"), None),
     ("database", "IMAGEWAY_DATABASE", None, ("'memory://'", "memory://"), ("sqlite:///x", "sqlite:///x"), None),
+    ("media", "IMAGEWAY_MEDIA", None, ("'file:///one'", "file:///one"), ("s3://two/three", "s3://two/three"), None),
     ("catalog", "IMAGEWAY_CATALOG", None, ("'one'", Path("one")), ("two", Path("two")), None),
     ("request_bytes", "IMAGEWAY_REQUEST_BYTES", None, ("1000", 1000), ("2000", 2000), None),
     ("spool_bytes", "IMAGEWAY_SPOOL_BYTES", None, ("1000", 1000), ("2000", 2000), None),
@@ -242,3 +245,41 @@ def test_no_secret_shows_in_a_repr(write: Write) -> None:
     shown = f"{settings} {settings!r} {upstreams_of(settings, CATALOG, {'ARK_API_KEY': 'ark-test-2'})}"
     assert "openai" in shown
     assert not [secret for secret in ("sk-test-1", "pass-word", "ark-test-2") if secret in shown]
+
+
+# The media store
+
+
+def test_options_of_the_media_store_are_texts(write: Write) -> None:
+    write(
+        "media = 's3://pictures'\nmedia_redirect = true\n[media_options]\n"
+        "endpoint = 'http://store:9000'\nvirtual_hosted_style_request = true\nport = 9000\n"
+    )
+    settings = settings_of()
+    assert settings.media_redirect
+    assert settings.media_options == {
+        "endpoint": "http://store:9000",
+        "virtual_hosted_style_request": "true",
+        "port": "9000",
+    }
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"])
+def test_an_endpoint_in_the_environment_is_one_of_s3_alone_and_the_files_wins(write: Write, variable: str) -> None:
+    environment = {variable: "http://store:9000"}
+    assert settings_of(environment | {"IMAGEWAY_MEDIA": "s3://p"}).media_options == {"endpoint": "http://store:9000"}
+    assert settings_of(environment | {"IMAGEWAY_MEDIA": "gs://p"}).media_options == {}
+    assert settings_of(environment).media_options == {}
+    write("media = 's3://p'\n[media_options]\nendpoint = 'https://other'")
+    assert settings_of(environment).media_options == {"endpoint": "https://other"}
+
+
+def test_nobody_is_redirected_to_a_directory(write: Write) -> None:
+    for place in ("", "media = 'file:///images'\n"):
+        write(f"{place}media_redirect = true")
+        assert refused() == "media_redirect sends readers to the media store: a bucket is needed (media)"
+
+
+def test_what_settings_print_holds_no_credential(write: Write) -> None:
+    write("media = 's3://p'\n[media_options]\nsecret_access_key = 'test-secret'")
+    assert "test-secret" not in repr(settings_of())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -225,6 +225,8 @@ async def test_a_link_that_was_changed_is_403_and_one_that_is_old_410(place: Pla
     assert (await place.get()).status == 200
     place.clock.now += 1001
     assert await refused(place) == (410, "link_expired")
+    with pytest.raises(GatewayError, match="expired at 2026-11-19T11:06:40Z"):
+        await place.get()
 
 
 async def test_an_image_that_is_gone_is_404(place: Place) -> None:
@@ -239,3 +241,63 @@ async def test_an_image_that_is_gone_is_404(place: Place) -> None:
     assert (await place.get(url=longer)).status == 200
     await place.links.objects.delete("a.png")
     assert await refused(place, url=longer) == (404, "not_found")
+
+
+# Sent to the store for the bytes
+
+
+@dataclass
+class Elsewhere:
+    """Signs for the store, and remembers for how long."""
+
+    asked: list[tuple[str, int]] = field(default_factory=list)
+
+    async def presigned(self, name: str, *, lives_s: int) -> str:
+        self.asked.append((name, lives_s))
+        return f"https://store.test/{name}?signed"
+
+
+@pytest.fixture
+def redirected(place: Place) -> Place:
+    return replace(place, links=replace(place.links, presigner=Elsewhere()))
+
+
+def lives_s(place: Place) -> list[int]:
+    assert isinstance(place.links.presigner, Elsewhere)
+    assert {name for name, _ in place.links.presigner.asked} == {"a.png"}
+    return [seconds for _, seconds in place.links.presigner.asked]
+
+
+async def test_a_reader_is_sent_to_the_store_and_nothing_of_it_is_cached(redirected: Place) -> None:
+    given = await redirected.get(range="bytes=0-9")
+    assert (given.status, given.content) == (302, b"")
+    assert given.headers == {
+        "location": "https://store.test/a.png?signed",
+        "cache-control": "no-store",
+        "content-length": "0",
+    }
+
+
+async def test_what_the_store_signs_lives_for_minutes_and_never_longer_than_the_image(redirected: Place) -> None:
+    """Nor longer than the link that was followed."""
+    await redirected.get()
+    short = redirected.links.signer.sign("a.png", NOW_MS + 60_000)
+    await redirected.get(url=short)
+    redirected.clock.now += DAY_MS - 300_000
+    await redirected.get()
+    redirected.clock.now += 299_500
+    await redirected.get()
+    assert lives_s(redirected) == [600, 60, 300, 1]
+
+
+async def test_only_who_may_have_the_image_and_has_not_got_it_is_sent_there(redirected: Place) -> None:
+    assert (await redirected.get("HEAD")).status == 200
+    assert (await redirected.get(if_none_match=f'"{redirected.etag}"')).status == 304
+    assert await refused(redirected, "POST") == (405, "method_not_allowed")
+    assert await refused(redirected, url=redirected.url + "0") == (403, "signature_invalid")
+    await redirected.links.objects.delete("a.png")
+    assert await refused(redirected) == (404, "not_found")
+    redirected.clock.now += DAY_MS
+    assert await refused(redirected) == (410, "link_expired")
+    assert isinstance(redirected.links.presigner, Elsewhere)
+    assert redirected.links.presigner.asked == []
