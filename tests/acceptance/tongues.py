@@ -28,6 +28,7 @@ class Order:
     mask: bytes | None = None
     n: int | None = None
     file_format: str | None = None
+    quality: int | None = None
     pixels: tuple[int, int] | None = None
     ratio: tuple[int, int] | None = None
     tier: str | None = None
@@ -94,6 +95,7 @@ class Tongue:
     name: ClassVar[str]
     streams: ClassVar[bool] = False
     writes_pixels: ClassVar[bool] = True
+    writes_quality: ClassVar[bool] = True
     refusals: ClassVar[Mapping[str, tuple[int, str]]]
 
     def path(self, order: Order) -> str:
@@ -151,6 +153,12 @@ def ratio_of(order: Order) -> str | None:
     return f"{order.ratio[0]}:{order.ratio[1]}" if order.ratio else None
 
 
+def output_options(order: Order) -> Json | None:
+    """Google's, in either of its formats."""
+    wanted = f"image/{order.file_format}" if order.file_format else None
+    return given(mimeType=wanted, compressionQuality=order.quality) or None
+
+
 UNIFIED = {
     "text only": (400, "image_not_supported"),
     "count": (400, "invalid_value"),
@@ -178,6 +186,7 @@ class Unified(Tongue):
             n=order.n,
             size=pixels_of(order),
             output_format=order.file_format,
+            output_compression=order.quality,
             stream=order.stream or None,
         )
 
@@ -218,7 +227,8 @@ class Nested(Unified):
 
     def body(self, order: Order) -> Json:
         content: list[Json] = [{"image": data_url(picture)} for picture in order.images]
-        parameters = given(n=order.n, size=pixels_of(order), output_format=order.file_format)
+        output = given(output_format=order.file_format, output_compression=order.quality)
+        parameters = given(n=order.n, size=pixels_of(order), **output)
         return given(
             model=order.model,
             input={"messages": [{"role": "user", "content": [*content, {"text": order.prompt}]}]},
@@ -241,6 +251,7 @@ class Omixa(Tongue):
 
     name = "omixa"
     streams = True
+    writes_quality = False
     refusals: ClassVar = {
         **{name: (422 if status == 400 else status, code) for name, (status, code) in UNIFIED.items()},
         "mask": (422, "unknown_parameter"),  # the page of such a model does not list the field
@@ -300,7 +311,7 @@ class Gemini(Tongue):
 
     def body(self, order: Order) -> Json:
         inline = [{"inlineData": {"mimeType": "image/png", "data": base64_of(picture)}} for picture in order.images]
-        output = {"mimeType": f"image/{order.file_format}"} if order.file_format else None
+        output = output_options(order)
         image = given(aspectRatio=ratio_of(order), imageSize=order.tier, imageOutputOptions=output)
         config = given(responseModalities=["IMAGE"], candidateCount=order.n, imageConfig=image or None)
         return {"contents": [{"role": "user", "parts": [*inline, {"text": order.prompt}]}], "generationConfig": config}
@@ -353,7 +364,7 @@ class Imagen(Vertex):
             }
             for index, (kind, picture) in enumerate(pictures)
         ]
-        output = {"mimeType": f"image/{order.file_format}"} if order.file_format else None
+        output = output_options(order)
         return {
             "instances": [given(prompt=order.prompt, referenceImages=references or None)],
             "parameters": given(
@@ -393,6 +404,7 @@ class Ark(Tongue):
             image=(images if len(images) > 1 else images[0]) if images else None,
             size=pixels_of(order),
             output_format=order.file_format,
+            output_compression=order.quality,
             sequential_image_generation="auto" if group else None,
             sequential_image_generation_options={"max_images": order.n + 15} if order.n else None,
             stream=order.stream or None,
@@ -431,7 +443,8 @@ class DashScope(Tongue):
         content: list[Json] = [{"image": data_url(picture)} for picture in order.images]
         messages = [{"role": "user", "content": [*content, {"text": order.prompt}]}]
         mask = data_url(by_light(order.mask)) if order.mask else None
-        parameters = given(n=order.n, size=pixels_of(order, "*"), output_format=order.file_format)
+        output = given(output_format=order.file_format, output_compression=order.quality)
+        parameters = given(n=order.n, size=pixels_of(order, "*"), **output)
         return {
             "model": order.model,
             "input": given(messages=messages, mask_image_url=mask),
