@@ -67,8 +67,12 @@ class Recovery:
         await self.tools.store.commit(RenewLease(self.tools.owner, until_ms))
 
     async def sweep(self) -> None:
-        removed = await self.tools.objects.sweep(self.tools.clock.now_ms())
-        logger().info(events.MEDIA_SWEPT, removed=removed)
+        try:
+            removed = await self.tools.objects.sweep(self.tools.clock.now_ms())
+        except OSError as error:  # what is over stays so until the next round
+            logger().error(events.MEDIA_FAILED, detail=str(error))
+        else:
+            logger().info(events.MEDIA_SWEPT, removed=removed)
 
     async def resign(self) -> None:
         """The orderly end of this process: whatever it leaves running is anybody's at once."""
