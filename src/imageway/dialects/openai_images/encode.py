@@ -63,7 +63,7 @@ def _flat(outcome: Generated) -> dict[str, Tree]:
         "output_format": formats.pop() if len(formats) == 1 else None,
         "size": outcome.size,
         "usage": usage_of(outcome.usage) if outcome.usage else None,
-        "metadata": _metadata(outcome),
+        "metadata": metadata_of(outcome),
         "warnings": warnings_list(outcome.warnings),
     }
     return body | {name: value for name, value in optional.items() if value} | {"request_id": outcome.request_id}
@@ -85,7 +85,8 @@ def usage_of(usage: Usage) -> dict[str, Tree]:
     }
 
 
-def _metadata(outcome: Generated) -> dict[str, Tree]:
+def metadata_of(outcome: Generated) -> dict[str, Tree]:
+    """What there is beside the images: what the model said, and the seed of each."""
     text: dict[str, Tree] = {"text": outcome.text} if outcome.text else {}
     return text | ({"seeds": list(outcome.seeds)} if outcome.seeds else {})
 
@@ -101,8 +102,8 @@ def _nested(outcome: Generated) -> dict[str, Tree]:
         for picture in outcome.pictures
     ]
     body: dict[str, Tree] = {"code": 200, "msg": "Success", "data": {"data": items, "created": outcome.created_s}}
-    warnings: dict[str, Tree] = {"warnings": warnings_list(outcome.warnings)} if outcome.warnings else {}
-    return body | warnings | {"request_id": outcome.request_id}
+    beside: dict[str, Tree] = {"metadata": metadata_of(outcome), "warnings": warnings_list(outcome.warnings)}
+    return body | {name: value for name, value in beside.items() if value} | {"request_id": outcome.request_id}
 
 
 def _estimate(outcome: Estimated) -> dict[str, Tree]:

@@ -10,7 +10,7 @@ from imageway.core.intents import Arrived, Broken, Event, Finished, Generate, Ge
 from imageway.core.requests import Operation
 from imageway.core.steps import Usage
 from imageway.core.streams import StreamEvent
-from imageway.dialects.openai_images.encode import error_of, item_of, usage_of
+from imageway.dialects.openai_images.encode import error_of, item_of, metadata_of, usage_of
 from imageway.dialects.shared.answers import warnings_list
 
 _NOTHING: Final = Usage()
@@ -61,5 +61,6 @@ def _shown(intent: Generate, picture: Picture) -> dict[str, Tree]:
 
 
 def _about(generated: Generated) -> dict[str, Tree]:
-    warnings = warnings_list(generated.warnings)
-    return {"request_id": generated.request_id} | ({"warnings": warnings} if warnings else {})
+    told: dict[str, Tree] = {"metadata": metadata_of(generated), "warnings": warnings_list(generated.warnings)}
+    about: dict[str, Tree] = {"request_id": generated.request_id}
+    return about | {name: value for name, value in told.items() if value}
