@@ -4,7 +4,7 @@ checker that watches over that promise finds it. Without the bug the same world 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
@@ -30,6 +30,7 @@ from tests.sim.plans import Script
 from tests.sim.seeds import with_inputs
 from tests.sim.upstreams import Link
 from tests.sim.world import Order, Shape, Trouble, run_world
+from tests.values import replace
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 COUNTED = ImageRequest(model="gpt-image-1", prompt="a cat", quality="low", n=2)

@@ -3,7 +3,6 @@ in each of them besides."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,6 +26,7 @@ from tests.sim.plans import Script
 from tests.sim.seeds import with_inputs
 from tests.sim.upstreams import Link
 from tests.sim.world import Order, Shape, Trouble, Visit, World, run_world
+from tests.values import replace
 
 COUNTED = ImageRequest(model="gpt-image-1", prompt="a cat", quality="low", n=2)
 SINGLE = ImageRequest(model="gemini-2.5-flash-image", prompt="a cat")

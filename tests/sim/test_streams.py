@@ -4,7 +4,6 @@ it when the stream, the process or his patience ends."""
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from tests.sim.plans import Script
 from tests.sim.test_regressions import LATE_INPUT, PARTS, POLLED, SINGLE, code, only, play, shape_of
 from tests.sim.upstreams import Link
 from tests.sim.world import Order, Process, Trouble, Visit
+from tests.values import replace
 
 STREAM = replace(SINGLE, stream=True)
 PREVIEWED = ImageRequest(model="gpt-image-1", prompt="a cat", quality="low", stream=True, partial_images=2)

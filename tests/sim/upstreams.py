@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from imageway.bodies import Scope
@@ -29,6 +29,7 @@ from imageway.providers import ADAPTERS
 from tests.sim.machine import Machine
 from tests.sim.pictures import broken, fetched, inline, picture
 from tests.sim.streams import DEATHS, Piece, pieces
+from tests.values import replace
 
 WORDS: Final = "ZXQ-the-providers-own-words"
 PART_HEADER: Final = "x-sim-part"

@@ -16,12 +16,13 @@ import re
 import struct
 import zlib
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 import pytest
 
 from imageway.bodies import Budget, Spool, blob_of, json_payload, lift_json
@@ -124,7 +125,7 @@ def _marks(marks: MaskForm | None) -> dict[str, str]:
 
 
 def shown(value: object) -> Any:
-    """A value as a golden file shows it: dataclasses as objects of what differs from their defaults."""
+    """A value as a golden file shows it: structs as objects of what differs from their defaults."""
     match value:
         case ImageData(blob=blob, param=param, marks=marks):
             facts = blob.facts
@@ -138,13 +139,11 @@ def shown(value: object) -> Any:
             return {str(name): shown(inner) for name, inner in value.items()}
         case tuple() | list():
             return [shown(inner) for inner in value]
-    if is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, msgspec.Struct):
         return {
             each.name: shown(getattr(value, each.name))
-            for each in fields(value)
-            if each.name != "family"
-            and getattr(value, each.name)
-            != (each.default if each.default_factory is MISSING else each.default_factory())
+            for each in msgspec.structs.fields(value)
+            if each.name != "family" and getattr(value, each.name) != each.default
         }
     return value
 

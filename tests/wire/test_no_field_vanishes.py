@@ -6,7 +6,6 @@ sent must differ from what the plain request sends."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from imageway.catalog.schema import Model, Offering, Parameter
 from imageway.core.requests import Group, ImageData, ImageRequest, Operation, RequestWarning, Size, Turn
 from imageway.core.steps import Adapter, Call
 from imageway.providers import ADAPTERS
+from tests.values import replace
 from tests.wire.providers.conversation import NamedBlob, show
 
 NOT_PARAMETERS = {"model", "family", "spelled", "written"}  # who is asked, and the caller's own words
@@ -38,26 +38,26 @@ def plain_requests(model: Model) -> Iterator[ImageRequest]:
     if model.inputs.minimum == 0:
         yield plain
     if "partial_images" in model.parameters:
-        yield dataclasses.replace(plain, stream=True)
+        yield replace(plain, stream=True)
     if model.inputs.maximum > 0:
         images = tuple(image(f"plain{number}") for number in range(max(1, model.inputs.minimum)))
         if "edit" in model.operations:
-            yield dataclasses.replace(plain, operation=Operation.EDIT, images=images)
+            yield replace(plain, operation=Operation.EDIT, images=images)
         else:
-            yield dataclasses.replace(plain, operation=Operation.UPSCALE, images=images, prompt=None)
+            yield replace(plain, operation=Operation.UPSCALE, images=images, prompt=None)
 
 
 def changes(model: Model, plain: ImageRequest) -> Iterator[dict[str, Any]]:
     """Every field at every value worth trying, as changes to the plain request."""
     structured = structured_values(plain)
-    for field in dataclasses.fields(ImageRequest):
-        if field.name in NOT_PARAMETERS:
+    for name, kind in ImageRequest.__annotations__.items():
+        if name in NOT_PARAMETERS:
             continue
-        values = structured.get(field.name)
+        values = structured.get(name)
         if values is None:
-            values = scalar_values(str(field.type), model.parameters.get(field.name))
-        news = (value for value in values if value != getattr(plain, field.name))
-        yield from ({field.name: value} for value in news if (field.name, value) not in SAME_THING)
+            values = scalar_values(kind, model.parameters.get(name))
+        news = (value for value in values if value != getattr(plain, name))
+        yield from ({name: value} for value in news if (name, value) not in SAME_THING)
     yield from ({"geometry": size} for size in sizes(model))
     for format_ in ("jpeg", "webp"):
         yield {"output_format": format_, "output_compression": 50}
@@ -130,7 +130,7 @@ def vanished(catalog: Catalog, adapters: Mapping[str, Adapter]) -> set[tuple[str
                 continue
             encode = adapters[offering.adapter].encode
             for request in plain_requests(model):
-                plain = dataclasses.replace(request, family=offering.forwards)
+                plain = replace(request, family=offering.forwards)
                 before = sent(model, offering, plain, encode)
                 assert before is not None, f"the plain request to {model.id} is refused: nothing can be learned from it"
                 for change in changes(model, plain):
@@ -147,7 +147,7 @@ def lost(
     encode: Encode,
 ) -> bool:
     plain, change = asked
-    after = sent(model, offering, dataclasses.replace(plain, **change), encode)
+    after = sent(model, offering, replace(plain, **change), encode)
     if after is None or after[1] - before[1] or after[0] != before[0]:
         return False
     if set(change) <= BY_THE_GATEWAY:
@@ -166,13 +166,13 @@ def test_every_field_is_refused_or_told_or_sent() -> None:
 
 def without(adapter: Adapter, name: str) -> Adapter:
     """Planted: the same adapter with one field forgotten."""
-    blank = dataclasses.replace(ImageRequest(model=""))
+    blank = replace(ImageRequest(model=""))
 
     def encode(call: Call) -> Any:
-        request = dataclasses.replace(call.request, **{name: getattr(blank, name)})
-        return adapter.encode(dataclasses.replace(call, request=request))
+        request = replace(call.request, **{name: getattr(blank, name)})
+        return adapter.encode(replace(call, request=request))
 
-    return dataclasses.replace(adapter, encode=encode)
+    return replace(adapter, encode=encode)
 
 
 FORGOTTEN = {
@@ -193,8 +193,6 @@ def test_a_field_that_an_adapter_forgets_is_found(adapter: str, name: str) -> No
 
 def test_a_size_that_an_adapter_forgets_is_found() -> None:
     for adapter in ADAPTERS.values():
-        blind = dataclasses.replace(
-            adapter, encode=lambda call, a=adapter: a.encode(dataclasses.replace(call, size=Size()))
-        )
+        blind = replace(adapter, encode=lambda call, a=adapter: a.encode(replace(call, size=Size())))
         found = vanished(load(), {adapter.name: blind})
         assert {(row[0], row[2]) for row in found} >= {(adapter.name, "geometry")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import json
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from imageway.core.blobs import Tree
 from imageway.core.steps import Done, Failed, FailureKind, JsonReply, More, Reply
 from imageway.core.streams import StreamEnd, StreamEvent
 from imageway.providers import ADAPTERS
+from tests.values import replace
 from tests.wire.providers.conversation import Conversation, Section, conversations, play, replies
 
 GOLDENS = Path(__file__).parent / "providers"
@@ -84,7 +84,7 @@ def test_a_code_means_the_same_whatever_the_status() -> None:
         if reply.status < 400:
             continue  # one image's error, or a task's: they have no other status
         for status in (200, 400, 429, 500):
-            step = ADAPTERS[adapter].decode(talk.call, {}, dataclasses.replace(reply, status=status))
+            step = ADAPTERS[adapter].decode(talk.call, {}, replace(reply, status=status))
             assert f"failed {getattr(step, 'kind', step)}" == talk.sections[-1].head, (adapter, code, status)
         seen.add(adapter)
     assert seen == set(ADAPTERS)
@@ -114,11 +114,11 @@ def test_no_reply_is_so_odd_that_an_adapter_raises(path: Path) -> None:
         for reply in replies(talk):
             for odd in mangled(said(reply)):
                 for memo in ({}, {"task_id": "t"}):
-                    step = decode(talk.call, memo, dataclasses.replace(reply, body=JsonReply(odd)))
+                    step = decode(talk.call, memo, replace(reply, body=JsonReply(odd)))
                     assert not isinstance(step, Done | More) or (step.images and reply.status < 300)
                 name = reply.body.name if isinstance(reply.body, StreamEvent) else None
-                decode(talk.call, {}, dataclasses.replace(reply, body=StreamEvent(odd, name)))
-            decode(talk.call, {}, dataclasses.replace(reply, body=StreamEnd()))
+                decode(talk.call, {}, replace(reply, body=StreamEvent(odd, name)))
+            decode(talk.call, {}, replace(reply, body=StreamEnd()))
 
 
 def said(reply: Reply) -> Tree:
@@ -152,7 +152,7 @@ def test_the_runner_sees_a_wrong_line() -> None:
             sections = list(conversation.sections)
             sections[number] = wrong
             with pytest.raises((AssertionError, ValueError)):
-                play(ADAPTERS["openai_images"], dataclasses.replace(conversation, sections=tuple(sections)))
+                play(ADAPTERS["openai_images"], replace(conversation, sections=tuple(sections)))
 
 
 def test_the_runner_sees_what_a_golden_leaves_out() -> None:
@@ -163,4 +163,4 @@ def test_the_runner_sees_what_a_golden_leaves_out() -> None:
     assert first.head == "more"
     for sections in ((send, reply, *rest), (send, reply, first, *rest[:-1])):
         with pytest.raises(AssertionError):
-            play(ADAPTERS["openai_images"], dataclasses.replace(conversation, sections=tuple(sections)))
+            play(ADAPTERS["openai_images"], replace(conversation, sections=tuple(sections)))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imageway.core.blobs import Blob
 
 Reader = Callable[[Blob], AsyncIterator[bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(Struct, frozen=True):
     """`length` in bytes is exact; -1 for a stream, whose end nobody knows. `chunks` gives the bytes from the start, any
     number of times; those of a stream once. `content` is all of them where they lie in memory anyway, and need not be
     gathered."""

@@ -4,10 +4,10 @@ found at once, everything that will not be honoured is said."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from imageway.catalog.masks import as_read, marks_of
 from imageway.catalog.operations import USUAL_SCALE, as_edit

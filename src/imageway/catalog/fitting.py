@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from imageway.catalog.checking import images_of
 from imageway.catalog.geometry import Impossible, Resolved, nearest_tier, resolve, served_tier, spelled, tier_edge

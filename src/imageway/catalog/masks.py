@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from imageway.catalog.schema import Model
 from imageway.core.requests import ImageInput, ImageRequest, MaskForm, RequestWarning, Turn

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
+
+from msgspec.structs import replace
 
 from imageway.catalog.schema import Model
 from imageway.core.requests import Geometry, ImageData, ImageRequest, Operation, RequestWarning

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import fields
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
@@ -29,9 +28,9 @@ _STRUCTURE: Final = ("prompt", "n")  # scalars that say what is asked for, not h
 
 NAMES: Final[Mapping[str, str]] = MappingProxyType(
     {
-        field.name: _TYPES[str(field.type)]
-        for field in fields(ImageRequest)
-        if str(field.type) in _TYPES and field.name not in _STRUCTURE
+        name: _TYPES[written]
+        for name, written in ImageRequest.__annotations__.items()
+        if written in _TYPES and name not in _STRUCTURE
     }
 )
 """Every field of a request that a model may take or not, with the type its row must have."""

@@ -5,7 +5,6 @@ Exact whole numbers inside (see tariffs); every sum is rounded up once, to micro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from msgspec import Struct
@@ -39,8 +38,7 @@ class Quote(Struct, frozen=True):
     lines: tuple[PriceLine, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Bill:
+class Bill(Struct, frozen=True):
     """What is to be paid for: the fitted request and size, the images that were delivered, the tokens the provider
     reported for the whole task (None: it reported none). `produced`, when more images than were delivered are behind
     `usage`, says how many: the caller then pays the delivered share of the tokens."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
+
+from msgspec import Struct
 
 
 class Encoding(StrEnum):
@@ -16,8 +17,7 @@ class Encoding(StrEnum):
     BASE64URL = "base64url"
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
+class ImageFacts(Struct, frozen=True):
     """What an image's own header says: format (png, jpeg, webp, gif, bmp, tiff, heic, avif) and pixels. `alpha`:
     whether a PNG has transparency, by its colour type or a tRNS chunk; None: not known."""
 
@@ -59,8 +59,7 @@ class Blob(Protocol):
         """The stored bytes in chunks, from the start; any number of times, also at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Embed:
+class Embed(Struct, frozen=True):
     """A JSON string made of a text prefix and a blob's base64: `Embed(blob, "data:image/png;base64,")`."""
 
     blob: Blob

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from msgspec import Struct
@@ -15,8 +15,7 @@ from imageway.core.steps import NO_VALUES, FormBody, Usage
 from imageway.core.streams import StreamEvent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inbound:
+class Inbound(Struct, frozen=True, kw_only=True):
     """One request as a dialect sees it. `route` is the name of the dialect's own route; `params` come from its path.
     Header names are lower case; `query` values are the last of each name. `body` is None when there was none, a
     FormBody when it was multipart/form-data. `family_of` finds the catalog's family of the model that a name means, for
@@ -25,9 +24,9 @@ class Inbound:
     route: str
     method: str = "POST"
     path: str = "/"
-    params: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
-    query: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
-    headers: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
+    params: Mapping[str, str] = NO_VALUES
+    query: Mapping[str, str] = NO_VALUES
+    headers: Mapping[str, str] = NO_VALUES
     body: Tree | FormBody = None
     family_of: Callable[[str], str | None] = lambda name: None
 
@@ -35,8 +34,7 @@ class Inbound:
 Form = Literal["b64_json", "url"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generate:
+class Generate(Struct, frozen=True, kw_only=True):
     """`form` None: the model's default. `shape` is the dialect's own word for how to answer. `warnings` are what decode
     itself could not honour. `background`: the answer is the task, at once; the images are fetched later."""
 
@@ -49,15 +47,13 @@ class Generate:
     warnings: tuple[RequestWarning, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class Estimate(Struct, frozen=True, kw_only=True):
     """What would this cost; nothing is held, sent or stored."""
 
     generate: Generate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShowModels:
+class ShowModels(Struct, frozen=True, kw_only=True):
     """All of them are found; the dialect shows `limit` (None: all) after the first `skip`, in its own `shape`."""
 
     limit: int | None = None
@@ -65,19 +61,16 @@ class ShowModels:
     shape: str = "flat"
 
 
-@dataclass(frozen=True, slots=True)
-class ShowModel:
+class ShowModel(Struct, frozen=True):
     id: str
     shape: str = "flat"
 
 
-@dataclass(frozen=True, slots=True)
-class ShowTask:
+class ShowTask(Struct, frozen=True):
     id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListTasks:
+class ListTasks(Struct, frozen=True, kw_only=True):
     """The workspace's tasks, newest first: those created from `since_ms` until before `until_ms`, in one of `states`
     (empty: any), of `model` (None: any); `limit` of them, after the first `skip`."""
 
@@ -89,13 +82,11 @@ class ListTasks:
     skip: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CancelTask:
+class CancelTask(Struct, frozen=True):
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ShowImage:
+class ShowImage(Struct, frozen=True):
     """The bytes of a stored image, or a small picture of it. `id` is its name in the media store, with or without what
     follows the dot. There is no outcome to encode: bytes are the same in every format."""
 
@@ -103,22 +94,19 @@ class ShowImage:
     thumbnail: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteImage:
+class DeleteImage(Struct, frozen=True):
     """Removes a stored image now; what is gone already counts as done."""
 
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class GrantUpload:
+class GrantUpload(Struct, frozen=True):
     """Where and how the caller may put a file that a later request will name."""
 
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(Struct, frozen=True):
     """A file that comes under such a grant; the form's own `fields` prove it. `name` is `folder`/file name."""
 
     name: str
@@ -141,8 +129,7 @@ Intent = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class Picture(Struct, frozen=True, kw_only=True):
     """One proved image on its way out: `blob` for b64_json, `url` for url (exactly one is set). `signature`: see core's
     Turn."""
 
@@ -155,16 +142,14 @@ class Picture:
     signature: Blob | str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(Struct, frozen=True):
     """One image of several that did not come, in words for the caller: `code` is one of core's errors."""
 
     code: str
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generated:
+class Generated(Struct, frozen=True, kw_only=True):
     """A finished generation with k ≥ 1 pictures. `family` is the model's family in the catalog. `missing`: the images
     asked for that did not come; of a group that was left to choose, only those that were begun and failed."""
 
@@ -194,8 +179,7 @@ class PriceLine(Struct, frozen=True, kw_only=True):
     assumed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimated:
+class Estimated(Struct, frozen=True, kw_only=True):
     hold_usd_micros: int
     worst_usd_micros: int
     expected_usd_micros: int
@@ -203,8 +187,7 @@ class Estimated:
     warnings: tuple[RequestWarning, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelCard:
+class ModelCard(Struct, frozen=True, kw_only=True):
     """A model for its caller. `prices` and `capabilities` are JSON-ready, `minimum_hold_usd` is decimal text."""
 
     id: str
@@ -216,13 +199,11 @@ class ModelCard:
     minimum_hold_usd: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelList:
+class ModelList(Struct, frozen=True):
     cards: tuple[ModelCard, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskView:
+class TaskView(Struct, frozen=True, kw_only=True):
     """One task as its owner may see it: `pictures` carry signed URLs while the images are stored. `error` is
     (code, message). `started_ms` is when its first attempt began; `requested` is how many images were asked for,
     `missing` those of a success that did not come."""
@@ -243,8 +224,7 @@ class TaskView:
     missing: tuple[Missing, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskList:
+class TaskList(Struct, frozen=True, kw_only=True):
     """One page of a workspace's tasks; `total` counts all that match."""
 
     tasks: tuple[TaskView, ...]
@@ -253,8 +233,7 @@ class TaskList:
     limit: int = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadGrant:
+class UploadGrant(Struct, frozen=True, kw_only=True):
     """What the caller needs to put one file: a form posted to his dialect's own path at `url`, with `fields` and the
     file itself, of at most `max_bytes`, within `expires_s` seconds; requests then name it `folder`/file name.
     `capacity_bytes`: of all that one workspace may have there at once."""
@@ -267,21 +246,18 @@ class UploadGrant:
     capacity_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Uploaded:
+class Uploaded(Struct, frozen=True):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ImageDeleted:
+class ImageDeleted(Struct, frozen=True):
     id: str
 
 
 Outcome = Generated | Estimated | ModelList | ModelCard | TaskView | TaskList | ImageDeleted | UploadGrant | Uploaded
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
+class Preview(Struct, frozen=True, kw_only=True):
     """A partial image on its way: `index` counts those of one image from 0, `picture` carries a blob."""
 
     image: int
@@ -289,8 +265,7 @@ class Preview:
     picture: Picture
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrived:
+class Arrived(Struct, frozen=True, kw_only=True):
     """One finished, proved image, in the form asked for, before the whole is settled: the `image`-th to come, from 0.
     It is charged for when the task is. `model` and `created_s` are what Generated will say."""
 
@@ -300,15 +275,13 @@ class Arrived:
     created_s: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """The last event of a stream that brought something: paid for, durably."""
 
     generated: Generated
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """The last event of a stream that could not be finished after it had begun."""
 
     request_id: str
@@ -318,8 +291,7 @@ class Broken:
 Event = Preview | Arrived | Finished | Broken
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What goes back. A dict/list body is JSON; blobs in it are spliced, never re-encoded. Header names lower case.
     `id_key`: the key at the top of the body that takes the request id, where only the server knows one."""
 
@@ -329,14 +301,13 @@ class Answer:
     id_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(Struct, frozen=True):
     """Where an error happened: the dialect's route name (None: before one was found), the request id, and what stood
     in the path."""
 
     route: str | None
     request_id: str
-    params: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
+    params: Mapping[str, str] = NO_VALUES
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 from imageway.core.blobs import Blob, Tree
 from imageway.core.wording import quoted
@@ -32,8 +33,7 @@ class MaskForm(StrEnum):
     LIGHT = "light"  # those that are light, as they look on white
 
 
-@dataclass(frozen=True, slots=True)
-class ImageLink:
+class ImageLink(Struct, frozen=True):
     """An input image that the caller named by http(s) URL, or by the `oss://` name of a file he uploaded. `param` is
     where he wrote it. Of a mask, `marks` is its form, and `wanted` the one it must be turned into for its model; a mask
     that says neither is one of transparent pixels, and right as it is."""
@@ -44,8 +44,7 @@ class ImageLink:
     wanted: MaskForm | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ImageData:
+class ImageData(Struct, frozen=True):
     """An input image that the caller sent. All else as of ImageLink."""
 
     blob: Blob
@@ -60,18 +59,16 @@ ImageInput = ImageLink | ImageData
 _UNSIGNED: Mapping[int, Blob | str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(Struct, frozen=True):
     """One entry of a conversation: role `user` or `model`, parts in the order written. `signatures`: index of a part →
     what the provider put there to recognise its own thoughts; it goes back to that family untouched, to no other."""
 
     role: str
     parts: tuple[str | ImageInput, ...]
-    signatures: Mapping[int, Blob | str] = field(default_factory=lambda: _UNSIGNED)
+    signatures: Mapping[int, Blob | str] = _UNSIGNED
 
 
-@dataclass(frozen=True, slots=True)
-class Geometry:
+class Geometry(Struct, frozen=True):
     """The size as asked: exact pixels, or a ratio ("16:9") and/or a tier ("2K"), or `auto`. Parsed, not yet fitted."""
 
     width: int | None = None
@@ -81,8 +78,7 @@ class Geometry:
     auto: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """One call that may answer several related images; `max_images` None means the caller left it open. `counted`: he
     said it by `n`, and is told when fewer came."""
 
@@ -90,8 +86,7 @@ class Group:
     counted: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageRequest:
+class ImageRequest(Struct, frozen=True, kw_only=True):
     """One request for images. When `turns` is set, the conversation is authoritative and `prompt`/`images` are what a
     model without turns would get. `extras` are fields that no family knows, in the objects where the caller wrote them;
     they reach only upstreams of his own dialect's `family` (DESIGN §7). `spelled` maps a field here to the name the
@@ -130,10 +125,10 @@ class ImageRequest:
     partial_images: int | None = None
     user: str | None = None
     scale: int | None = None  # of an upscale: 2 doubles both edges
-    extras: Mapping[str, Tree] = field(default_factory=lambda: _NO_TREE)
+    extras: Mapping[str, Tree] = _NO_TREE
     family: str = ""
-    spelled: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
-    written: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
+    spelled: Mapping[str, str] = _EMPTY
+    written: Mapping[str, str] = _EMPTY
 
     def param(self, name: str) -> str:
         """The caller's own name for one of our fields: `guidance` → `guidance_scale`."""
@@ -144,8 +139,7 @@ class ImageRequest:
         return self.written.get(name) or quoted(getattr(self, name))
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Struct, frozen=True):
     """A geometry fitted to one offering. `word` is a literal the provider takes in place of pixels ("auto", "2K",
     "adaptive"); `ratio`/`tier` are what a ratio-based provider is sent; `width`/`height` are the pixels that are sent
     or, for ratio-based providers, the pixels that are expected back. All None: the offering takes no size."""
@@ -161,8 +155,7 @@ class Size:
         return (self.width, self.height) if self.width and self.height else None
 
 
-@dataclass(frozen=True, slots=True)
-class RequestWarning:
+class RequestWarning(Struct, frozen=True):
     """Something that was not honoured as asked, told to the caller (law 1)."""
 
     code: str
@@ -170,8 +163,7 @@ class RequestWarning:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Who a key speaks for. `models` are glob patterns; empty means every model."""
 
     key_id: str

@@ -7,10 +7,12 @@ end; it answers More until it can say Done or Failed."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal
+
+from msgspec import Struct
 
 from imageway.core.blobs import Blob, Tree
 from imageway.core.requests import ImageRequest, Size
@@ -26,8 +28,7 @@ class Secret:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class FormFile:
+class FormFile(Struct, frozen=True):
     """A file in a multipart form; transport sends the blob's decoded bytes."""
 
     blob: Blob
@@ -35,52 +36,45 @@ class FormFile:
     media_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class FormBody:
+class FormBody(Struct, frozen=True):
     """A multipart/form-data body: (name, text or file) in order; names may repeat."""
 
     parts: tuple[tuple[str, str | FormFile], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class JsonBody:
+class JsonBody(Struct, frozen=True):
     tree: Tree
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(Struct, frozen=True):
     """`path` is relative to the upstream's base URL ("/images/generations"), or an absolute URL out of a reply."""
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     body: JsonBody | FormBody | None = None
-    headers: Mapping[str, str | Secret] = field(default_factory=lambda: NO_VALUES)
-    query: Mapping[str, str | Secret] = field(default_factory=lambda: NO_VALUES)
+    headers: Mapping[str, str | Secret] = NO_VALUES
+    query: Mapping[str, str | Secret] = NO_VALUES
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """A body that is neither JSON nor an image, or JSON that could not be read: its first 4 KiB, for logs alone."""
 
     head: bytes
     why: str = "not JSON"
 
 
-@dataclass(frozen=True, slots=True)
-class JsonReply:
+class JsonReply(Struct, frozen=True):
     tree: Tree
 
 
-@dataclass(frozen=True, slots=True)
-class BlobReply:
+class BlobReply(Struct, frozen=True):
     """A body that is itself an image (or another binary)."""
 
     blob: Blob
     media_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """One complete HTTP answer, or one event of a stream and then its end, each with the answer's status and headers.
     Header names are lower case. A cut answer never becomes a Reply: transport raises."""
 
@@ -89,8 +83,7 @@ class Reply:
     body: JsonReply | BlobReply | Page | StreamEvent | StreamEnd
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Struct, frozen=True, kw_only=True):
     """One upstream call for one part. `request` was checked and fitted: every field in it that is not None is one this
     offering takes and must be sent. `count` is how many images this call is to give; `seed` is already the part's own.
     `images` in the request are in the offering's form. `options` are the offering's own switches from the catalog,
@@ -100,24 +93,22 @@ class Call:
     request: ImageRequest
     size: Size
     count: int = 1
-    options: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
-    upstream: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
+    options: Mapping[str, str] = NO_VALUES
+    upstream: Mapping[str, str] = NO_VALUES
     idempotency_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """Send this, after a while. Only a submit can end `unknown`; a failed read is repeated until the deadline.
     `memo` is stored before anything is sent, when it differs from the last one; a restart resumes from it."""
 
     request: HttpRequest
     after_s: float = 0
-    memo: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
+    memo: Mapping[str, str] = NO_VALUES
     effect: Literal["submit", "read"] = "submit"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """Tokens as the provider reported them for the whole call. `output_text` includes thinking."""
 
     input_text: int = 0
@@ -142,8 +133,7 @@ class Usage:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Produced:
+class Produced(Struct, frozen=True):
     """One image of a reply: the bytes themselves, or the URL to fetch them from. `signature`: see core's Turn."""
 
     image: Blob | str
@@ -151,8 +141,7 @@ class Produced:
     signature: Blob | str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """The provider has answered with at least one image, of a stream in this event or an earlier one. `missing` are the
     images it said it could not give."""
 
@@ -162,8 +151,7 @@ class Done:
     missing: tuple[Failed, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class More:
+class More(Struct, frozen=True):
     """A stream goes on: what this one event brought; the engine adds it up. `partials` are previews, charged for only
     where the catalog says so; `missing` are images that failed for good; `usage` is of this event alone."""
 
@@ -187,8 +175,7 @@ class FailureKind(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """`code` and `detail` are the provider's own words, for the operator's log; a caller never sees them. `empty`: the
     answer could be read and says that nothing was made."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from imageway.core.blobs import Tree
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEvent:
+class StreamEvent(Struct, frozen=True):
     """One server-sent event (WHATWG HTML, section 9.2). `data` is a JSON tree, its long base64 strings blobs, written
     as one line; a str is text that is not JSON ("[DONE]") and stands as it is. `name` None: no `event:` line."""
 
@@ -16,6 +15,5 @@ class StreamEvent:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEnd:
+class StreamEnd(Struct, frozen=True):
     """A stream ended as HTTP has it: nothing was cut."""

@@ -4,8 +4,9 @@ on (DESIGN §7, the diagonal). It knows names only; which dialect has which is f
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from types import MappingProxyType
+
+from msgspec.structs import replace
 
 from imageway.core.blobs import Tree
 from imageway.core.intents import Estimate, Generate, Inbound, Intent

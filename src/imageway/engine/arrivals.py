@@ -4,7 +4,9 @@ and told. What is done here is not done again when the task is settled."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from imageway.bodies import Scope
 from imageway.core.blobs import Blob

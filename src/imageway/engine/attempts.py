@@ -6,8 +6,11 @@ of a stream only one that comes before anything else."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imageway.bodies import Scope
 from imageway.core.ids import new_id
@@ -29,8 +32,7 @@ _EMPTY: Final = Failed(FailureKind.SPOILED, "empty", "no image", empty=True)
 NEXT: Final = frozenset({FailureKind.NEVER_SENT, FailureKind.BUSY, FailureKind.DENIED, FailureKind.FAILED})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartResult:
+class PartResult(Struct, frozen=True, kw_only=True):
     """How a part ended. `images` empty: `failure` says why; beside images it says how their stream died. `option` is
     the last candidate tried; `produced` counts what the provider says it made, provable or not; `missing` are the
     images that came to nothing by themselves."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from imageway.catalog.schema import Model
 from imageway.core.intents import Form
 from imageway.core.requests import ImageRequest, RequestWarning
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskFacts:
+class TaskFacts(Struct, frozen=True, kw_only=True):
     """`images` is how many were asked for; `warnings` are those of before the first attempt."""
 
     task_id: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from imageway.bodies import Scope
 from imageway.core.blobs import Blob
 from imageway.core.failures import FetchRefused, TransportFailed
@@ -17,8 +19,7 @@ from imageway.engine.preparation import Option
 from imageway.media.proofs import prove
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One candidate tried for one part, to bring `count` images before `until_s`, monotonic."""
 
     id: str

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from imageway.core.blobs import Blob, ImageFacts
 from imageway.core.intents import Picture
 from imageway.core.requests import RequestWarning
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Struct, frozen=True):
     """A picture as it will be delivered. `name` in the media store until `expires_ms`; empty while it lies in the spool
     alone. `warning`: what became of the format that was asked for. `told`: whoever follows its task knows of it."""
 
@@ -38,8 +37,7 @@ class Ready:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Proved:
+class Proved(Struct, frozen=True):
     """An image that was looked at. `ready`: it was made ready at once, for somebody who follows its task. `compressed`:
     its provider was told to what quality."""
 

@@ -5,7 +5,6 @@ Input images are only counted: whatever is resumed was submitted already, and re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from operator import attrgetter
 from typing import Literal
 
@@ -48,7 +47,7 @@ _send_decoder = msgspec.json.Decoder(KeptSend)
 _task_decoder = msgspec.json.Decoder(KeptTask)
 # What a request holds besides plain values: kept in fields of its own, counted, or not asked for any more.
 _NOT_PLAIN = frozenset({"turns", "images", "mask", "group", "geometry", "extras", "spelled", "written"})
-_PLAIN = tuple(field.name for field in fields(ImageRequest) if field.name not in _NOT_PLAIN)
+_PLAIN = tuple(name for name in ImageRequest.__struct_fields__ if name not in _NOT_PLAIN)
 _plain_values = attrgetter(*_PLAIN)
 
 

@@ -4,10 +4,11 @@ outlive the spool."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import Final
+
+from msgspec.structs import replace
 
 from imageway.bodies import BlobTooLarge, Scope, SpoolFull, decoded, read_decoded
 from imageway.core.requests import RequestWarning

@@ -3,8 +3,10 @@ what may it cost. Everything wrong is found at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imageway.catalog import Checked, Fitted, Quote, check, fit, foreseen, quote
 from imageway.catalog.checking import images_of
@@ -18,8 +20,7 @@ from imageway.engine.verdicts import NO_ROUTE_RETRY_S
 from imageway.routing import Candidate, candidates, in_order
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """A candidate with the request as it would be sent there."""
 
     candidate: Candidate
@@ -31,8 +32,7 @@ class Option:
         return self.candidate.offering.max_answer_bytes * (1 + (self.fitted.request.partial_images or 0))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(Struct, frozen=True, kw_only=True):
     """A request that may be accepted. `counts` is how many images each part asks for; `options` is the order of trying;
     `warnings` are those that hold whoever serves it."""
 

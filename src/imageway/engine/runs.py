@@ -7,9 +7,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from msgspec.structs import replace as replace_fields
+from msgspec.structs import replace
 
 from imageway.bodies import Scope
 from imageway.core.errors import GatewayError
@@ -197,8 +197,8 @@ class TaskRun:
             await surely(tools, lambda: tools.store.commit(*refunded(self.facts.task_id, now_ms)))
             return
         named = zip(settlement.result.pictures, names, strict=True)
-        pictures = tuple(replace_fields(picture, name=name) for picture, name in named)
-        result = replace_fields(settlement.result, pictures=pictures, expires_ms=expires_ms)
+        pictures = tuple(replace(picture, name=name) for picture, name in named)
+        result = replace(settlement.result, pictures=pictures, expires_ms=expires_ms)
         replaced = ReplaceResult(self.facts.task_id, pack_result(result))
         marked = MarkDelivery(self.facts.task_id, "stored", now_ms)
         await surely(tools, lambda: tools.store.commit(replaced, marked))

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
+
+from msgspec.structs import replace
 
 from imageway.bodies import Scope
 from imageway.core.errors import GatewayError

@@ -6,10 +6,10 @@ and its usage row says `undelivered` until the last byte has left (DESIGN §5)."
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from imageway.bodies import Scope
 from imageway.catalog import Bill, Charge, charge, cost
@@ -33,8 +33,7 @@ from imageway.telemetry import events, logger
 NOTHING_KEPT: Final = KeptResult()
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """How a usage row says it ended (see ledger's RecordUsage for the words)."""
 
     outcome: str
@@ -43,8 +42,7 @@ class Ending:
     costs: tuple[BookCost, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(Struct, frozen=True):
     """The ops of the one commit that ends a task, and what its subscribers get once they are durable."""
 
     ops: tuple[Op, ...]

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Final
+
+from msgspec.structs import replace
 
 from imageway.bodies import base64_blob, sniff_format
 from imageway.core.blobs import Blob, Embed, Tree

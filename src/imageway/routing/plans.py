@@ -7,15 +7,15 @@ really sells is never pretended."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from imageway.catalog.schema import Model, Offering
 from imageway.core.upstreams import Upstream
 from imageway.routing.health import Health, Route
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """One offering through one upstream."""
 
     offering: Offering

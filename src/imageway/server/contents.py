@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 
+from msgspec import Struct
+
 from imageway.bodies import Payload
 from imageway.core.objects import ObjectStore, StoredObject
 from imageway.core.ports import Clock
@@ -16,8 +18,7 @@ Headers = tuple[tuple[str, str], ...]
 _RANGE = re.compile(r"bytes=([0-9]{0,1000})-([0-9]{0,1000})")
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(Struct, frozen=True):
     """A rendered answer. Call `finish(True)` when the last byte has left, `finish(False)` when it could not."""
 
     status: int

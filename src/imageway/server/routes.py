@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from imageway.core.errors import GatewayError
 from imageway.core.intents import Dialect, Route
@@ -14,8 +15,7 @@ _NAMED: Final = re.compile(r"\{[^}]*\}")
 _TOLD_PATH_CHARS: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """Header names are lower case; query values are the last of each name."""
 
     method: str
@@ -24,8 +24,7 @@ class Head:
     headers: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     dialect: Dialect
     route: Route
     params: Mapping[str, str]

@@ -7,10 +7,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 from urllib.parse import urljoin
+
+from msgspec import Struct
 
 from imageway.bodies import Scope, SpoolFull
 from imageway.core.failures import FetchRefused, TransportFailed
@@ -32,8 +33,7 @@ _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _GET: Final = HttpRequest("GET", "")
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
+class _Target(Struct, frozen=True):
     """Who is asked, over what, and as whom: `upstream` None sends no credential."""
 
     url: str

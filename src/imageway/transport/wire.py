@@ -7,6 +7,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from msgspec import Struct
+
 from imageway.bodies import Payload
 
 UNREACHABLE: Final = ("image_url_unreachable", "its host cannot be reached at a public address")
@@ -27,8 +29,7 @@ class Outgoing:
     left: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(Struct, frozen=True):
     """An answer whose head has arrived. `chunks` raises TransportFailed(UNKNOWN) when the body is cut. `delimited` is
     false when only the end of the connection ends the body, so that a cut cannot be told from the end."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from imageway.core.errors import Problem
 from imageway.core.requests import Geometry, ImageRequest, Operation, RequestWarning, Size
 from tests.unit.catalog.pictures import links, picture
 from tests.unit.catalog.strategies import ASKED, allowed, requests
+from tests.values import replace
 
 CATALOG = load()
 MODELS = list(CATALOG.models.values())

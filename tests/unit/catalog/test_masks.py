@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from imageway.catalog import Checked, check, load
 from imageway.catalog.schema import Model
 from imageway.core.requests import ImageInput, ImageLink, ImageRequest, MaskForm, Operation, Turn
 from tests.unit.catalog.pictures import links, picture
+from tests.values import replace
 
 CATALOG = load()
 ALPHA, LIGHT = MaskForm.ALPHA, MaskForm.LIGHT

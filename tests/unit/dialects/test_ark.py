@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import get_args, get_type_hints
 
 import pytest
@@ -17,7 +16,7 @@ from imageway.dialects.ark.fields import FIELDS, MEANINGS, TABLE
 from imageway.dialects.shared import kinds
 from imageway.dialects.shared.table import Field
 
-DIRECT = {each.name for each in fields(ImageRequest)}
+DIRECT = {*ImageRequest.__struct_fields__}
 HINTS = get_type_hints(ImageRequest)
 SAMPLES: dict[str, Tree] = {"integer": 3, "number": 1.5, "boolean": True}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -41,8 +40,9 @@ from imageway.dialects.dashscope.listing import MOST_ROWS, STATUSES
 from imageway.dialects.shared import kinds
 from imageway.dialects.shared.table import Field
 from imageway.tasks.states import TASK
+from tests.values import replace
 
-DIRECT = {each.name for each in fields(ImageRequest)}
+DIRECT = {*ImageRequest.__struct_fields__}
 HINTS = get_type_hints(ImageRequest)
 WORKED_OUT = {"contents", *IMAGES, "function", "grouped", "tier", "container", "ignored", "silent"}
 SAMPLES: dict[str, Tree] = {"integer": 3, "number": 1.5, "boolean": True}

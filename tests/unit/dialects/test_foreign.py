@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from imageway.core.intents import Estimate, Generate, Inbound, Intent, ShowModel
 from imageway.core.requests import ImageRequest, RequestWarning
 from imageway.dialects import DIALECTS
 from imageway.dialects.foreign import aware
+from tests.values import replace
 
 EARLIER = RequestWarning("parameter_ignored", "tools", "tools was not sent")
 GENERATE = Generate(request=ImageRequest(model="m", extras={"new": {"aspectRatio": 1}}), warnings=(EARLIER,))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import get_args, get_type_hints
 
 import pytest
@@ -26,7 +25,7 @@ from imageway.dialects.shared.kinds import Kind
 from imageway.dialects.shared.table import Field, snaked
 
 HINTS = get_type_hints(ImageRequest)
-DIRECT = {each.name for each in fields(ImageRequest)}
+DIRECT = {*ImageRequest.__struct_fields__}
 TABLES = {"generateContent": (GENERATE, MEANINGS), "predict": (PREDICT, PREDICTED)}
 SAMPLES: dict[str, Tree] = {"integer": 3, "number": 1.5, "boolean": True, "strings": "image", "string": "a text"}
 FOX: Tree = {"contents": [{"parts": [{"text": "a fox"}]}]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import fields, replace
 from typing import get_args, get_type_hints
 
 import pytest
@@ -19,8 +18,9 @@ from imageway.dialects.omixa.decode import INLINE_BYTES
 from imageway.dialects.omixa.fields import ANY, MEANINGS, OTHERS, TABLES, table_of
 from imageway.dialects.shared import kinds
 from imageway.dialects.shared.table import Field, Table
+from tests.values import replace
 
-DIRECT = {each.name for each in fields(ImageRequest)}
+DIRECT = {*ImageRequest.__struct_fields__}
 HINTS = get_type_hints(ImageRequest)
 SAMPLES: dict[str, Tree] = {"integer": 3, "boolean": True}
 GPT = TABLES["gpt_image"]

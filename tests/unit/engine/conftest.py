@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -23,6 +23,7 @@ from imageway.engine.settings import EngineSettings
 from imageway.media.links import LinkSigner
 from imageway.providers import ADAPTERS
 from imageway.routing import Health
+from tests.values import replace
 
 NOW_MS = 1_760_000_000_000
 

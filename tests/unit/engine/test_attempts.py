@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
@@ -25,6 +25,7 @@ from imageway.tasks.ops import BeginAttempt
 from tests.sim.logs import quiet
 from tests.sim.pictures import broken, picture
 from tests.unit.engine.conftest import upstream
+from tests.values import replace
 
 ANSWERED = Reply(200, {}, Page(b""))
 POLL = Send(HttpRequest("GET", "/task/1"), memo={"task": "1"}, effect="read")

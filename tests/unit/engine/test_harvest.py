@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
@@ -24,6 +24,7 @@ from imageway.engine.preparation import prepare
 from tests.sim.pictures import SIDE, broken, picture
 from tests.unit.engine.test_pictures import Bench as Workers
 from tests.unit.engine.test_pictures import Moody
+from tests.values import replace
 
 CUT = Produced(blob_of(broken("png")))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -20,6 +19,7 @@ from imageway.core.steps import BlobReply, FailureKind
 from imageway.engine.inputs import check_mask, hold_all, problem_with
 from imageway.engine.ports import Tools
 from imageway.media.uploads import stored_name
+from tests.values import replace
 
 LIMITS = Inputs(maximum=4, formats=("png", "jpeg"), max_bytes=5_000, max_pixels=10_000)
 NOW_MS = 1_760_000_000_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from imageway.core.requests import Caller
 from imageway.core.upstreams import Upstream
 from imageway.engine.models import ModelShelf, card
 from imageway.engine.ports import Tools
+from tests.values import replace
 
 CALLER = Caller("key_1", "ws_1")
 

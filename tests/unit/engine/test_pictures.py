@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -20,6 +20,7 @@ from imageway.engine.images import Proved, Ready
 from imageway.engine.patience import STORING_PAUSES_S
 from imageway.engine.pictures import ready_all, store_all
 from imageway.engine.ports import CONVERSIONS_AT_ONCE, Tools
+from tests.values import replace
 
 T = TypeVar("T")
 NOISE = Image.effect_noise((600, 600), 120)

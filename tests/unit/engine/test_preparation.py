@@ -4,7 +4,6 @@ the hold covers whatever may come."""
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,6 +30,7 @@ from imageway.core.steps import FailureKind
 from imageway.core.upstreams import Upstream
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Prepared, all_images, part_counts, prepare, with_images, with_the_rest
+from tests.values import replace
 
 CALLER = Caller("key_1", "ws_1")
 

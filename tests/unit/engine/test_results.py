@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
@@ -13,6 +12,7 @@ from imageway.engine.memos import KeptTask, pack_task
 from imageway.engine.results import KeptPicture, KeptResult, pack_result, unpack_result, view_of
 from imageway.media.links import LinkSigner, Verdict
 from imageway.tasks.queries import Attempt, Task
+from tests.values import replace
 
 NOW_MS = 1_760_000_000_000
 SIGNER = LinkSigner("http://gateway.test", "k1", MappingProxyType({"k1": b"a secret of the tests"}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ from imageway.engine.images import Proved
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option, prepare
 from imageway.engine.settlement import _cost_of, _told
+from tests.values import replace
 
 ASKED = ImageRequest(model="gemini-2.5-flash-image", prompt="a cat", n=2)
 

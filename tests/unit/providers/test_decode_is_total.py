@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +11,7 @@ from imageway.core.requests import ImageRequest, Size
 from imageway.core.steps import Call, Done, Failed, FailureKind, JsonReply, More, Page, Reply, Send
 from imageway.core.streams import StreamEnd, StreamEvent
 from imageway.providers import ADAPTERS
+from tests.values import replace
 
 WORDS = [
     "error",

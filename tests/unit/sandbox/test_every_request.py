@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -29,6 +28,7 @@ from imageway.sandbox.upstreams.openai import limits as openai
 from tests.unit.sandbox import driving
 from tests.unit.sandbox.driving import open_street
 from tests.unit.sandbox.test_agreement import changed
+from tests.values import replace
 
 CATALOG = load()
 WRITTEN = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP", "bmp": "BMP", "tiff": "TIFF", "gif": "GIF"}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from imageway.core.requests import Caller, ImageRequest
 from imageway.dialects import DIALECTS
 from imageway.server.gate import Gate, Head, Outgoing
 from imageway.server.routes import RouteTable
+from tests.values import replace
 
 POST = Head("POST", "/v1/images/generations", {}, {"authorization": "Bearer k", "content-type": "application/json"})
 

@@ -8,7 +8,7 @@ import io
 import json
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
@@ -25,6 +25,7 @@ from imageway.engine.settings import EngineSettings
 from imageway.media.links import LinkSigner
 from imageway.media.uploads import MOST_POLICY_CHARS, stored_name
 from imageway.server.uploads import FOLDER, Uploads
+from tests.values import replace
 
 CALLER = Caller("key_1", "ws_1")
 MODEL = "qwen-image-edit-plus"

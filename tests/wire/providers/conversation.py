@@ -25,9 +25,11 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+
+import msgspec
 
 from imageway.bodies import LiftError, read_events
 from imageway.core.blobs import Blob, Embed, Encoding, ImageFacts, Tree
@@ -200,7 +202,7 @@ def _shown_step(step: Done | More) -> dict[str, Any]:
 
 
 def _shown_usage(usage: Usage | None) -> dict[str, Any] | None:
-    return _present(**{field.name: getattr(usage, field.name) for field in fields(usage)}) if usage else None
+    return _present(**msgspec.structs.asdict(usage)) if usage else None
 
 
 def _send_head(step: Send) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from imageway.core.errors import InvalidRequest, Problem
 from imageway.core.intents import CancelTask, Generate, Inbound, Intent, ShowTask

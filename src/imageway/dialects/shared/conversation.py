@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from itertools import groupby
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from imageway.core.blobs import Blob, Tree
 from imageway.core.requests import ImageInput, Turn
@@ -20,8 +22,7 @@ SIGNATURES: Final = ("thoughtSignature", "thought_signature")
 Part = str | ImageInput
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """What is asked for. `turns` is empty where prompt and images say it all."""
 
     prompt: str | None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from imageway.bodies import base64_blob
 from imageway.core.blobs import Blob, Tree

@@ -4,8 +4,9 @@ request that is wrong somewhere is refused with all that could be read of it."""
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from imageway.core.blobs import Tree
 from imageway.core.errors import InvalidRequest

@@ -4,7 +4,7 @@ errors and warnings will say."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from imageway.dialects.shared.kinds import BOOLEAN, Kind
 from imageway.dialects.shared.table import TOP, Field, Table
 
 MOST_UNKNOWN_FIELDS: Final = 64
-DIRECT: Final = frozenset(each.name for each in fields(ImageRequest))
+DIRECT: Final = frozenset(ImageRequest.__struct_fields__)
 NAMED: Final = DIRECT | {"tier"}
 WORDED: Final = NAMED - {"model", "prompt", "negative_prompt", "mask"}  # what messages repeat
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from typing import Final, cast
+
+from msgspec import Struct
 
 from imageway.core.upstreams import Upstream
 
@@ -18,8 +19,7 @@ KEY: Final = "key"
 """The name under which an upstream keeps the secret of the simple schemes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credential:
+class Credential(Struct, frozen=True, kw_only=True):
     """What a scheme adds: header names in lower case, and query values."""
 
     headers: tuple[tuple[str, str], ...] = ()
