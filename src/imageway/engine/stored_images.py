@@ -37,48 +37,46 @@ class StoredImages:
     async def find(self, intent: ShowImage, caller: Caller) -> StoredObject:
         """The object whose bytes are asked for; a small picture is made when it is first wanted. Raises GatewayError:
         410 with when it expired, 400 for an image of which no small picture can be made."""
-        task = await self._task(intent.id, caller)
-        kept, picture = _named(task, intent.id)
-        if picture is None or picture.deleted:
+        _, kept, picture = await self._owned(intent.id, caller)
+        if picture.deleted:
             raise _not_found(intent.id)
         now_ms = self.tools.clock.now_ms()
         if kept.expires_ms <= now_ms:
             raise GatewayError("link_expired", f"this image expired at {moment(kept.expires_ms)}", param="id")
-        with _plain_errors():
+        with _plain_errors(intent.id):
             stored = await self._stored(picture.name)
             if stored is None:
                 raise _not_found(intent.id)
             return await self._small(stored) if intent.thumbnail else stored
 
     async def delete(self, intent: DeleteImage, caller: Caller) -> ImageDeleted:
-        """Its task forgets the image first, then the store does: who repeats this finishes what was cut short."""
-        name = await self._forget(intent.id, caller)
-        with _plain_errors():
-            for each in (name, _small_name(name)):
-                await self.tools.objects.delete(each)
+        """The store forgets the image first, then its task does: who repeats this finishes what was cut short."""
+        _, _, picture = await self._owned(intent.id, caller)
+        if not picture.deleted:
+            with _plain_errors(intent.id):
+                for name in (picture.name, _small_name(picture.name)):
+                    await self.tools.objects.delete(name)
+            while not await self._forget(intent.id, caller):
+                continue  # another image of the task was deleted at this moment
         return ImageDeleted(intent.id)
 
-    async def _forget(self, image_id: str, caller: Caller) -> str:
-        """Returns the image's name in the store. Another image of the task may be deleted at the same moment: then it
-        is read again."""
-        while True:
-            task = await self._task(image_id, caller)
-            kept, picture = _named(task, image_id)
-            if picture is None:
-                raise _not_found(image_id)
-            if picture.deleted:
-                return picture.name
-            pictures = tuple(replace(one, deleted=True) if one is picture else one for one in kept.pictures)
-            left = pack_result(replace(kept, pictures=pictures))
-            if isinstance(await self.tools.store.commit(ReplaceResult(task.id, left, task.result)), Committed):
-                return picture.name
+    async def _forget(self, image_id: str, caller: Caller) -> bool:
+        """False: the task has changed meanwhile."""
+        task, kept, picture = await self._owned(image_id, caller)
+        pictures = tuple(replace(one, deleted=True) if one is picture else one for one in kept.pictures)
+        left = pack_result(replace(kept, pictures=pictures))
+        return isinstance(await self.tools.store.commit(ReplaceResult(task.id, left, task.result)), Committed)
 
-    async def _task(self, image_id: str, caller: Caller) -> Task:
+    async def _owned(self, image_id: str, caller: Caller) -> tuple[Task, KeptResult, KeptPicture]:
+        """The task whose image it is, with what was kept of it. Raises GatewayError 404."""
         task_id = image_id.partition(".")[0].rpartition("-")[0]
         task = await self.tools.store.read(ShowTask(task_id, caller.workspace_id))
-        if task is None:
+        kept = unpack_result(task.result if task else b"")
+        names = (picture for picture in kept.pictures if picture.name)
+        picture = next((one for one in names if image_id in (one.name, one.name.partition(".")[0])), None)
+        if task is None or picture is None:
             raise _not_found(image_id)
-        return task
+        return task, kept, picture
 
     async def _stored(self, name: str) -> StoredObject | None:
         """What lies there and has not expired."""
@@ -112,12 +110,6 @@ class StoredImages:
             raise GatewayError("invalid_image", f"no thumbnail can be made: {error}", param="id") from error
 
 
-def _named(task: Task, image_id: str) -> tuple[KeptResult, KeptPicture | None]:
-    kept = unpack_result(task.result)
-    names = (picture for picture in kept.pictures if picture.name)
-    return kept, next((one for one in names if image_id in (one.name, one.name.partition(".")[0])), None)
-
-
 def _small_name(name: str) -> str:
     return f"{name.partition('.')[0]}.thumbnail.webp"
 
@@ -127,9 +119,11 @@ def _not_found(image_id: str) -> GatewayError:
 
 
 @contextmanager
-def _plain_errors() -> Iterator[None]:
+def _plain_errors(image_id: str) -> Iterator[None]:
     try:
         yield
+    except FileNotFoundError as error:  # deleted while it was read
+        raise _not_found(image_id) from error
     except (OSError, EOFError) as error:
         logger().error(events.MEDIA_FAILED, detail=str(error))
         raise GatewayError("overloaded", "the media store does not answer just now", retry_after_s=1) from error
