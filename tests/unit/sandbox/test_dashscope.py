@@ -229,3 +229,36 @@ async def test_a_seed_gives_the_same_picture(room: Room) -> None:
     ]
     first, second = [(await ask(room, url.removeprefix("http://sandbox.test"))).content for url in urls]
     assert first == second
+
+
+BROKEN = "InternalError.Timeout"
+
+
+async def test_one_of_several_pictures_fails_alone(room: Room) -> None:
+    """In its place stands why, and the counts say so."""
+    answer = await generate(room, "qwen-image-2.0", text="a cat sandbox-fault:item_failed", n=3, size="512*512")
+    first, second, failed = answer.json["output"]["choices"][0]["message"]["content"]
+    assert [await shown(room, each["image"]) for each in (first, second)] == [("PNG", (512, 512))] * 2
+    assert (failed["code"], "image" in failed) == (BROKEN, False)
+    assert answer.json["usage"]["image_count"] == 2
+
+
+async def test_one_of_several_pictures_of_a_task_fails_alone(room: Room) -> None:
+    body = {"input": message("a cat sandbox-fault:item_failed"), "parameters": {"n": 2, "size": "512*512"}}
+    receipt = await ask(room, TASK, {"model": "qwen-image-3.0", **body}, headers=ASYNC)
+    await asyncio.sleep(0.6)
+    output = (await poll(room, receipt.json["output"]["task_id"]))["output"]
+    assert output["task_status"] == "SUCCEEDED"
+    assert output["task_metrics"] == {"TOTAL": 2, "SUCCEEDED": 1, "FAILED": 1}
+    made, failed = output["choices"][0]["message"]["content"]
+    assert made["image"].startswith("http")
+    assert failed["code"] == BROKEN
+
+
+async def test_the_only_picture_fails_as_a_whole(room: Room) -> None:
+    answer = await generate(room, "qwen-image", text="a cat sandbox-fault:item_failed")
+    assert (answer.status, answer.json["code"]) == (500, "InternalError")
+    receipt = await submit(room, prompt="a cat sandbox-fault:item_failed")
+    await asyncio.sleep(0.6)
+    output = (await poll(room, receipt.json["output"]["task_id"]))["output"]
+    assert (output["task_status"], output["code"]) == ("FAILED", BROKEN)

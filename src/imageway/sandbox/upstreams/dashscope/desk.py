@@ -27,7 +27,7 @@ from imageway.sandbox.upstreams.dashscope.tasks import (
     moment,
     now_s,
 )
-from imageway.sandbox.upstreams.dashscope.words import OUTPUT_BLOCKED, Speaker
+from imageway.sandbox.upstreams.dashscope.words import ITEM_BROKEN, OUTPUT_BLOCKED, Speaker
 from imageway.sandbox.wire import SandboxAnswer
 
 
@@ -61,8 +61,10 @@ class TaskDesk:
 
         async def draw() -> Finished:
             inputs = references or await self._painter.read(draft.image_urls, record.owner)
-            ticket = Ticket(draft, inputs, record.origin)
-            return Finished(ticket, [] if record.twist.empty else await self._painter.draw(ticket))
+            ticket, lost = Ticket(draft, inputs, record.origin), int(record.twist.item_failed)
+            if record.twist.empty:
+                return Finished(ticket, [])
+            return Finished(ticket, await self._painter.draw(ticket, lost), lost)
 
         return Task(
             id=task_id,
@@ -72,7 +74,7 @@ class TaskDesk:
             submitted_s=loop_time(record.submitted_s),
             late_s=record.twist.late_s,
             draw=draw,
-            failure=("DataInspectionFailed", OUTPUT_BLOCKED) if is_forbidden_output(draft.prompt) else None,
+            failure=_failure(draft, record),
             cancelled=record.cancelled,
         )
 
@@ -111,18 +113,19 @@ class TaskDesk:
     async def _finished(self, task: Task, output: dict[str, Json]) -> SandboxAnswer:
         """The legacy way and edits list results, the newer one choices as the synchronous answer does."""
         finished = await task.finish()
-        draft, urls = task.draft, finished.urls
-        metrics: Json = {"TOTAL": draft.count, "SUCCEEDED": len(urls), "FAILED": 0}
+        draft, urls, lost = task.draft, finished.urls, finished.lost
+        metrics: Json = {"TOTAL": draft.count, "SUCCEEDED": len(urls), "FAILED": lost}
+        broken: list[Json] = [{**ITEM_BROKEN}] * lost
         if draft.model.family.ways == ["edit"]:
-            edited: Json = {**output, "results": [{"url": url} for url in urls], "task_metrics": metrics}
+            edited: Json = {**output, "results": [*({"url": url} for url in urls), *broken], "task_metrics": metrics}
             return self._speaker.success({"output": edited, "usage": {"image_count": len(urls)}})
         if "legacy" not in draft.model.family.ways:
-            merged: Json = {**output, **output_of(finished.ticket, urls), "task_metrics": metrics}
+            merged: Json = {**output, **output_of(finished.ticket, urls, lost), "task_metrics": metrics}
             return self._speaker.success({"output": merged, "usage": usage_of(finished.ticket, len(urls))})
         prompts: dict[str, Json] = {"orig_prompt": draft.prompt}
         if draft.extend:
             prompts["actual_prompt"] = draft.prompt
-        results: Json = [{**prompts, "url": url} for url in urls]
+        results: Json = [*({**prompts, "url": url} for url in urls), *broken]
         listed: Json = {**output, "results": results, "task_metrics": metrics}
         return self._speaker.success({"output": listed, "usage": {"image_count": len(urls)}})
 
@@ -179,6 +182,14 @@ SERVICES = {
     "edit": "image2image:image-synthesis",
 }
 DAY = timedelta(days=1)
+
+
+def _failure(draft: Draft, record: Record) -> tuple[str, str] | None:
+    """Why a task fails as a whole: (code, message)."""
+    if is_forbidden_output(draft.prompt):
+        return "DataInspectionFailed", OUTPUT_BLOCKED
+    alone = record.twist.item_failed and draft.count == 1
+    return (ITEM_BROKEN["code"], ITEM_BROKEN["message"]) if alone else None
 
 
 def _span(query: Mapping[str, str]) -> tuple[datetime | None, datetime]:

@@ -73,9 +73,9 @@ class Painter:
         except NotFetched as error:
             raise self._speaker.refusal(415, "BadRequest.InputDownloadFailed", NOT_DOWNLOADED) from error
 
-    async def draw(self, ticket: Ticket) -> list[str]:
-        """The URLs of all pictures."""
-        return await asyncio.gather(*(self._one(ticket, number) for number in range(ticket.draft.count)))
+    async def draw(self, ticket: Ticket, lost: int = 0) -> list[str]:
+        """The URLs of all pictures but the last ones that are lost."""
+        return await asyncio.gather(*(self._one(ticket, number) for number in range(ticket.draft.count - lost)))
 
     async def _one(self, ticket: Ticket, number: int) -> str:
         draft, (width, height) = ticket.draft, ticket.pixels

@@ -40,6 +40,7 @@ class Record:
             "submitted_s": self.submitted_s,
             "late_s": late_s,
             "empty": self.twist.empty,
+            "item_failed": self.twist.item_failed,
             "seed": self.seed,
             "cancelled": self.cancelled,
         }
@@ -50,7 +51,7 @@ def read_record(content: bytes) -> Record | None:
     """None when this is not what `as_bytes` wrote."""
     try:
         tree = json.loads(content)
-        late_s, empty = tree.pop("late_s"), tree.pop("empty")
-        return Record(twist=Twist(math.inf if late_s is None else late_s, empty), **tree)
+        late_s, empty, item_failed = tree.pop("late_s"), tree.pop("empty"), tree.pop("item_failed", False)
+        return Record(twist=Twist(math.inf if late_s is None else late_s, empty, item_failed), **tree)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

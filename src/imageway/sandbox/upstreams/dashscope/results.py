@@ -1,24 +1,27 @@
-"""How finished pictures are wrapped: choices, metrics and usage of each generation of models."""
+"""How finished pictures are wrapped: choices, metrics and usage of each generation of models. A picture that failed
+alone is told in its place; that it is told so in choices as well is assumed."""
 
 from __future__ import annotations
 
 from imageway.sandbox.answers import Json
 from imageway.sandbox.upstreams.dashscope.limits import LIMITS
 from imageway.sandbox.upstreams.dashscope.painting import Ticket
+from imageway.sandbox.upstreams.dashscope.words import ITEM_BROKEN
 
 
-def sync_body(ticket: Ticket, urls: list[str]) -> dict[str, Json]:
-    return {"output": output_of(ticket, urls), "usage": usage_of(ticket, len(urls))}
+def sync_body(ticket: Ticket, urls: list[str], lost: int) -> dict[str, Json]:
+    return {"output": output_of(ticket, urls, lost), "usage": usage_of(ticket, len(urls))}
 
 
-def output_of(ticket: Ticket, urls: list[str]) -> dict[str, Json]:
-    """The choices of a finished call; the generations of models report differently beside them."""
-    content: list[Json] = [{"image": url} for url in urls]
+def output_of(ticket: Ticket, urls: list[str], lost: int) -> dict[str, Json]:
+    """The choices of a finished call; the generations of models report differently beside them. `lost`: how many
+    pictures failed alone."""
+    content: list[Json] = [*({"image": url} for url in urls), *([{**ITEM_BROKEN}] * lost)]
     choice: Json = {"finish_reason": "stop", "message": {"role": "assistant", "content": content}}
     output: dict[str, Json] = {"choices": [choice]}
     style = ticket.draft.model.family.usage
     if style == "metric":
-        output["task_metric"] = {"TOTAL": len(urls), "FAILED": 0, "SUCCEEDED": len(urls)}
+        output["task_metric"] = {"TOTAL": len(urls) + lost, "FAILED": lost, "SUCCEEDED": len(urls)}
     if style == "tiered":
         output["rewrite_status"] = "success" if ticket.draft.extend else "not_use"
     return output

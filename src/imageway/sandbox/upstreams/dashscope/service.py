@@ -115,8 +115,11 @@ class DashscopeUpstream:
     async def _produce(self, ticket: Ticket, twist: Twist) -> SandboxAnswer:
         if is_forbidden_output(ticket.draft.prompt):
             return self._speaker.blocked(OUTPUT_BLOCKED).answer
-        urls = [] if twist.empty else await self._painter.draw(ticket)
-        return self._speaker.success(sync_body(ticket, urls))
+        if twist.item_failed and ticket.draft.count == 1:
+            return self._speaker.broken()
+        lost = int(twist.item_failed)
+        urls = [] if twist.empty else await self._painter.draw(ticket, lost)
+        return self._speaker.success(sync_body(ticket, urls, lost))
 
 
 def _prompt_of(body: Mapping[str, object]) -> str:

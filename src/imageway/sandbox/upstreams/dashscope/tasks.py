@@ -25,10 +25,11 @@ BEIJING = timezone(timedelta(hours=8))
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What came of a task: its pictures' URLs, and what they were drawn from."""
+    """What came of a task: its pictures' URLs, what they were drawn from, and how many failed alone."""
 
     ticket: Ticket
     urls: list[str]
+    lost: int = 0
 
 
 @dataclass(slots=True)

@@ -10,6 +10,11 @@ from imageway.sandbox.orders import Refusal
 from imageway.sandbox.wire import SandboxAnswer
 
 OUTPUT_BLOCKED = "Output data may contain inappropriate content."
+ITEM_BROKEN = {
+    "code": "InternalError.Timeout",
+    "message": "An internal timeout error has occured during execution, please try again later or contact service "
+    "support.",
+}
 
 
 class Speaker:
