@@ -1,52 +1,25 @@
-"""Whatever arrives, as JSON or as a form, a dialect answers an intent or InvalidRequest, and what it answers can be
-written as JSON."""
+"""Whatever arrives, as JSON, as a form or as a query, with whatever headers, a dialect answers an intent or
+InvalidRequest, the catalog can judge it, and what it answers can be written as JSON."""
 
 from __future__ import annotations
 
 import copy
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, get_args
-from urllib.parse import parse_qsl
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imageway.bodies import blob_of
-from imageway.catalog import load
-from imageway.core.errors import InvalidRequest
-from imageway.core.intents import Answer, Dialect, Generate, Inbound, Intent, Where
-from imageway.core.requests import ImageRequest
+from imageway.core.errors import GatewayError
+from imageway.core.intents import Dialect, Route, Where
 from imageway.core.steps import FormBody, FormFile
 from imageway.dialects import DIALECTS
 from imageway.server.routes import Head, RouteTable
-
-FOLDER = Path(__file__).parents[1] / "wire" / "dialects"
-INTENTS = get_args(Intent)
-CATALOG = load()
-
-
-def golden_requests(dialect: str) -> list[tuple[str, Any]]:
-    """(path, body) of every golden request with a body; placeholders for pictures are as good as any text here."""
-    return [(words[-1], body) for words, body in golden(dialect) if words[:2] == ["request", "POST"]]
-
-
-def golden_forms(dialect: str) -> list[tuple[str, Any]]:
-    """(path, parts) of every golden form."""
-    return [(words[-1], parts) for words, parts in golden(dialect) if words[0] == "form"]
-
-
-def golden(dialect: str) -> Iterator[tuple[list[str], Any]]:
-    for file in sorted((FOLDER / dialect).glob("*.txt")):
-        for piece in re.split(r"^== ", file.read_text(), flags=re.MULTILINE)[1:]:
-            title, _, rest = piece.partition("\n")
-            body = re.sub(r"\A([a-z-]+: .*\n)*", "", re.sub(r"^# .*\n", "", rest, flags=re.MULTILINE)).strip()
-            if body:
-                yield title.split(), json.loads(body)
-
+from tests.fuzz.checks import check, found, golden_forms, golden_looks, golden_requests, head_of
 
 scalars = st.one_of(
     st.none(),
@@ -59,11 +32,32 @@ scalars = st.one_of(
     ),
     st.binary(max_size=8).map(blob_of),
 )
-headers_of_ours = st.dictionaries(
-    st.sampled_from(["imageway-strict", "idempotency-key", "x-dashscope-async", "x-dashscope-sse"]),
-    st.one_of(st.just("enable"), st.text()),
+# Names that mean something somewhere, and any other; values as a head can carry them
+any_text = st.text(st.characters(exclude_categories=()), max_size=20)
+field_values = st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=20)
+any_headers = st.dictionaries(
+    st.sampled_from(
+        [
+            *("imageway-strict", "idempotency-key", "x-dashscope-async", "x-dashscope-sse", "authorization"),
+            *("x-goog-api-key", "x-api-key", "api-key", "content-type", "x-dashscope-ossresourceresolve"),
+        ]
+    )
+    | st.text("abc-", min_size=1, max_size=5),
+    st.sampled_from(["enable", "1", "true", "Bearer sk-test-1", "bearer ", "Basic QQ=="]) | field_values,
+    max_size=4,
 )
-UNPROMPTED = ("upscale", "remove_background", "variation")
+any_query = st.dictionaries(
+    st.sampled_from(
+        [
+            *("alt", "key", "pageSize", "page_size", "pageToken", "page_no", "start_time", "end_time", "status"),
+            *("model_name", "action", "model", "api-version", "task_id"),
+        ]
+    )
+    | any_text,
+    st.sampled_from(["sse", "json", "1", "0", "-1", "99999999999999999999", "٣", "20251120000000", "getPolicy"])
+    | any_text,
+    max_size=4,
+)
 names = st.one_of(
     st.sampled_from(
         ["text", "image", "parts", "content", "role", "image_url", "inlineData", "data", "n", "size", "mode"]
@@ -115,63 +109,25 @@ def mutated_forms(draw: st.DrawFn, dialect: str) -> tuple[str, FormBody]:
     return path, FormBody(tuple(made))
 
 
-def inbound(dialect: Dialect, url: str, headers: dict[str, str], body: Any) -> Inbound:
-    path, _, query = url.partition("?")
-    head = Head("POST", path, dict(parse_qsl(query)), {"x-goog-api-key": "k"} | headers)
-    match = RouteTable((dialect,)).find(head)
-    return Inbound(
-        route=match.route.name,
-        path=path,
-        params=match.params,
-        query=head.query,
-        headers=head.headers,
-        body=body,
-        family_of=family_of,
-    )
+def asked(dialect: Dialect, method: str, url: str, extra: tuple[dict[str, str], dict[str, str]], body: Any) -> None:
+    """`extra` are headers and queries beside those of the URL."""
+    head = head_of(method, url, extra[0])
+    inbound = found(dialect, replace(head, query={**head.query, **extra[1]}), body)
+    assert inbound is not None, f"{dialect.name} has no {method} {url}"
+    check(dialect, inbound)
 
 
-def family_of(name: str) -> str | None:
-    found = CATALOG.find(name)
-    return found.model.family if found else None
+extras = st.tuples(any_headers, any_query)
+dialects = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 
 
-def check(dialect: Dialect, inbound: Inbound) -> None:
-    try:
-        intent = dialect.decode(inbound)
-    except InvalidRequest as error:
-        check_refusal(dialect.encode_error(Where(inbound.route, "req_1"), error))
-        return
-    assert isinstance(intent, INTENTS)
-    if isinstance(intent, Generate):
-        check_request(intent.request)
-        assert json.dumps([each.message for each in intent.warnings], ensure_ascii=False).encode()
-
-
-def check_refusal(answer: Answer) -> None:
-    assert answer.status in (400, 403, 415, 422)
-    text = json.dumps(answer.body, ensure_ascii=False).encode()
-    assert len(text) < 100_000
-
-
-def check_request(request: ImageRequest) -> None:
-    """What every later room relies on."""
-    assert request.model.strip()
-    assert request.prompt or request.operation in UNPROMPTED
-    assert request.n is None or 1 <= request.n <= 10
-    assert type(request.seed) in (int, type(None))
-    assert (request.operation != "generate") == bool(request.images)
-    assert all(isinstance(part, str) or part.param for turn in request.turns for part in turn.parts)
-    assert {turn.role for turn in request.turns} <= {"user", "model"}
-    assert all(ours == "tier" or hasattr(request, ours) for ours in request.spelled)
-
-
-@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+@dialects
 def test_a_mutated_request_is_an_intent_or_a_refusal(dialect: Dialect) -> None:
     @settings(max_examples=300, deadline=None)
-    @given(mutated(dialect.name), headers_of_ours)
-    def mutate(request: tuple[str, Any], headers: dict[str, str]) -> None:
+    @given(mutated(dialect.name), extras)
+    def mutate(request: tuple[str, Any], extra: tuple[dict[str, str], dict[str, str]]) -> None:
         url, body = request
-        check(dialect, inbound(dialect, url, headers, body))
+        asked(dialect, "POST", url, extra, body)
 
     mutate()
 
@@ -179,9 +135,66 @@ def test_a_mutated_request_is_an_intent_or_a_refusal(dialect: Dialect) -> None:
 @pytest.mark.parametrize("dialect", [each for each in DIALECTS if golden_forms(each.name)], ids=lambda each: each.name)
 def test_a_mutated_form_is_an_intent_or_a_refusal(dialect: Dialect) -> None:
     @settings(max_examples=200, deadline=None)
-    @given(mutated_forms(dialect.name), headers_of_ours)
-    def mutate(request: tuple[str, FormBody], headers: dict[str, str]) -> None:
+    @given(mutated_forms(dialect.name), extras)
+    def mutate(request: tuple[str, FormBody], extra: tuple[dict[str, str], dict[str, str]]) -> None:
         url, form = request
-        check(dialect, inbound(dialect, url, headers, form))
+        asked(dialect, "POST", url, extra, form)
 
     mutate()
+
+
+def test_every_dialect_with_forms_has_golden_ones() -> None:
+    """Else its forms would not be mutated above."""
+    formed = {each.name for each in DIALECTS if any(route.form for route in each.routes)}
+    assert formed == {each.name for each in DIALECTS if golden_forms(each.name)}
+
+
+@pytest.mark.parametrize("dialect", [each for each in DIALECTS if golden_looks(each.name)], ids=lambda each: each.name)
+def test_a_mutated_look_is_an_intent_or_a_refusal(dialect: Dialect) -> None:
+    """Requests without a body: lists, tasks, models, by any query."""
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.sampled_from(golden_looks(dialect.name)), extras)
+    def mutate(url: str, extra: tuple[dict[str, str], dict[str, str]]) -> None:
+        asked(dialect, "GET", url, extra, None)
+
+    mutate()
+
+
+@dialects
+def test_any_body_at_every_route_is_an_intent_or_a_refusal(dialect: Dialect) -> None:
+    """Also where no body belongs, and where a form may stand in its place; whatever stands in the path."""
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.sampled_from(dialect.routes), any_text.map(lambda text: text or "x"), trees, extras)
+    def mutate(route: Route, word: str, body: Any, extra: tuple[dict[str, str], dict[str, str]]) -> None:
+        segment = word.replace("/", "").replace("?", "") or "x"
+        path = re.sub(r"\{[^}]*\}", lambda _: segment, route.path)
+        headers, query = extra
+        inbound = found(dialect, Head(route.method, path, query, {"x-goog-api-key": "k", **headers}), body)
+        if inbound is not None:
+            check(dialect, inbound)
+
+    mutate()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(["GET", "POST", "DELETE", "BREW"]), any_text, any_headers, any_query)
+def test_any_path_is_somebody_s_or_nobody_s(
+    method: str, text: str, headers: dict[str, str], query: dict[str, str]
+) -> None:
+    """Where it is nobody's, there is somebody to say so."""
+    table = RouteTable(DIALECTS)
+    for path in (f"/{text}", f"/v1/{text}", f"/v1beta/models/{text}", f"/api/v1/tasks/{text}/cancel"):
+        if (error := not_found(table, Head(method, path, query, headers))) is not None:
+            answer = table.speaker(path).encode_error(Where(None, "req_1"), error)
+            assert answer.status in (404, 405)
+            assert json.dumps(answer.body, ensure_ascii=False).encode()
+
+
+def not_found(table: RouteTable, head: Head) -> GatewayError | None:
+    try:
+        table.find(head)
+    except GatewayError as error:
+        return error
+    return None
