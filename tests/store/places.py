@@ -13,6 +13,7 @@ from imageway.ledger import queries as asked
 from imageway.storage import open_store
 from imageway.tasks import ops as tasks
 from imageway.tasks import queries as tasks_asked
+from imageway.tasks import webhooks
 
 COMMITTED = Committed()
 WORKSPACE = ledger.CreateWorkspace("ws_1", "studio", 1)
@@ -20,6 +21,13 @@ TOPUP = ledger.TopUp("top_1", "ws_1", 1_000_000, 2)
 KEY = ledger.CreateKey("key_1", "ws_1", "laptop", b"\x00\x01" * 16, "wxyz", ("draw-*", "other"), 3)
 HOLD = ledger.Hold("req_1", "ws_1", 30_000, 4)
 CAPTURE = ledger.Capture("req_1", 20_000, 9)
+ENDPOINT = webhooks.AddEndpoint(
+    id="end_1", workspace_id="ws_1", url="https://a.example/hook", events=(), limit=9, at_ms=4
+)
+SECRET = webhooks.AddSecret("whs_1", "end_1", "abc=", 4)
+ROTATION = webhooks.RotateSecret("whs_2", "end_1", "xyz=", 5, 50)
+DELIVERY = webhooks.AddDelivery("msg_1", "ws_1", "req_1", "https://caller.example/", "task.succeeded", 5)
+CLAIM = webhooks.ClaimDelivery("msg_1", 0, 6, 50)
 
 
 @dataclass(frozen=True)
@@ -124,4 +132,8 @@ async def everything(store: Store, task_ids: tuple[str, ...] = ("req_1", "req_2"
         "running": await store.read(tasks_asked.RunningTasks()),
         "unknown": await store.read(tasks_asked.UnknownTasks()),
         "owners": await store.read(tasks_asked.Owners()),
+        "endpoints": await store.read(webhooks.ListEndpoints()),
+        "secrets": [await store.read(webhooks.ListSecrets(holder)) for holder in ("end_1", "end_2", "ws_1")],
+        "deliveries": await store.read(webhooks.ListDeliveries()),
+        "due": await store.read(webhooks.DueDeliveries(40, 100)),
     }

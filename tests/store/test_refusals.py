@@ -11,10 +11,16 @@ from msgspec.structs import replace
 from imageway.core.ops import Op, Refused, Store
 from imageway.ledger import ops as ledger
 from imageway.tasks import ops as tasks
+from imageway.tasks import webhooks
 from tests.store.places import (
     CAPTURE,
+    CLAIM,
+    DELIVERY,
+    ENDPOINT,
     HOLD,
     KEY,
+    ROTATION,
+    SECRET,
     TOPUP,
     WORKSPACE,
     attempt,
@@ -36,6 +42,12 @@ ENDED = (*RUNNING, tasks.EndAttempt("att_1", "failed", "", 7))
 MEMO = tasks.KeepMemo("att_1", b"{}", 8)
 END = tasks.EndAttempt("att_1", "proved", "", 8)
 DELIVERED = tasks.ReplaceResult("req_1", b"{}")
+LISTED = (WORKSPACE, ENDPOINT)
+SIGNED = (*LISTED, SECRET)
+ADDED = (DELIVERY,)
+CLAIMED = (*ADDED, CLAIM)
+GONE = webhooks.EndDelivery("msg_1", 1, "dead", 410, "gone", 8)
+LATER = webhooks.PostponeDelivery("msg_1", 1, 503, "busy", 20, 8)
 
 # (name, what was committed before, the op, its word)
 CASES: list[tuple[str, tuple[Op, ...], Op, str]] = [
@@ -104,6 +116,32 @@ CASES: list[tuple[str, tuple[Op, ...], Op, str]] = [
     ("adopt: another owner", RUNNING, tasks.AdoptTask("req_1", "process_x", 1, "process_b"), "not_owner"),
     ("adopt: another fence", RUNNING, tasks.AdoptTask("req_1", "process_a", 2, "process_b"), "not_owner"),
     ("adopt: final", FINAL, tasks.AdoptTask("req_1", "process_a", 1, "process_b"), "not_owner"),
+    ("endpoint: no workspace", (), ENDPOINT, "no_workspace"),
+    ("endpoint: same id", LISTED, replace(ENDPOINT, url="https://b.example/"), "duplicate"),
+    ("endpoint: same URL", LISTED, replace(ENDPOINT, id="end_2"), "duplicate"),
+    ("endpoint: same URL, and one too many", LISTED, replace(ENDPOINT, id="end_2", limit=1), "duplicate"),
+    ("endpoint: one too many", LISTED, replace(ENDPOINT, id="end_2", url="https://b.example/", limit=1), "too_many"),
+    ("endpoint: not there", LISTED, webhooks.RemoveEndpoint("end_2"), "no_endpoint"),
+    ("endpoint: enabled", LISTED, webhooks.EnableEndpoint("end_1"), "not_disabled"),
+    ("endpoint: none to enable", LISTED, webhooks.EnableEndpoint("end_2"), "not_disabled"),
+    ("secret: same id", SIGNED, replace(SECRET, holder_id="ws_1"), "duplicate"),
+    ("secret: the holder has one", SIGNED, replace(SECRET, id="whs_2"), "duplicate"),
+    ("rotate: nothing to rotate", LISTED, ROTATION, "no_secret"),
+    ("rotate: same id", SIGNED, replace(ROTATION, id="whs_1"), "duplicate"),
+    ("delivery: twice", ADDED, replace(DELIVERY, url="https://b.example/"), "duplicate"),
+    ("claim of a delivery: none", (), CLAIM, "not_due"),
+    ("claim of a delivery: not yet", ADDED, replace(CLAIM, at_ms=4), "not_due"),
+    ("claim of a delivery: somebody was faster", CLAIMED, replace(CLAIM, at_ms=99), "not_due"),
+    ("claim of a delivery: still claimed", CLAIMED, replace(CLAIM, fence=1, at_ms=8), "not_due"),
+    ("claim of a delivery: ended", (*CLAIMED, GONE), replace(CLAIM, fence=1, at_ms=99), "not_due"),
+    ("postpone: none", (), LATER, "not_claimed"),
+    ("postpone: another's", (*CLAIMED, replace(CLAIM, fence=1, at_ms=60)), LATER, "not_claimed"),
+    ("postpone: ended", (*CLAIMED, GONE), LATER, "not_claimed"),
+    ("end of a delivery: none", (), GONE, "not_claimed"),
+    ("end of a delivery: another's", (*CLAIMED, replace(CLAIM, fence=1, at_ms=60)), GONE, "not_claimed"),
+    ("end of a delivery: ended", (*CLAIMED, GONE), replace(GONE, state="delivered"), "not_claimed"),
+    ("replay: none", (), webhooks.ReplayDelivery("msg_1", 9), "not_final"),
+    ("replay: pending", CLAIMED, webhooks.ReplayDelivery("msg_1", 9), "not_final"),
     ("claim: twice", (tasks.ClaimKey("ws_1", "k", "req_1", 5),), tasks.ClaimKey("ws_1", "k", "req_2", 6), "in_use"),
 ]
 
@@ -124,7 +162,7 @@ async def test_an_op_whose_guard_does_not_hold_refuses_its_whole_unit(
 
 def documented() -> Iterator[tuple[str, str]]:
     """(op, word) for every word in the docstrings of the ops."""
-    for room in (ledger, tasks):
+    for room in (ledger, tasks, webhooks):
         for name, kind in vars(room).items():
             if isinstance(kind, type) and issubclass(kind, Op) and kind is not Op:
                 refusals = re.sub(r"\s+", " ", kind.__doc__ or "").partition("Refused: ")[2]

@@ -4,27 +4,16 @@ that an answer is one moment of the database. `?` stands for a parameter."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import fields
 from itertools import groupby
 from typing import Any, Final
 
 from imageway.core.ops import Query
 from imageway.ledger import queries as ledger
+from imageway.storage.rows import Row, Rows, Select, all_as, first_as, marks
 from imageway.tasks import queries as tasks
-
-Row = Sequence[Any]
-Rows = Sequence[Row]
-
-
-@dataclass(frozen=True, slots=True)
-class Select:
-    """What to ask, and how to read the answer."""
-
-    sql: str
-    values: tuple[str | int | bytes, ...]
-    shape: Callable[[Rows], Any]
-
+from imageway.tasks import webhooks
 
 _WORKSPACE: Final = "SELECT id, name, created_ms FROM workspaces"
 _KEY: Final = (
@@ -38,7 +27,15 @@ _USAGE: Final = (
 )
 _TRANSFER: Final = "SELECT seq, kind, workspace_id, task_id, account, usd_micros, at_ms FROM transfers"
 _HOLD: Final = "SELECT task_id, workspace_id, usd_micros, captured, state FROM holds"
+_ENDPOINT: Final = (
+    "SELECT made.id, workspace_id, workspaces.name, url, events, made.created_ms, disabled_ms"
+    " FROM webhook_endpoints AS made JOIN workspaces ON workspaces.id = workspace_id"
+)
+_STATES: Final = {state: state for state in (webhooks.PENDING, *webhooks.ENDS)}
 # The columns of a row are the fields of its shape, in the same order.
+_ENDPOINT_FIELDS: Final = tuple(field.name for field in fields(webhooks.Endpoint))
+_DELIVERY_FIELDS: Final = tuple(field.name for field in fields(webhooks.Delivery))
+_DELIVERY: Final = f"SELECT {', '.join(_DELIVERY_FIELDS)} FROM webhook_deliveries"  # noqa: S608  (names of ours)
 _USAGE_FIELDS: Final = tuple(field.name for field in fields(ledger.UsageRow))
 _TASK_FIELDS: Final = tuple(field.name for field in fields(tasks.Task) if field.name != "attempts")
 _ATTEMPT_FIELDS: Final = tuple(field.name for field in fields(tasks.Attempt))
@@ -54,12 +51,12 @@ _UNDELIVERED: Final = "delivery = 'undelivered'"
 def find_workspace(query: ledger.FindWorkspace) -> Select:
     both = (query.name_or_id, query.name_or_id)
     # The id wins over another workspace's name.
-    return Select(f"{_WORKSPACE} WHERE id = ? OR name = ? ORDER BY id = ? DESC", (*both, both[0]), _first(_workspace))
+    return Select(f"{_WORKSPACE} WHERE id = ? OR name = ? ORDER BY id = ? DESC", (*both, both[0]), first_as(_workspace))
 
 
 def list_workspaces(query: ledger.ListWorkspaces) -> Select:
     sql = f"{_WORKSPACE} WHERE (created_ms, id) > (?, ?) ORDER BY created_ms, id LIMIT ?"
-    return Select(sql, (*query.after, query.limit), _all(_workspace))
+    return Select(sql, (*query.after, query.limit), all_as(_workspace))
 
 
 def show_wallet(query: ledger.ShowWallet) -> Select:
@@ -67,39 +64,39 @@ def show_wallet(query: ledger.ShowWallet) -> Select:
         "SELECT workspace_id, workspaces.name, available, held, spent"
         " FROM wallets JOIN workspaces ON workspaces.id = workspace_id WHERE workspace_id = ?"
     )
-    return Select(sql, (query.workspace_id,), _first(lambda row: ledger.Wallet(*row)))
+    return Select(sql, (query.workspace_id,), first_as(lambda row: ledger.Wallet(*row)))
 
 
 def find_key(query: ledger.FindKey) -> Select:
-    return Select(f"{_KEY} WHERE digest = ?", (query.digest,), _first(_key))
+    return Select(f"{_KEY} WHERE digest = ?", (query.digest,), first_as(_key))
 
 
 def list_keys(query: ledger.ListKeys) -> Select:
     where, values = _of_workspace(query.workspace_id)
     sql = f"{_KEY} WHERE {where} AND (keys.created_ms, keys.id) > (?, ?) ORDER BY keys.created_ms, keys.id LIMIT ?"
-    return Select(sql, (*values, *query.after, query.limit), _all(_key))
+    return Select(sql, (*values, *query.after, query.limit), all_as(_key))
 
 
 def list_usage(query: ledger.ListUsage) -> Select:
     where, values = _of_workspace(query.workspace_id)
-    return Select(f"{_USAGE} WHERE {where} ORDER BY seq DESC LIMIT ?", (*values, query.limit), _all(_usage))
+    return Select(f"{_USAGE} WHERE {where} ORDER BY seq DESC LIMIT ?", (*values, query.limit), all_as(_usage))
 
 
 def undelivered(query: ledger.Undelivered) -> Select:
-    sql = f"{_USAGE} WHERE {_UNDELIVERED} AND owner IN ({_marks(query.owners)}) ORDER BY seq"
-    return Select(sql, query.owners, _all(_usage))
+    sql = f"{_USAGE} WHERE {_UNDELIVERED} AND owner IN ({marks(query.owners)}) ORDER BY seq"
+    return Select(sql, query.owners, all_as(_usage))
 
 
 def list_transfers(query: ledger.ListTransfers) -> Select:
     where, values = _of_workspace(query.workspace_id)
     sql = f"{_TRANSFER} WHERE {where} AND seq > ? ORDER BY seq LIMIT ?"
-    return Select(sql, (*values, query.after_seq, query.limit), _all(lambda row: ledger.Transfer(*row)))
+    return Select(sql, (*values, query.after_seq, query.limit), all_as(lambda row: ledger.Transfer(*row)))
 
 
 def list_holds(query: ledger.ListHolds) -> Select:
     where, values = _of_workspace(query.workspace_id)
     sql = f"{_HOLD} WHERE {where} AND task_id > ? ORDER BY task_id LIMIT ?"
-    return Select(sql, (*values, query.after_task, query.limit), _all(lambda row: ledger.HoldRow(*row)))
+    return Select(sql, (*values, query.after_task, query.limit), all_as(lambda row: ledger.HoldRow(*row)))
 
 
 def show_task(query: tasks.ShowTask) -> Select:
@@ -127,7 +124,7 @@ def _matching(query: tasks.FindTasks) -> tuple[str, tuple[str | int, ...]]:
     if query.until_ms is not None:
         conditions.append(("created_ms < ?", (query.until_ms,)))
     if query.states:
-        conditions.append((f"state IN ({_marks(query.states)})", query.states))
+        conditions.append((f"state IN ({marks(query.states)})", query.states))
     if query.model is not None:
         conditions.append(("model = ?", (query.model,)))
     return " AND ".join(text for text, _ in conditions), tuple(value for _, values in conditions for value in values)
@@ -135,13 +132,13 @@ def _matching(query: tasks.FindTasks) -> tuple[str, tuple[str | int, ...]]:
 
 def find_claim(query: tasks.FindClaim) -> Select:
     sql = "SELECT task_id FROM claims WHERE workspace_id = ? AND key = ?"
-    return Select(sql, (query.workspace_id, query.key), _first(lambda row: row[0]))
+    return Select(sql, (query.workspace_id, query.key), first_as(lambda row: row[0]))
 
 
 def running_tasks(query: tasks.RunningTasks) -> Select:
     if query.owners is None:
         return _tasks(f"WHERE {_NOT_FINAL}", (), order="created_ms")
-    where = f"WHERE {_NOT_FINAL} AND owner IN ({_marks(query.owners)})"
+    where = f"WHERE {_NOT_FINAL} AND owner IN ({marks(query.owners)})"
     return _tasks(where, query.owners, order="created_ms")
 
 
@@ -163,7 +160,44 @@ def owners(_: tasks.Owners) -> Select:
         f"WITH RECURSIVE {running}, {delivering} SELECT owner, MAX(until_ms) FROM ({found}) AS found"  # noqa: S608  (all of it is written here)
         " WHERE owner IS NOT NULL GROUP BY owner ORDER BY owner"
     )
-    return Select(sql, (), _all(tuple))
+    return Select(sql, (), all_as(tuple))
+
+
+def list_endpoints(query: webhooks.ListEndpoints) -> Select:
+    where, values = _of_workspace(query.workspace_id)
+    sql = f"{_ENDPOINT} WHERE {where} AND (made.created_ms, made.id) > (?, ?) ORDER BY made.created_ms, made.id LIMIT ?"
+    return Select(sql, (*values, *query.after, query.limit), all_as(_endpoint))
+
+
+def find_endpoint(query: webhooks.FindEndpoint) -> Select:
+    return Select(f"{_ENDPOINT} WHERE made.id = ?", (query.id,), first_as(_endpoint))
+
+
+def list_secrets(query: webhooks.ListSecrets) -> Select:
+    sql = (
+        "SELECT id, holder_id, hint, created_ms, until_ms FROM webhook_secrets WHERE holder_id = ?"
+        " ORDER BY until_ms IS NOT NULL"
+    )
+    return Select(sql, (query.holder_id,), all_as(lambda row: webhooks.Secret(*row)))
+
+
+def find_delivery(query: webhooks.FindDelivery) -> Select:
+    return Select(f"{_DELIVERY} WHERE id = ?", (query.id,), first_as(_delivery))
+
+
+def due_deliveries(query: webhooks.DueDeliveries) -> Select:
+    others = f" AND workspace_id NOT IN ({marks(query.busy)})" if query.busy else ""
+    sql = f"{_DELIVERY} WHERE state = 'pending' AND due_ms <= ?{others} ORDER BY due_ms, id LIMIT ?"
+    return Select(sql, (query.now_ms, *query.busy, query.limit), all_as(_delivery))
+
+
+def list_deliveries(query: webhooks.ListDeliveries) -> Select:
+    where, values = _of_workspace(query.workspace_id)
+    # Written out, because an index of the dead alone is used only where the statement says so itself.
+    of_state = "TRUE" if query.state is None else f"state = '{_STATES[query.state]}'"
+    where = f"{where} AND {of_state} AND (created_ms, id) < (?, ?)"
+    sql = f"{_DELIVERY} WHERE {where} ORDER BY created_ms DESC, id DESC LIMIT ?"
+    return Select(sql, (*values, *query.before, query.limit), all_as(_delivery))
 
 
 def _each_owner(name: str, table: str, where: str) -> str:
@@ -204,14 +238,6 @@ def _task(rows: Rows) -> tasks.Task:
     return tasks.Task(**dict(zip(_TASK_FIELDS, rows[0][:width], strict=True)), attempts=attempts)
 
 
-def _first(shape: Callable[[Row], Any]) -> Callable[[Rows], Any]:
-    return lambda rows: shape(rows[0]) if rows else None
-
-
-def _all(shape: Callable[[Row], Any]) -> Callable[[Rows], Any]:
-    return lambda rows: tuple(shape(row) for row in rows)
-
-
 def _workspace(row: Row) -> ledger.Workspace:
     return ledger.Workspace(*row)
 
@@ -221,17 +247,21 @@ def _key(row: Row) -> ledger.Key:
     return ledger.Key(*values)
 
 
+def _endpoint(row: Row) -> webhooks.Endpoint:
+    values = dict(zip(_ENDPOINT_FIELDS, row, strict=True))
+    return webhooks.Endpoint(**values | {"events": tuple(json.loads(values["events"]))})
+
+
+def _delivery(row: Row) -> webhooks.Delivery:
+    return webhooks.Delivery(**dict(zip(_DELIVERY_FIELDS, row, strict=True)))
+
+
 def _usage(row: Row) -> ledger.UsageRow:
     return ledger.UsageRow(**dict(zip(_USAGE_FIELDS, row, strict=True)))
 
 
 def _of_workspace(workspace_id: str | None) -> tuple[str, tuple[str, ...]]:
     return ("TRUE", ()) if workspace_id is None else ("workspace_id = ?", (workspace_id,))
-
-
-def _marks(values: tuple[str, ...]) -> str:
-    """`?, ?` for two; never empty, because PostgreSQL takes no empty list."""
-    return ", ".join("?" * len(values)) or "NULL"
 
 
 _SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
@@ -250,6 +280,12 @@ _SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
     tasks.RunningTasks: running_tasks,
     tasks.UnknownTasks: unknown_tasks,
     tasks.Owners: owners,
+    webhooks.ListEndpoints: list_endpoints,
+    webhooks.FindEndpoint: find_endpoint,
+    webhooks.ListSecrets: list_secrets,
+    webhooks.FindDelivery: find_delivery,
+    webhooks.DueDeliveries: due_deliveries,
+    webhooks.ListDeliveries: list_deliveries,
 }
 
 

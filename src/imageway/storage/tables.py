@@ -147,3 +147,58 @@ CLAIMS: Final = _table(
 )
 
 LEASES: Final = _table("leases", words("owner", key=True), whole("until_ms"), clustered=True)
+
+WEBHOOK_ENDPOINTS: Final = _table(
+    "webhook_endpoints",
+    words("id", key=True),
+    words("workspace_id"),
+    words("url"),
+    words("events"),
+    whole("created_ms"),
+    whole("disabled_ms", optional=True),
+)
+Index("webhook_endpoints_by_workspace", WEBHOOK_ENDPOINTS.c.workspace_id, WEBHOOK_ENDPOINTS.c.url, unique=True)
+
+WEBHOOK_SECRETS: Final = _table(
+    "webhook_secrets",
+    words("id", key=True),
+    words("holder_id"),
+    words("hint"),
+    whole("created_ms"),
+    whole("until_ms", optional=True),
+)
+Index("webhook_secrets_current", WEBHOOK_SECRETS.c.holder_id, unique=True, **partial("until_ms IS NULL"))
+Index("webhook_secrets_by_holder", WEBHOOK_SECRETS.c.holder_id)
+
+WEBHOOK_DELIVERIES: Final = _table(
+    "webhook_deliveries",
+    words("id", key=True),
+    words("workspace_id"),
+    words("task_id"),
+    words("endpoint_id"),
+    words("url"),
+    words("event"),
+    words("state"),
+    whole("fence"),
+    whole("tries"),
+    whole("due_ms"),
+    whole("status"),
+    words("detail"),
+    whole("created_ms"),
+    whole("changed_ms"),
+    within("webhook_deliveries_state", column="state", accepted="pending delivered dead"),
+)
+Index("webhook_deliveries_due", WEBHOOK_DELIVERIES.c.due_ms, **partial("state = 'pending'"))
+Index(
+    "webhook_deliveries_dead",
+    WEBHOOK_DELIVERIES.c.created_ms,
+    WEBHOOK_DELIVERIES.c.id,
+    **partial("state = 'dead'"),
+)
+Index("webhook_deliveries_by_time", WEBHOOK_DELIVERIES.c.created_ms, WEBHOOK_DELIVERIES.c.id)
+Index(
+    "webhook_deliveries_by_workspace",
+    WEBHOOK_DELIVERIES.c.workspace_id,
+    WEBHOOK_DELIVERIES.c.created_ms,
+    WEBHOOK_DELIVERIES.c.id,
+)

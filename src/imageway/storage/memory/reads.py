@@ -9,8 +9,10 @@ from typing import Any, Final, TypeVar
 from imageway.core.ops import Query
 from imageway.ledger import queries as ledger
 from imageway.ledger.ops import RecordUsage
+from imageway.storage.memory import webhooks
 from imageway.storage.memory.tables import Tables
 from imageway.tasks import queries as tasks
+from imageway.tasks import webhooks as asked
 from imageway.tasks.states import FINAL_TASK
 
 Made = TypeVar("Made", ledger.Workspace, ledger.Key)
@@ -152,4 +154,10 @@ READS: Final[dict[type[Query[Any]], Callable[[Tables, Any], Any]]] = {
     tasks.RunningTasks: running_tasks,
     tasks.UnknownTasks: unknown_tasks,
     tasks.Owners: owners,
+    asked.ListEndpoints: webhooks.list_endpoints,
+    asked.FindEndpoint: webhooks.find_endpoint,
+    asked.ListSecrets: webhooks.list_secrets,
+    asked.FindDelivery: webhooks.find_delivery,
+    asked.DueDeliveries: webhooks.due_deliveries,
+    asked.ListDeliveries: webhooks.list_deliveries,
 }

@@ -8,11 +8,12 @@ from typing import Any, Final, TypeVar, cast
 from imageway.core.ops import Committed, Op, Query, Refused
 from imageway.ledger import ops as ledger_ops
 from imageway.storage.errors import StorageClosed, assert_known
-from imageway.storage.memory import ledger, tasks
+from imageway.storage.memory import ledger, tasks, webhooks
 from imageway.storage.memory.reads import READS
 from imageway.storage.memory.tables import Tables
 from imageway.storage.pump import COMMITTED
 from imageway.tasks import ops as task_ops
+from imageway.tasks import webhooks as webhook_ops
 
 T = TypeVar("T")
 Apply = Callable[[Tables, Any], str | None]
@@ -40,6 +41,19 @@ WRITES: Final[dict[type[Op], Apply]] = {
     task_ops.RenewLease: tasks.renew_lease,
     task_ops.DropLease: tasks.drop_lease,
     task_ops.ClaimKey: tasks.claim_key,
+    webhook_ops.AddEndpoint: webhooks.add_endpoint,
+    webhook_ops.RemoveEndpoint: webhooks.remove_endpoint,
+    webhook_ops.DisableEndpoint: webhooks.disable_endpoint,
+    webhook_ops.EnableEndpoint: webhooks.enable_endpoint,
+    webhook_ops.AddSecret: webhooks.add_secret,
+    webhook_ops.RotateSecret: webhooks.rotate_secret,
+    webhook_ops.AddDelivery: webhooks.add_delivery,
+    webhook_ops.NotifyEndpoints: webhooks.notify_endpoints,
+    webhook_ops.ClaimDelivery: webhooks.claim_delivery,
+    webhook_ops.PostponeDelivery: webhooks.postpone_delivery,
+    webhook_ops.EndDelivery: webhooks.end_delivery,
+    webhook_ops.ReplayDelivery: webhooks.replay_delivery,
+    webhook_ops.ForgetDeliveries: webhooks.forget_deliveries,
 }
 
 

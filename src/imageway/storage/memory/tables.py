@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from imageway.ledger.ops import RecordUsage
 from imageway.ledger.queries import HoldRow, Key, Transfer, Wallet, Workspace
 from imageway.tasks.queries import Attempt, Task
+from imageway.tasks.webhooks import Delivery, Endpoint, Secret
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -30,6 +31,9 @@ class Tables:
     task_of: dict[str, str] = field(default_factory=dict)  # attempt id → task id
     leases: dict[str, int] = field(default_factory=dict)
     claims: dict[tuple[str, str], str] = field(default_factory=dict)
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    secrets: dict[str, Secret] = field(default_factory=dict)
+    deliveries: dict[str, Delivery] = field(default_factory=dict)
     _before: list[tuple[dict[Any, Any], Any, Any]] = field(default_factory=list)
 
     def put(self, table: dict[K, V], key: K, row: V) -> None:

@@ -17,8 +17,10 @@ from imageway.ledger import ops as ledger
 from imageway.storage.errors import StorageClosed, StorageError, assert_known
 from imageway.storage.postgres.connection import OUTSIDE, open_pool
 from imageway.storage.pump import COMMITTED, Outcome, Pump, Unit
-from imageway.storage.selects import Rows, select
+from imageway.storage.rows import Rows
+from imageway.storage.selects import select
 from imageway.tasks import ops as tasks
+from imageway.tasks import webhooks
 
 if TYPE_CHECKING:
     from imageway.storage.postgres.connection import Pool
@@ -50,6 +52,19 @@ KNOWN: Final[frozenset[type[Op]]] = frozenset(
         tasks.RenewLease,
         tasks.DropLease,
         tasks.ClaimKey,
+        webhooks.AddEndpoint,
+        webhooks.RemoveEndpoint,
+        webhooks.DisableEndpoint,
+        webhooks.EnableEndpoint,
+        webhooks.AddSecret,
+        webhooks.RotateSecret,
+        webhooks.AddDelivery,
+        webhooks.NotifyEndpoints,
+        webhooks.ClaimDelivery,
+        webhooks.PostponeDelivery,
+        webhooks.EndDelivery,
+        webhooks.ReplayDelivery,
+        webhooks.ForgetDeliveries,
     }
 )
 

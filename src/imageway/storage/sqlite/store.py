@@ -13,7 +13,8 @@ from imageway.core.ops import Committed, Op, Query, Refused
 from imageway.ledger.queries import FindKey, FindWorkspace, Key, ShowWallet
 from imageway.storage.errors import StorageClosed, StorageError, assert_known
 from imageway.storage.pump import Outcome, Pump, Unit
-from imageway.storage.selects import Select, select
+from imageway.storage.rows import Select
+from imageway.storage.selects import select
 from imageway.storage.sqlite.connection import connect, prepare
 from imageway.storage.sqlite.groups import GroupWriter
 from imageway.storage.sqlite.keys import KeyMemory

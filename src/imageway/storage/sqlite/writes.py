@@ -5,17 +5,16 @@ one. The guard stands in the statement that writes; a second look is taken only 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter
+from collections.abc import Iterable, Sequence
 from sqlite3 import Cursor
-from typing import Any, Final
+from typing import Final
 
 from imageway.core.ops import Op
 from imageway.ledger import ops as ledger
+from imageway.storage.sqlite.statements import Apply, all_touched, each, guarded
+from imageway.storage.sqlite.webhooks import WEBHOOK_WRITES
 from imageway.tasks import ops as tasks
 
-Apply = Callable[[Cursor, Sequence[Any]], str | None]
-Why = Callable[[Cursor, Any], str]
 Move = tuple[str, int, int, int]
 """(workspace, available, held, spent): by how much the balances of its wallet change."""
 
@@ -25,33 +24,6 @@ _TRANSFER: Final = (
 _BALANCE: Final = (
     "UPDATE wallets SET available = available + ?, held = held + ?, spent = spent + ? WHERE workspace_id = ?"
 )
-
-
-def guarded(sql: str, fields: str, why: str | Why) -> Apply:
-    """One statement; `fields` are the op's, one for each `?`. An op of which no row was touched is refused."""
-    values = attrgetter(*fields.split())
-
-    def apply(cursor: Cursor, ops: Sequence[Any]) -> str | None:
-        if _all(cursor, sql, map(values, ops), len(ops)):
-            return None
-        return why if isinstance(why, str) else why(cursor, ops[0])
-
-    return apply
-
-
-def _all(cursor: Cursor, sql: str, rows: Iterable[Sequence[object]], count: int) -> bool:
-    """Whether the statement touched a row for each of `count` rows of values."""
-    cursor.executemany(sql, rows)
-    return cursor.rowcount == count
-
-
-def each(apply: Callable[[Cursor, Any], str | None]) -> Apply:
-    """For ops that are rare: one after the other."""
-
-    def apply_each(cursor: Cursor, ops: Sequence[Any]) -> str | None:
-        return next((why for op in ops if (why := apply(cursor, op)) is not None), None)
-
-    return apply_each
 
 
 def create_workspace(cursor: Cursor, op: ledger.CreateWorkspace) -> str | None:
@@ -81,7 +53,7 @@ _OPEN_HOLD: Final = "SELECT workspace_id, usd_micros FROM holds WHERE task_id = 
 def hold(cursor: Cursor, ops: Sequence[ledger.Hold]) -> str | None:
     rows = ((op.task_id, op.workspace_id, op.usd_micros) for op in ops)
     sql = "INSERT INTO holds (task_id, workspace_id, usd_micros, captured, state) VALUES (?, ?, ?, 0, 'open')"
-    if not _all(cursor, f"{sql} ON CONFLICT DO NOTHING", rows, len(ops)):
+    if not all_touched(cursor, f"{sql} ON CONFLICT DO NOTHING", rows, len(ops)):
         return "duplicate"
     for workspace_id, _, amount, _ in _by_wallet((op.workspace_id, 0, op.usd_micros, 0) for op in ops):
         cursor.execute(
@@ -112,7 +84,7 @@ def capture(cursor: Cursor, ops: Sequence[ledger.Capture]) -> str | None:
             transfers.append(("void", workspace_id, op.task_id, "wallet", rest, op.at_ms))
     rows = ((op.usd_micros, op.task_id, op.usd_micros) for op in ops)
     sql = "UPDATE holds SET state = 'captured', captured = ? WHERE task_id = ? AND state = 'open' AND usd_micros >= ?"
-    if not _all(cursor, sql, rows, len(ops)):
+    if not all_touched(cursor, sql, rows, len(ops)):
         return "above_hold"
     for workspace_id, *change in _by_wallet(moves):
         cursor.execute(_BALANCE, (*change, workspace_id))
@@ -289,4 +261,5 @@ WRITES: Final[dict[type[Op], Apply]] = {
         "workspace_id key task_id at_ms",
         "in_use",
     ),
+    **WEBHOOK_WRITES,
 }
