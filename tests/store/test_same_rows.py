@@ -14,8 +14,9 @@ from imageway.core.ops import Committed, Op, Refused, Store
 from imageway.ledger import ops as ledger
 from imageway.storage import open_store
 from imageway.tasks import ops as tasks
+from imageway.tasks import webhooks
 from imageway.tasks.states import FINAL_PART, FINAL_TASK
-from tests.store.places import KEY, attempt, everything, task, usage
+from tests.store.places import ENDPOINT, KEY, SECRET, attempt, everything, task, usage
 from tests.store.server import postgres_server
 
 NUMBERS = itertools.count()
@@ -64,12 +65,42 @@ OPS = st.one_of(
     st.builds(tasks.DropLease, OWNERS),
     st.builds(tasks.ClaimKey, WORKSPACES, st.sampled_from(["once", "twice"]) | WORDS, TASKS, TIMES),
 )
+ENDPOINTS = st.sampled_from(["end_1", "end_2"])
+URLS = st.sampled_from(["https://a.example/", "https://b.example/"])
+EVENTS = st.sampled_from(webhooks.EVENTS[:2])
+DELIVERIES = st.sampled_from(["msg_1", "msg_1_1", "msg_2_1", "msg_1_2"])
+SECRETS = st.sampled_from(["whs_1", "whs_2", "whs_3"])
+TRIES = st.sampled_from([0, 0, 1, 1, 2])
+WEBHOOK_OPS = st.one_of(
+    st.builds(
+        webhooks.AddEndpoint,
+        id=ENDPOINTS,
+        workspace_id=WORKSPACES,
+        url=URLS,
+        events=st.lists(EVENTS, max_size=2, unique=True).map(tuple),
+        limit=st.sampled_from([1, 9]),
+        at_ms=TIMES,
+    ),
+    st.builds(webhooks.RemoveEndpoint, ENDPOINTS),
+    st.builds(webhooks.DisableEndpoint, ENDPOINTS, TIMES),
+    st.builds(webhooks.EnableEndpoint, ENDPOINTS),
+    st.builds(webhooks.AddSecret, SECRETS, ENDPOINTS, WORDS, TIMES),
+    st.builds(webhooks.RotateSecret, SECRETS, ENDPOINTS, WORDS, TIMES, TIMES),
+    st.builds(webhooks.AddDelivery, DELIVERIES, WORKSPACES, TASKS, URLS, EVENTS, TIMES),
+    st.builds(webhooks.NotifyEndpoints, TASKS, WORKSPACES, EVENTS, TIMES),
+    st.builds(webhooks.ClaimDelivery, DELIVERIES, TRIES, TIMES, TIMES),
+    st.builds(webhooks.PostponeDelivery, DELIVERIES, TRIES, TIMES, st.text(max_size=8), TIMES, TIMES),
+    st.builds(webhooks.EndDelivery, DELIVERIES, TRIES, st.sampled_from(sorted(webhooks.ENDS)), TIMES, WORDS, TIMES),
+    st.builds(webhooks.ReplayDelivery, DELIVERIES, TIMES),
+    st.builds(webhooks.ForgetDeliveries, TIMES, st.sampled_from([1, 9])),
+)
 # What most units need to succeed; nothing is random about it.
 BEGIN = [
     (ledger.CreateWorkspace("ws_1", "one", 1), ledger.TopUp("top_1", "ws_1", 200, 1), KEY),
     (task("req_1"), ledger.Hold("req_1", "ws_1", 50, 2), attempt("att_1", "req_1")),
+    (ENDPOINT, SECRET, webhooks.NotifyEndpoints("req_1", "ws_1", webhooks.EVENTS[0], 2)),
 ]
-UNITS = st.lists(st.lists(OPS, min_size=1, max_size=3).map(tuple), min_size=15, max_size=40)
+UNITS = st.lists(st.lists(OPS | WEBHOOK_OPS, min_size=1, max_size=3).map(tuple), min_size=15, max_size=40)
 
 
 async def played(store: Store, units: list[tuple[Op, ...]]) -> tuple[list[Committed | Refused], dict[str, object]]:
