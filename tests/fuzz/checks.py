@@ -63,9 +63,10 @@ def found(dialect: Dialect, head: Head, body: Any) -> Inbound | None:
     )
 
 
-def head_of(method: str, url: str, headers: Mapping[str, str]) -> Head:
-    path, _, query = url.partition("?")
-    return Head(method, path, dict(parse_qsl(query)), {"x-goog-api-key": "k", **headers})
+def head_of(method: str, url: str, headers: Mapping[str, str], query: Mapping[str, str]) -> Head:
+    """`headers` and `query` are beside those of the URL, and win over them."""
+    path, _, text = url.partition("?")
+    return Head(method, path, {**dict(parse_qsl(text)), **query}, {"x-goog-api-key": "k", **headers})
 
 
 def family_of(name: str) -> str | None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -111,8 +110,7 @@ def mutated_forms(draw: st.DrawFn, dialect: str) -> tuple[str, FormBody]:
 
 def asked(dialect: Dialect, method: str, url: str, extra: tuple[dict[str, str], dict[str, str]], body: Any) -> None:
     """`extra` are headers and queries beside those of the URL."""
-    head = head_of(method, url, extra[0])
-    inbound = found(dialect, replace(head, query={**head.query, **extra[1]}), body)
+    inbound = found(dialect, head_of(method, url, *extra), body)
     assert inbound is not None, f"{dialect.name} has no {method} {url}"
     check(dialect, inbound)
 
