@@ -46,6 +46,8 @@ class _NotJson(ValueError):
 
 def parse(content: bytes, cuts: Sequence[Cut], limits: LiftLimits) -> Tree:
     """The tree that the JSON in `content` describes, with the blobs in their places. Raises LiftError."""
+    if not content or content.isspace():
+        raise LiftError("body_empty", "", "The body is empty.")
     if cuts:
         return _read_strictly(content, cuts, limits)
     try:

@@ -4,7 +4,7 @@ end. Nothing but the search for quotes runs over the whole body."""
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from functools import cache
 from typing import Final
 
@@ -82,7 +82,7 @@ class JsonLifter:
             self._abandon()
             raise error
         await self.drain()
-        return _tree(bytes(self._text), self._cuts, self._limits)
+        return parse(bytes(self._text), self._cuts, self._limits)
 
     def _scan(self, chunk: bytes) -> None:
         at = 0
@@ -155,10 +155,4 @@ def lift_small(content: bytes, limits: LiftLimits = _LIMITS) -> Tree:
     """The tree of a whole JSON body of at most `limits.blob_bytes`, too short to hold a blob. Raises LiftError."""
     if len(content) > limits.blob_bytes:
         raise ValueError(f"{len(content)} bytes may hold a blob, and that needs a scope")
-    return _tree(content, (), limits)
-
-
-def _tree(content: bytes, cuts: Sequence[Cut], limits: LiftLimits) -> Tree:
-    if not content or content.isspace():
-        raise LiftError("body_empty", "", "The body is empty.")
-    return parse(content, cuts, limits)
+    return parse(content, (), limits)

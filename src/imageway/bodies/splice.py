@@ -28,7 +28,7 @@ def json_payload(tree: Tree) -> Payload:
     text = _encode(_plain(tree, blobs))
     if not blobs:
         return whole(text, _CONTENT_TYPE)
-    length = len(text) - len(blobs) + sum(encoded_length(blob.decoded_bytes) for blob in blobs)
+    length = len(text) - len(blobs) + sum([encoded_length(blob.decoded_bytes) for blob in blobs])
     pieces = text.split(_GAP)
     parts: list[bytes | Blob] = [pieces[0]]
     for blob, piece in zip(blobs, pieces[1:], strict=True):

@@ -116,12 +116,15 @@ def _lines(tariff: Tariff, request: ImageRequest, images: int, tokens: Counts) -
 
 
 def _total(tariff: Tariff, lines: Sequence[Line]) -> int:
-    return round_up(sum(rate.shares * quantity for rate, quantity in lines), denominator=tariff.whole)
+    shares = 0
+    for rate, quantity in lines:
+        shares += rate.shares * quantity
+    return round_up(shares, denominator=tariff.whole)
 
 
 def _shown(lines: Sequence[Line], *, estimated: bool) -> tuple[PriceLine, ...]:
     """`estimated`: nobody reported the tokens."""
-    return tuple(
+    shown = [
         PriceLine(
             what=rate.what,
             quantity=str(quantity),
@@ -130,7 +133,8 @@ def _shown(lines: Sequence[Line], *, estimated: bool) -> tuple[PriceLine, ...]:
             assumed=rate.assumed or (estimated and rate.unit == "token"),
         )
         for rate, quantity in lines
-    )
+    ]
+    return tuple(shown)
 
 
 # Tokens

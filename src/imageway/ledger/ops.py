@@ -17,14 +17,12 @@ OUTCOMES: Final = frozenset({"succeeded", "failed", "cancelled", "unknown"})
 DELIVERIES: Final = frozenset({"undelivered", "delivered", "stored", "refunded", "none"})
 
 
-def _assert_amount(usd_micros: int) -> None:
-    if not 0 <= usd_micros <= MAX_USD_MICROS:
-        raise ValueError(f'"{usd_micros}" micro-dollars cannot be moved: amounts go from 0 to {MAX_USD_MICROS}')
+def _immovable(usd_micros: int) -> ValueError:
+    return ValueError(f'"{usd_micros}" micro-dollars cannot be moved: amounts go from 0 to {MAX_USD_MICROS}')
 
 
-def _assert_word(word: str, accepted: frozenset[str]) -> None:
-    if word not in accepted:
-        raise ValueError(f'"{word}" is none of {", ".join(sorted(accepted))}')
+def _unknown(word: str, accepted: frozenset[str]) -> ValueError:
+    return ValueError(f'"{word}" is none of {", ".join(sorted(accepted))}')
 
 
 class CreateWorkspace(Op, frozen=True):
@@ -44,7 +42,8 @@ class TopUp(Op, frozen=True):
     at_ms: int
 
     def __post_init__(self) -> None:
-        _assert_amount(self.usd_micros)
+        if not 0 <= self.usd_micros <= MAX_USD_MICROS:
+            raise _immovable(self.usd_micros)
 
 
 class Hold(Op, frozen=True):
@@ -56,7 +55,8 @@ class Hold(Op, frozen=True):
     at_ms: int
 
     def __post_init__(self) -> None:
-        _assert_amount(self.usd_micros)
+        if not 0 <= self.usd_micros <= MAX_USD_MICROS:
+            raise _immovable(self.usd_micros)
 
 
 class Capture(Op, frozen=True):
@@ -68,7 +68,8 @@ class Capture(Op, frozen=True):
     at_ms: int
 
     def __post_init__(self) -> None:
-        _assert_amount(self.usd_micros)
+        if not 0 <= self.usd_micros <= MAX_USD_MICROS:
+            raise _immovable(self.usd_micros)
 
 
 class Void(Op, frozen=True):
@@ -94,7 +95,8 @@ class BookCost(Op, frozen=True):
     at_ms: int
 
     def __post_init__(self) -> None:
-        _assert_amount(self.usd_micros)
+        if not 0 <= self.usd_micros <= MAX_USD_MICROS:
+            raise _immovable(self.usd_micros)
 
 
 class BookOverrun(Op, frozen=True):
@@ -105,7 +107,8 @@ class BookOverrun(Op, frozen=True):
     at_ms: int
 
     def __post_init__(self) -> None:
-        _assert_amount(self.usd_micros)
+        if not 0 <= self.usd_micros <= MAX_USD_MICROS:
+            raise _immovable(self.usd_micros)
 
 
 class CreateKey(Op, frozen=True):
@@ -150,8 +153,10 @@ class RecordUsage(Op, frozen=True, kw_only=True):
     at_ms: int
 
     def __post_init__(self) -> None:
-        _assert_word(self.outcome, OUTCOMES)
-        _assert_word(self.delivery, DELIVERIES)
+        if self.outcome not in OUTCOMES:
+            raise _unknown(self.outcome, OUTCOMES)
+        if self.delivery not in DELIVERIES:
+            raise _unknown(self.delivery, DELIVERIES)
 
 
 class MarkDelivery(Op, frozen=True):
@@ -162,4 +167,5 @@ class MarkDelivery(Op, frozen=True):
     at_ms: int
 
     def __post_init__(self) -> None:
-        _assert_word(self.delivery, DELIVERIES)
+        if self.delivery not in DELIVERIES:
+            raise _unknown(self.delivery, DELIVERIES)
