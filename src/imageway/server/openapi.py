@@ -177,7 +177,8 @@ def _object(value: Tree) -> Object:
 
 
 def _responses(dialect: Dialect, route: Route, told: Described) -> Object:
-    return {**_done(told), **_errors(dialect, route, told.error, _codes_of(dialect, route))}
+    codes = _codes_of(dialect, route) + (("link_expired",) if told.content_type == _IMAGE else ())
+    return {**_done(told), **_errors(dialect, route, told.error, codes)}
 
 
 def _done(told: Described) -> Object:
