@@ -16,6 +16,7 @@ import pytest
 
 from imageway.bodies import Budget, Scope, Spool, read_decoded
 from imageway.core.failures import FetchRefused, TransportFailed
+from imageway.core.steps import FailureKind
 from imageway.core.upstreams import Upstream
 from imageway.transport import Transport
 from imageway.transport.http_wire import HttpWire
@@ -288,6 +289,27 @@ async def test_a_hostile_url_is_refused_before_anything_is_connected(
     assert fence.escapes == []
     assert fence.passed == 0
     assert refused.value.code in ("invalid_image_url", UNREACHABLE[0])
+
+
+@pytest.mark.parametrize("url", URLS)
+async def test_nobody_is_told_anything_at_a_hostile_url(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """Webhooks go by the same rules."""
+    async with fenced(image, monkeypatch) as fence:
+        with pytest.raises((FetchRefused, TransportFailed)) as refused:
+            await transport.notify(url, {}, b"{}", deadline_s=5)
+    assert (fence.escapes, fence.passed) == ([], 0)
+    if isinstance(refused.value, TransportFailed):  # a name that does not exist is the operator's business to know
+        assert refused.value.kind is FailureKind.NEVER_SENT
+
+
+async def test_a_public_address_is_told(transport: Transport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control; and a redirect from there to anywhere is an answer like any other."""
+    async with fenced(lambda path: redirect("http://127.0.0.1/"), monkeypatch) as fence:
+        answer = await transport.notify("http://images.example/hook", {}, b"{}", deadline_s=5)
+    assert answer.status == 302
+    assert (fence.escapes, fence.passed) == ([], 1)
 
 
 @pytest.mark.parametrize("url", [url for url in URLS if urlsplit(url).netloc and "\n" not in url])

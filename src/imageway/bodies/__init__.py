@@ -13,7 +13,7 @@ from imageway.bodies.forms import form_payload
 from imageway.bodies.headers import HeaderReader
 from imageway.bodies.lift import JsonLifter, lift_json, lift_small
 from imageway.bodies.limits import LiftError, LiftLimits
-from imageway.bodies.payload import Payload
+from imageway.bodies.payload import Payload, whole
 from imageway.bodies.splice import json_payload
 from imageway.bodies.spool import Scope, Spool
 from imageway.bodies.streams import BlobTooLarge, decoded, digest, encoded, read_decoded
@@ -53,4 +53,5 @@ __all__ = [
     "read_form",
     "sniff_format",
     "stream_payload",
+    "whole",
 ]

@@ -57,3 +57,13 @@ def is_public(address: str) -> bool:
     if isinstance(parsed, IPv4Address):
         return not any(parsed in block for block in _REFUSED_V4)
     return parsed.scope_id is None and parsed in _GLOBAL_V6 and not any(parsed in block for block in _REFUSED_V6)
+
+
+def is_certainly_inside(host: str) -> bool:
+    """Whether a URL's host is an address that is not public, or a name of this very machine (RFC 6761, 6.3). What
+    other names lead to is seen when they are connected."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return f".{host.rstrip('.')}".endswith(".localhost")
+    return not is_public(host)

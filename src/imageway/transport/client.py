@@ -1,11 +1,12 @@
-"""Everything that leaves this gateway: calls to upstreams, results that they link to, images that callers link to.
+"""Everything that leaves this gateway: calls to upstreams, results that they link to, images that callers link to, and
+word to those whom callers want told.
 
 It decides who is asked over which wire and with which credential; it does not know what an answer means."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from typing import Final
@@ -15,19 +16,21 @@ from msgspec import Struct
 
 from imageway.bodies import Scope, SpoolFull
 from imageway.core.failures import FetchRefused, TransportFailed
-from imageway.core.steps import BlobReply, FailureKind, HttpRequest, Reply
+from imageway.core.steps import BlobReply, FailureKind, HttpRequest, Page, Reply
 from imageway.core.upstreams import Upstream
 from imageway.sandbox.wire import Sandbox
+from imageway.transport.addresses import is_certainly_inside
 from imageway.transport.auth import MissingCredential, scheme
 from imageway.transport.http_wire import HttpWire
 from imageway.transport.links import DEFAULT_PORTS, Link, authorities, origin_of, read_link
 from imageway.transport.names import Resolve, resolve
-from imageway.transport.outgoing import compose, join
+from imageway.transport.outgoing import compose, join, post
 from imageway.transport.replies import read_image, read_reply, read_stream
 from imageway.transport.sandbox_wire import SANDBOX_ORIGIN, SandboxWire
 from imageway.transport.wire import UNREACHABLE, Incoming, Outgoing, Wire
 
 MAX_REDIRECTS: Final = 3
+KEEPALIVE_S: Final = 15.0  # shorter than what most servers wait for another request
 _SANDBOX: Final = "sandbox:"
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _GET: Final = HttpRequest("GET", "")
@@ -44,21 +47,22 @@ class _Target(Struct, frozen=True):
 class Transport:
     """The engine's Transport. `sandbox` serves the upstreams whose base URL starts with "sandbox:". `allowed_hosts`
     ("10.0.0.5:9000", "images.internal") are where strangers' URLs may lead although it is not public, or on an
-    unusual port. Connections open with the first request; `close` ends them."""
+    unusual port; `told_hosts` the same for those who are told. Connections open with the first request; `close` ends
+    them."""
 
     def __init__(
         self,
         *,
         sandbox: Sandbox | None = None,
         allowed_hosts: tuple[str, ...] = (),
+        told_hosts: tuple[str, ...] = (),
         resolve: Resolve = resolve,
-        keepalive_s: float = 15.0,
         connect_timeout_s: float = 10.0,
     ) -> None:
         self._sandbox = SandboxWire(sandbox) if sandbox else None
-        self._allowed_hosts = frozenset(authority for host in allowed_hosts for authority in authorities(host))
+        self._allowed_hosts = _authorities(allowed_hosts)
+        self._told_hosts = _authorities(told_hosts)
         self._resolve = resolve
-        self._keepalive_s = keepalive_s
         self._connect_timeout_s = connect_timeout_s
         self._wires: dict[bool, Wire] = {}
 
@@ -131,6 +135,26 @@ class Transport:
                 raise FetchRefused("image_url_failed", "its host did not answer with a whole image in time") from None
             raise FetchRefused("image_url_spoiled", failed.detail) from None
 
+    async def notify(self, url: str, headers: Mapping[str, str], content: bytes, *, deadline_s: float) -> Reply:
+        """Posts JSON to a URL that a caller wrote, without any credential. Of the answer, whatever its status, nobody
+        reads the body, and a redirect is not followed. Raises FetchRefused where it must not be asked, TransportFailed
+        when no answer came."""
+        link = read_link(url)
+        wire = self._wire_to(link, self._told_hosts)
+        outgoing = post(link.url, headers, content)
+        try:
+            async with asyncio.timeout(deadline_s), wire.exchange(outgoing) as incoming:
+                return Reply(incoming.status, incoming.headers, Page(b""))
+        except TimeoutError:
+            raise _too_late(outgoing, deadline_s) from None
+
+    def check_told(self, url: str) -> None:
+        """Raises FetchRefused for a URL that `notify` would refuse whatever its host's name leads to."""
+        link = read_link(url)
+        self._wire_to(link, self._told_hosts)
+        if link.authority not in self._told_hosts and is_certainly_inside(link.host):
+            raise FetchRefused(*UNREACHABLE)
+
     async def close(self) -> None:
         for wire in self._wires.values():
             await wire.close()
@@ -164,11 +188,11 @@ class Transport:
         if link.origin == origin_of(root):
             return _Target(link.url, self._own_wire(upstream), upstream)
         trusted = any(link.origin == origin_of(origin) for origin in upstream.credential_origins)
-        return _Target(link.url, self._wire_to(link), upstream if trusted else None)
+        return _Target(link.url, self._wire_to(link, self._allowed_hosts), upstream if trusted else None)
 
     def _stranger_target(self, place: str) -> _Target:
         link = read_link(place)
-        return _Target(link.url, self._wire_to(link), None)
+        return _Target(link.url, self._wire_to(link, self._allowed_hosts), None)
 
     def _own_wire(self, upstream: Upstream) -> Wire:
         """What an operator configured is not a stranger: it may well be on his own network."""
@@ -178,8 +202,8 @@ class Transport:
             raise TransportFailed(FailureKind.NEVER_SENT, "this process has no sandbox")
         return self._sandbox
 
-    def _wire_to(self, link: Link) -> Wire:
-        if link.authority in self._allowed_hosts:
+    def _wire_to(self, link: Link, allowed: Collection[str]) -> Wire:
+        if link.authority in allowed:
             return self._wire(guarded=False)
         if link.port not in DEFAULT_PORTS.values():
             raise FetchRefused("invalid_image_url", f"port {link.port} is not allowed: use 80 or 443")
@@ -190,10 +214,14 @@ class Transport:
             self._wires[guarded] = HttpWire(
                 resolve=self._resolve,
                 guarded=guarded,
-                keepalive_s=self._keepalive_s,
+                keepalive_s=KEEPALIVE_S,
                 connect_timeout_s=self._connect_timeout_s,
             )
         return self._wires[guarded]
+
+
+def _authorities(hosts: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(authority for host in hosts for authority in authorities(host))
 
 
 def _root(upstream: Upstream) -> str:

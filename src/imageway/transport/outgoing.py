@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, urlencode
 
-from imageway.bodies import Payload, form_payload, json_payload
+from imageway.bodies import Payload, form_payload, json_payload, whole
 from imageway.core.steps import FormBody, HttpRequest, JsonBody, Secret
 from imageway.core.upstreams import Upstream
 from imageway.transport.auth import Credential, scheme, secret
@@ -34,6 +34,12 @@ def compose(url: str, request: HttpRequest, upstream: Upstream | None) -> Outgoi
     elif request.method in _WITH_BODY:
         headers["content-length"] = "0"  # RFC 9110, 8.6: else a server may wait for one
     return Outgoing(request.method, _with_query(url, query), headers, payload)
+
+
+def post(url: str, headers: Mapping[str, str], content: bytes) -> Outgoing:
+    """JSON that is written already, and perhaps signed: not a byte of it changes."""
+    body = {"content-type": "application/json", "content-length": str(len(content))}
+    return Outgoing("POST", url, {**_OWN_HEADERS, **headers, **body}, whole(content, body["content-type"]))
 
 
 @lru_cache(maxsize=1024)
