@@ -368,9 +368,16 @@ def test_a_slow_but_steady_client_is_served(house: House, gateway: Process, leav
         assert answer_of(read_to_end(connection)).status == 200
 
 
-# More than the buffers of two sockets take: three pictures of 16 million pixels.
+# More than the buffers of two sockets take: three pictures of 16 million pixels, and as PNG what was JPEG.
 LARGE = json.dumps(
-    {"model": "gemini-3-pro-image", "prompt": "x", "image_size": "4K", "n": 3, "output_format": "png"}
+    {
+        "model": "doubao-seedream-4-0-250828",
+        "prompt": "x",
+        "size": "4096x4096",
+        "n": 3,
+        "output_format": "png",
+        "response_format": "b64_json",
+    }
 ).encode()
 
 
