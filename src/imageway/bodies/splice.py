@@ -57,11 +57,18 @@ def _plain(node: object, blobs: list[Blob]) -> object:
     if type(node) in _SCALARS:
         return node
     if isinstance(node, dict):
-        return {key: value if type(value) in _SCALARS else _plain(value, blobs) for key, value in node.items()}
+        members = {}
+        for key, value in node.items():
+            members[key] = value if type(value) in _SCALARS else _plain(value, blobs)
+        return members
     if isinstance(node, list):
         return [_plain(value, blobs) for value in node]
     if isinstance(node, StoredBlob):
         return _gap(node, blobs)
+    return _rare(node, blobs)
+
+
+def _rare(node: object, blobs: list[Blob]) -> object:
     if isinstance(node, Embed):
         blobs.append(node.blob)
         return msgspec.Raw(_encode(node.prefix)[:-1] + _GAP + b'"')

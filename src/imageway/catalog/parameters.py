@@ -105,7 +105,7 @@ def spelled_in(words: Collection[str], value: object) -> str | None:
     """The row's own spelling of a value; case does not matter."""
     if not words:
         return None
-    text = as_text(value)
+    text = value if isinstance(value, str) else as_text(value)
     if text in words:
         return text
     folded = text.casefold()
