@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import subprocess
 import sys
 import time
@@ -208,20 +209,29 @@ def test_a_gateway_does_not_start_on_a_store_that_it_cannot_use(
     tmp_path: Path, server: S3Server, changes: dict[str, str], said: str
 ) -> None:
     chosen = settings(tmp_path, server, **changes)
-    ran = [sys.executable, "-m", "imageway.cli.main", "serve", "--port", "0", "--sandbox", "--config", str(chosen)]
     begun_s = time.monotonic()
-    done = subprocess.run(
-        [*ran, "--data", str(tmp_path / "data")],
+    done = run(tmp_path, chosen, "serve", "--port", "0", "--sandbox")
+    assert time.monotonic() - begun_s < 20
+    assert done.returncode == 1
+    assert done.stderr.startswith("imageway: the media store ")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    doctor = run(tmp_path, chosen, "doctor", "--json")
+    found = {finding["about"]: finding for finding in json.loads(doctor.stdout)}
+    assert (doctor.returncode, found["media store"]["state"]) == (1, "error")
+    assert said in found["media store"]["says"]
+    for told in (done.stderr, doctor.stdout):
+        assert "test-wrong-secret" not in told
+        assert SECRET not in told
+
+
+def run(place: Path, chosen: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "imageway.cli.main", *arguments, "--config", str(chosen)]
+    return subprocess.run(
+        [*words, "--data", str(place / "data")],
         capture_output=True,
         text=True,
         timeout=60,
         env=clean_environment(),
         check=False,
     )
-    assert done.returncode == 1
-    assert time.monotonic() - begun_s < 20
-    assert done.stderr.startswith("imageway: the media store ")
-    assert said in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert "test-wrong-secret" not in done.stderr
-    assert SECRET not in done.stderr

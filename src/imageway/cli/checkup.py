@@ -17,7 +17,7 @@ from imageway.core.upstreams import Upstream
 from imageway.ledger.queries import ShowWallet
 from imageway.server.books import open_books
 from imageway.server.configuration import ConfigurationError, Settings, read_settings, upstreams_of
-from imageway.storage import StorageError
+from imageway.storage import StorageError, open_objects
 from imageway.tasks.queries import UnknownTasks
 
 REACH_S = 5.0
@@ -55,6 +55,7 @@ async def _collect(data: Path | None, config: Path | None) -> list[Finding]:
     models = len(catalog.models)
     findings = [Finding("configuration", "ok", f"{models} models, {len(upstreams)} upstream(s) with a credential")]
     findings += [finding async for finding in _storage(settings)]
+    findings.append(await _media(settings))
     findings.append(_clock(settings))
     findings += await _upstreams(upstreams)
     findings += _drain(settings, catalog, upstreams)
@@ -93,6 +94,14 @@ async def _storage(settings: Settings) -> AsyncIterator[Finding]:
             f"{least}{len(unknown)} task(s) ended unknown, whole or in part: compare them with the providers' own bills"
         )
         yield Finding("reconciliation", "warning", says, "imageway usage --json")
+
+
+async def _media(settings: Settings) -> Finding:
+    try:
+        await open_objects(settings.media_url, options=settings.media_options, scratch=settings.data)
+    except StorageError as error:
+        return Finding("media store", "error", str(error), "check media, media_options and the credential")
+    return Finding("media store", "ok", f"{settings.media_url} takes images")
 
 
 def _clock(settings: Settings) -> Finding:

@@ -38,27 +38,10 @@ async def open_store(url: str, *, create: bool = True) -> Store:
 
 
 async def open_objects(url: str, *, options: Mapping[str, str], scratch: Path) -> ObjectStore:
-    """`file:///path/to/directory`, or a bucket that was found to keep what it is given: `s3://bucket/prefix`,
-    `gs://…`, `az://…`, with `options` as obstore calls them. Content on its way may lie in `scratch`. Raises
-    StorageError with a sentence, OSError for a directory that cannot be made."""
-    parts = urlsplit(url)
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise StorageError("the URL of the media store is a place alone: write a credential into media_options")
-    if parts.scheme == "file":
-        if parts.netloc or not parts.path.startswith("/"):
-            raise StorageError(f'"{url}" has no absolute path: write file:///path/to/directory')
-        return FileStore(Path(parts.path))
-    if parts.scheme in BUCKETS and parts.netloc:
-        from imageway.storage.buckets import open_bucket
-
-        bucket = open_bucket(url, options, scratch)
-        await _check(bucket, url)
-        return bucket
-    raise StorageError(f'"{url}" is no media store: write file:///path/to/directory or s3://bucket/prefix')
-
-
-async def _check(objects: ObjectStore, url: str) -> None:
-    """A store that can be read but not written would show itself only when an image has been bought."""
+    """`file:///path/to/directory`, or a bucket: `s3://bucket/prefix`, `gs://…`, `az://…`, with `options` as obstore
+    calls them. Content on its way may lie in `scratch`. It was found to keep what it is given: one that can be read but
+    not written would show itself only when an image has been bought. Raises StorageError with a sentence."""
+    objects = _named(url, options, scratch)
     name, now_ms = f"check-{secrets.token_hex(8)}", time.time_ns() // 1_000_000
     try:
         await objects.put(name, _one_byte(), media_type="text/plain", expires_ms=now_ms)
@@ -67,6 +50,25 @@ async def _check(objects: ObjectStore, url: str) -> None:
         raise StorageError(f'the media store "{url}" cannot be used: {error}') from None
     if not kept:
         raise StorageError(f'the media store "{url}" does not keep what it is given')
+    return objects
+
+
+def _named(url: str, options: Mapping[str, str], scratch: Path) -> ObjectStore:
+    parts = urlsplit(url)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise StorageError("the URL of the media store is a place alone: write a credential into media_options")
+    if parts.scheme == "file":
+        if parts.netloc or not parts.path.startswith("/"):
+            raise StorageError(f'"{url}" has no absolute path: write file:///path/to/directory')
+        try:
+            return FileStore(Path(parts.path))
+        except OSError as error:
+            raise StorageError(f'the media store "{url}" cannot be made: {error}') from None
+    if parts.scheme in BUCKETS and parts.netloc:
+        from imageway.storage.buckets import open_bucket
+
+        return open_bucket(url, options, scratch)
+    raise StorageError(f'"{url}" is no media store: write file:///path/to/directory or s3://bucket/prefix')
 
 
 async def _one_byte() -> AsyncIterator[bytes]:

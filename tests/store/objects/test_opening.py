@@ -40,6 +40,14 @@ async def test_a_bucket_is_tried_and_left_as_it_was(server: S3Server, s3_url: st
     assert await read(again, "a") == b"content"
 
 
+async def test_a_directory_that_cannot_be_used_is_found_out_too(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    told = await refused(f"file://{tmp_path}/file/images", {}, tmp_path)
+    assert told.startswith(f'the media store "file://{tmp_path}/file/images" cannot be made: ')
+    (tmp_path / "images").symlink_to("/proc")
+    assert "cannot be used: " in await refused(f"file://{tmp_path}/images", {}, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [
