@@ -13,7 +13,7 @@ from imageway.ledger import queries as asked
 from imageway.storage import open_store
 from imageway.tasks import ops as tasks
 from imageway.tasks import queries as tasks_asked
-from imageway.tasks import webhooks
+from imageway.tasks import queue, webhooks
 
 COMMITTED = Committed()
 WORKSPACE = ledger.CreateWorkspace("ws_1", "studio", 1)
@@ -51,6 +51,21 @@ def task(task_id: str = "req_1", **changes: Any) -> tasks.CreateTask:
         request=b'{"prompt": "a cat \xe7\x8c\xab"}',
         created_ms=5,
         deadline_ms=900_005,
+    )
+    return structs.replace(made, **changes)
+
+
+def waiting(task_id: str = "req_1", **changes: Any) -> queue.QueueTask:
+    """A task that nobody has begun."""
+    made = queue.QueueTask(
+        id=task_id,
+        workspace_id="ws_1",
+        key_id="key_1",
+        model="draw-1",
+        request=b'{"prompt": "a cat \xe7\x8c\xab"}',
+        created_ms=5,
+        deadline_ms=900_005,
+        limit=100,
     )
     return structs.replace(made, **changes)
 
@@ -131,6 +146,11 @@ async def everything(store: Store, task_ids: tuple[str, ...] = ("req_1", "req_2"
         "tasks": [await store.read(tasks_asked.ShowTask(task_id)) for task_id in task_ids],
         "running": await store.read(tasks_asked.RunningTasks()),
         "unknown": await store.read(tasks_asked.UnknownTasks()),
+        "queued": await store.read(queue.QueuedTasks(100)),
+        "turns": await store.read(queue.QueuedTasks(1, ("key_1",))),
+        "overdue": await store.read(queue.OverdueTasks(5)),
+        "marked": [await store.read(queue.CancelMarks(owner)) for owner in ("process_a", "process_b")],
+        "states": await store.read(queue.TaskStates(task_ids)),
         "owners": await store.read(tasks_asked.Owners()),
         "endpoints": await store.read(webhooks.ListEndpoints()),
         "secrets": [await store.read(webhooks.ListSecrets(holder)) for holder in ("end_1", "end_2", "ws_1")],

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from imageway.core.ops import Op, Refused, Store
 from imageway.ledger import ops as ledger
 from imageway.tasks import ops as tasks
-from imageway.tasks import webhooks
+from imageway.tasks import queue, webhooks
 from tests.store.places import (
     CAPTURE,
     CLAIM,
@@ -29,6 +29,7 @@ from tests.store.places import (
     finish,
     task,
     usage,
+    waiting,
 )
 
 FUNDED = (WORKSPACE, TOPUP)
@@ -36,6 +37,8 @@ HELD = (*FUNDED, HOLD)
 KEYED = (WORKSPACE, KEY)
 REVOKED = (*KEYED, ledger.RevokeKey("key_1", 4))
 TASK = (*KEYED, task())
+WAITING = (*KEYED, waiting())
+TAKEN = (*WAITING, queue.ClaimTask("req_1", 1, "process_a"))
 RUNNING = (*TASK, attempt())
 FINAL = (*RUNNING, finish())
 ENDED = (*RUNNING, tasks.EndAttempt("att_1", "failed", "", 7))
@@ -143,6 +146,27 @@ CASES: list[tuple[str, tuple[Op, ...], Op, str]] = [
     ("replay: none", (), webhooks.ReplayDelivery("msg_1", 9), "not_final"),
     ("replay: pending", CLAIMED, webhooks.ReplayDelivery("msg_1", 9), "not_final"),
     ("claim: twice", (tasks.ClaimKey("ws_1", "k", "req_1", 5),), tasks.ClaimKey("ws_1", "k", "req_2", 6), "in_use"),
+    ("queue task: no such key", (WORKSPACE,), waiting(), "key_revoked"),
+    ("queue task: revoked key", REVOKED, waiting(), "key_revoked"),
+    ("queue task: twice", WAITING, waiting(), "duplicate"),
+    ("queue task: the line is full", WAITING, waiting("req_2", limit=1), "queue_full"),
+    ("claim task: none", (), queue.ClaimTask("req_1", 1, "process_a"), "not_queued"),
+    ("claim task: runs already", TASK, queue.ClaimTask("req_1", 1, "process_a"), "not_queued"),
+    ("claim task: claimed", TAKEN, queue.ClaimTask("req_1", 2, "process_b"), "not_queued"),
+    ("claim task: another turn", WAITING, queue.ClaimTask("req_1", 2, "process_a"), "not_queued"),
+    ("claim task: final", (*WAITING, finish()), queue.ClaimTask("req_1", 1, "process_a"), "not_queued"),
+    ("requeue: none", (), queue.RequeueTask("req_1", "process_a", 2), "not_owner"),
+    ("requeue: another's", TAKEN, queue.RequeueTask("req_1", "process_b", 2), "not_owner"),
+    ("requeue: another turn", TAKEN, queue.RequeueTask("req_1", "process_a", 1), "not_owner"),
+    ("requeue: waits already", WAITING, queue.RequeueTask("req_1", "", 1), "not_owner"),
+    ("requeue: final", (*TAKEN, finish()), queue.RequeueTask("req_1", "process_a", 2), "not_owner"),
+    ("requeue: begun", (*TAKEN, attempt(fence=2)), queue.RequeueTask("req_1", "process_a", 2), "begun"),
+    ("requeue: polling", (*TAKEN, attempt(fence=2), MEMO), queue.RequeueTask("req_1", "process_a", 2), "begun"),
+    ("mark: none", (), queue.MarkCancel("req_1", 9), "not_running"),
+    ("mark: waits", WAITING, queue.MarkCancel("req_1", 9), "not_running"),
+    ("mark: final", FINAL, queue.MarkCancel("req_1", 9), "not_running"),
+    ("adopt: waits", WAITING, tasks.AdoptTask("req_1", "", 1, "process_b"), "not_owner"),
+    ("attempt: the task waits", WAITING, attempt(owner=""), "not_owner"),
 ]
 
 
@@ -162,7 +186,7 @@ async def test_an_op_whose_guard_does_not_hold_refuses_its_whole_unit(
 
 def documented() -> Iterator[tuple[str, str]]:
     """(op, word) for every word in the docstrings of the ops."""
-    for room in (ledger, tasks, webhooks):
+    for room in (ledger, tasks, queue, webhooks):
         for name, kind in vars(room).items():
             if isinstance(kind, type) and issubclass(kind, Op) and kind is not Op:
                 refusals = re.sub(r"\s+", " ", kind.__doc__ or "").partition("Refused: ")[2]

@@ -14,9 +14,9 @@ from imageway.core.ops import Committed, Op, Refused, Store
 from imageway.ledger import ops as ledger
 from imageway.storage import open_store
 from imageway.tasks import ops as tasks
-from imageway.tasks import webhooks
+from imageway.tasks import queue, webhooks
 from imageway.tasks.states import FINAL_PART, FINAL_TASK
-from tests.store.places import ENDPOINT, KEY, SECRET, attempt, everything, task, usage
+from tests.store.places import ENDPOINT, KEY, SECRET, attempt, everything, task, usage, waiting
 from tests.store.server import postgres_server
 
 NUMBERS = itertools.count()
@@ -61,6 +61,19 @@ OPS = st.one_of(
     st.builds(tasks.FinishTask, TASKS, st.sampled_from(sorted(FINAL_TASK)), BYTES, TIMES),
     st.builds(tasks.ReplaceResult, TASKS, BYTES, st.none() | BYTES),
     st.builds(tasks.AdoptTask, TASKS, OWNERS, FENCES, OWNERS),
+    st.builds(
+        waiting,
+        TASKS,
+        workspace_id=WORKSPACES,
+        key_id=KEYS,
+        request=BYTES,
+        created_ms=TIMES,
+        deadline_ms=TIMES,
+        limit=st.sampled_from([1, 9]),
+    ),
+    st.builds(queue.ClaimTask, TASKS, FENCES, OWNERS),
+    st.builds(queue.RequeueTask, TASKS, OWNERS, FENCES),
+    st.builds(queue.MarkCancel, TASKS, TIMES),
     st.builds(tasks.RenewLease, OWNERS, TIMES),
     st.builds(tasks.DropLease, OWNERS),
     st.builds(tasks.ClaimKey, WORKSPACES, st.sampled_from(["once", "twice"]) | WORDS, TASKS, TIMES),

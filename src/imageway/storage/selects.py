@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from imageway.core.ops import Query
 from imageway.ledger import queries as ledger
+from imageway.storage.queue_selects import QUEUE_SELECTS
 from imageway.storage.rows import Row, Rows, Select, all_as, first_as, marks
 from imageway.tasks import queries as tasks
 from imageway.tasks import webhooks
@@ -158,7 +159,7 @@ def owners(_: tasks.Owners) -> Select:
     )
     sql = (
         f"WITH RECURSIVE {running}, {delivering} SELECT owner, MAX(until_ms) FROM ({found}) AS found"  # noqa: S608  (all of it is written here)
-        " WHERE owner IS NOT NULL GROUP BY owner ORDER BY owner"
+        " WHERE owner <> '' GROUP BY owner ORDER BY owner"  # nobody's are the tasks that wait
     )
     return Select(sql, (), all_as(tuple))
 
@@ -286,6 +287,7 @@ _SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
     webhooks.FindDelivery: find_delivery,
     webhooks.DueDeliveries: due_deliveries,
     webhooks.ListDeliveries: list_deliveries,
+    **QUEUE_SELECTS,
 }
 
 

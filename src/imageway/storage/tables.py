@@ -111,10 +111,13 @@ TASKS: Final = _table(
     whole("created_ms"),
     whole("deadline_ms"),
     whole("finished_ms", optional=True),
+    whole("cancel_ms", optional=True),
     within("tasks_state", column="state", accepted="queued running succeeded failed cancelled unknown"),
 )
 Index("tasks_by_workspace", TASKS.c.workspace_id, TASKS.c.created_ms)
 Index("tasks_running", TASKS.c.owner, **partial("state IN ('queued', 'running')"))
+Index("tasks_queued", TASKS.c.workspace_id, TASKS.c.created_ms, TASKS.c.id, **partial("state = 'queued'"))
+Index("tasks_marked", TASKS.c.owner, **partial("cancel_ms IS NOT NULL AND finished_ms IS NULL"))
 Index("tasks_unknown", TASKS.c.finished_ms, **partial("state = 'unknown'"))
 
 ATTEMPTS: Final = _table(

@@ -26,7 +26,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """`result` is empty until the task is final."""
+    """`result` is empty until the task is final. `cancel_ms`: when its caller said that he wants no more of it."""
 
     id: str
     workspace_id: str
@@ -40,6 +40,7 @@ class Task:
     created_ms: int
     deadline_ms: int
     finished_ms: int | None
+    cancel_ms: int | None = None
     attempts: tuple[Attempt, ...] = ()
 
 

@@ -9,9 +9,10 @@ from typing import Any, Final, TypeVar
 from imageway.core.ops import Query
 from imageway.ledger import queries as ledger
 from imageway.ledger.ops import RecordUsage
-from imageway.storage.memory import webhooks
+from imageway.storage.memory import queue, webhooks
 from imageway.storage.memory.tables import Tables
 from imageway.tasks import queries as tasks
+from imageway.tasks import queue as waiting
 from imageway.tasks import webhooks as asked
 from imageway.tasks.states import FINAL_TASK
 
@@ -109,6 +110,7 @@ def unknown_tasks(tables: Tables, query: tasks.UnknownTasks) -> tuple[tasks.Task
 def owners(tables: Tables, _: tasks.Owners) -> tuple[tuple[str, int], ...]:
     found = {row.owner: 0 for row in tables.tasks.values() if row.state not in FINAL_TASK}
     found |= {row.owner: 0 for row in tables.usage.values() if row.delivery == "undelivered"}
+    found.pop(waiting.NOBODY, None)
     return tuple(sorted((found | tables.leases).items()))
 
 
@@ -154,6 +156,10 @@ READS: Final[dict[type[Query[Any]], Callable[[Tables, Any], Any]]] = {
     tasks.RunningTasks: running_tasks,
     tasks.UnknownTasks: unknown_tasks,
     tasks.Owners: owners,
+    waiting.QueuedTasks: queue.queued_tasks,
+    waiting.OverdueTasks: queue.overdue_tasks,
+    waiting.CancelMarks: queue.cancel_marks,
+    waiting.TaskStates: queue.task_states,
     asked.ListEndpoints: webhooks.list_endpoints,
     asked.FindEndpoint: webhooks.find_endpoint,
     asked.ListSecrets: webhooks.list_secrets,

@@ -8,11 +8,12 @@ from typing import Any, Final, TypeVar, cast
 from imageway.core.ops import Committed, Op, Query, Refused
 from imageway.ledger import ops as ledger_ops
 from imageway.storage.errors import StorageClosed, assert_known
-from imageway.storage.memory import ledger, tasks, webhooks
+from imageway.storage.memory import ledger, queue, tasks, webhooks
 from imageway.storage.memory.reads import READS
 from imageway.storage.memory.tables import Tables
 from imageway.storage.pump import COMMITTED
 from imageway.tasks import ops as task_ops
+from imageway.tasks import queue as queue_ops
 from imageway.tasks import webhooks as webhook_ops
 
 T = TypeVar("T")
@@ -41,6 +42,10 @@ WRITES: Final[dict[type[Op], Apply]] = {
     task_ops.RenewLease: tasks.renew_lease,
     task_ops.DropLease: tasks.drop_lease,
     task_ops.ClaimKey: tasks.claim_key,
+    queue_ops.QueueTask: queue.queue_task,
+    queue_ops.ClaimTask: queue.claim_task,
+    queue_ops.RequeueTask: queue.requeue_task,
+    queue_ops.MarkCancel: queue.mark_cancel,
     webhook_ops.AddEndpoint: webhooks.add_endpoint,
     webhook_ops.RemoveEndpoint: webhooks.remove_endpoint,
     webhook_ops.DisableEndpoint: webhooks.disable_endpoint,

@@ -20,7 +20,7 @@ from imageway.storage.pump import COMMITTED, Outcome, Pump, Unit
 from imageway.storage.rows import Rows
 from imageway.storage.selects import select
 from imageway.tasks import ops as tasks
-from imageway.tasks import webhooks
+from imageway.tasks import queue, webhooks
 
 if TYPE_CHECKING:
     from imageway.storage.postgres.connection import Pool
@@ -52,6 +52,10 @@ KNOWN: Final[frozenset[type[Op]]] = frozenset(
         tasks.RenewLease,
         tasks.DropLease,
         tasks.ClaimKey,
+        queue.QueueTask,
+        queue.ClaimTask,
+        queue.RequeueTask,
+        queue.MarkCancel,
         webhooks.AddEndpoint,
         webhooks.RemoveEndpoint,
         webhooks.DisableEndpoint,

@@ -11,6 +11,7 @@ from typing import Final
 
 from imageway.core.ops import Op
 from imageway.ledger import ops as ledger
+from imageway.storage.sqlite.queue import QUEUE_WRITES
 from imageway.storage.sqlite.statements import Apply, all_touched, each, guarded
 from imageway.storage.sqlite.webhooks import WEBHOOK_WRITES
 from imageway.tasks import ops as tasks
@@ -261,5 +262,6 @@ WRITES: Final[dict[type[Op], Apply]] = {
         "workspace_id key task_id at_ms",
         "in_use",
     ),
+    **QUEUE_WRITES,
     **WEBHOOK_WRITES,
 }

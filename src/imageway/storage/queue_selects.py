@@ -1,0 +1,48 @@
+"""The queries about waiting tasks, as `selects` has the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from imageway.core.ops import Query
+from imageway.storage.rows import Select, all_as, marks
+from imageway.tasks import queue
+
+_FIELDS: Final = "id, workspace_id, key_id, fence, created_ms, deadline_ms"
+_NAMES: Final = tuple(_FIELDS.split(", "))
+_QUEUED: Final = "state = 'queued'"  # word for word what the partial index says
+
+
+def queued_tasks(query: queue.QueuedTasks) -> Select:
+    others = f" AND key_id NOT IN ({marks(query.busy)})" if query.busy else ""
+    turn = "ROW_NUMBER() OVER (PARTITION BY workspace_id ORDER BY created_ms, id) AS turn"
+    placed = f"SELECT {_FIELDS}, {turn} FROM tasks WHERE {_QUEUED}{others}"  # noqa: S608  (names of ours)
+    sql = f"SELECT {_FIELDS} FROM ({placed}) AS placed ORDER BY turn, created_ms, id LIMIT ?"  # noqa: S608
+    return Select(sql, (*query.busy, query.limit), _waiting)
+
+
+def overdue_tasks(query: queue.OverdueTasks) -> Select:
+    sql = f"SELECT {_FIELDS} FROM tasks WHERE {_QUEUED} AND deadline_ms <= ? ORDER BY created_ms, id LIMIT ?"  # noqa: S608
+    return Select(sql, (query.now_ms, query.limit), _waiting)
+
+
+def cancel_marks(query: queue.CancelMarks) -> Select:
+    sql = "SELECT id FROM tasks WHERE cancel_ms IS NOT NULL AND finished_ms IS NULL AND owner = ? ORDER BY id"
+    return Select(sql, (query.owner,), all_as(lambda row: row[0]))
+
+
+def task_states(query: queue.TaskStates) -> Select:
+    counted = "(SELECT COUNT(*) FROM attempts WHERE task_id = tasks.id)"
+    sql = f"SELECT id, state, fence, {counted} FROM tasks WHERE id IN ({marks(query.ids)}) ORDER BY id"  # noqa: S608
+    return Select(sql, query.ids, all_as(lambda row: queue.TaskState(*row)))
+
+
+_waiting: Final = all_as(lambda row: queue.Waiting(**dict(zip(_NAMES, row, strict=True))))
+
+QUEUE_SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
+    queue.QueuedTasks: queued_tasks,
+    queue.OverdueTasks: overdue_tasks,
+    queue.CancelMarks: cancel_marks,
+    queue.TaskStates: task_states,
+}
