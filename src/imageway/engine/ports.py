@@ -62,9 +62,13 @@ class Tools:
     settings: EngineSettings
     converting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
 
-    def keep_until_ms(self) -> int:
-        """When an image that is stored now may go."""
-        return self.clock.now_ms() + int(self.settings.keep_images_s * 1000)
+    def keep_until_ms(self, workspace_id: str) -> int:
+        """When an image of that workspace that is stored now may go."""
+        return self.clock.now_ms() + int(self.retention_s(workspace_id) * 1000)
+
+    def retention_s(self, workspace_id: str) -> float:
+        """How long images of a workspace are kept: all of them have the one setting."""
+        return self.settings.keep_images_s
 
 
 async def one_chunk(content: bytes) -> AsyncIterator[bytes]:

@@ -189,7 +189,7 @@ class TaskRun:
         tools, settlement = self.tools, self.settlement
         if settlement is None or not settlement.in_spool:
             return
-        now_ms, expires_ms = tools.clock.now_ms(), tools.keep_until_ms()
+        now_ms, expires_ms = tools.clock.now_ms(), tools.keep_until_ms(self.facts.workspace_id)
         try:
             names = await store_all(tools, self.facts.task_id, settlement.pictures, expires_ms)
         except OSError as error:

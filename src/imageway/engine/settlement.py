@@ -66,7 +66,7 @@ async def settle(
         return failed(tools, facts, results, verdict([r.failure for r in results if r.failure], forwarded))
     pictures, transcoded = await ready_all(tools, facts, scope, [image for _, image in proved])
     stored = store or facts.form == "url"
-    expires_ms = next((p.expires_ms for p in pictures if p.name), 0) or tools.keep_until_ms()
+    expires_ms = next((p.expires_ms for p in pictures if p.name), 0) or tools.keep_until_ms(facts.workspace_id)
     names = await store_all(tools, facts.task_id, pictures, expires_ms) if stored else ("",) * len(pictures)
     price = charge(tools.catalog, facts.model, _bill(results, len(proved)))
     captured = min(price.usd_micros, facts.hold_usd_micros)
