@@ -172,7 +172,11 @@ def test_the_smallest_size_where_it_is_sold(ask: Any) -> None:
     [
         ("gemini-3.1-flash-image", "reasoning_effort", "high", False),
         ("gemini-3-pro-image", "reasoning_effort", "high", True),
-        ("gemini-3-pro-image", "person_generation", "allow_adult", True),
+        ("gemini-nano-banana-2.1", "person_generation", "allow_adult", True),
+        ("gemini-3-pro-image", "person_generation", "dont_allow", False),  # at the one of its sellers who takes it
+        ("imagen-4.0-fast-generate-001", "person_generation", "dont_allow", False),
+        ("imagen-4.0-fast-generate-001", "enhance_prompt", False, False),
+        ("imagen-4.0-fast-generate-001", "add_watermark", True, False),
         ("gemini-3-pro-image", "enhance_prompt", True, True),
         ("gemini-3-pro-image", "add_watermark", False, True),
         ("qwen-image-plus", "enhance_prompt", False, False),
@@ -298,7 +302,6 @@ def test_a_model_that_the_key_may_not_use_is_a_403_before_anything_is_held(house
         ("reasoning_effort", "medium", "invalid_value", ["minimal", "high"]),
         ("enhance_prompt", "yes", "invalid_type", ["true", "false"]),
         ("prompt", "", "missing_required_parameter", []),
-        ("person_generation", "dont_allow", "parameter_not_supported", []),
     ],
 )
 def test_a_value_outside_the_table_is_a_422_with_the_list(
@@ -309,6 +312,12 @@ def test_a_value_outside_the_table_is_a_422_with_the_list(
     assert error["param"] == field
     assert error["details"][0]["accepted"] == accepted
     assert len(house.usage()) == rows
+
+
+def test_a_limit_that_protects_is_a_422_where_nobody_can_keep_it(ask: Any) -> None:
+    answer = ask(model="gemini-nano-banana-2.1", prompt="a boat", person_generation="dont_allow")
+    error = refusal(answer, 422, "invalid_request_error", "parameter_not_supported")
+    assert error["param"] == "person_generation"
 
 
 @pytest.mark.parametrize(
@@ -323,7 +332,8 @@ def test_a_field_outside_the_models_table_is_a_422(ask: Any, model: str, field: 
 
 
 def test_everything_wrong_is_told_at_once_what_the_model_finds_too(ask: Any) -> None:
-    answer = ask(model=PAGE, prompt="", n=0, seed=1, person_generation="dont_allow", input_images=[part()] * 5)
+    limits = {"model": "gemini-nano-banana-2.1", "person_generation": "dont_allow"}
+    answer = ask(prompt="", n=0, seed=1, input_images=[part()] * 15, **limits)
     error = refusal(answer, 422, "invalid_request_error", "invalid_value")
     assert {each["code"] for each in error["details"]} == {
         "invalid_value",
