@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -144,6 +147,48 @@ async def test_an_object_lies_beside_a_marker_of_its_hour(server: S3Server, s3: 
     assert listed(server, s3_url) == [f"expiry/5/{5 * HOUR_MS + 7}-a.png", "objects/a.png"]
     await s3.delete("a.png")
     assert listed(server, s3_url) == []
+
+
+async def test_the_marker_comes_first(s3: BucketStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever dies in between, no object is ever without one."""
+    paths: list[str] = []
+    put_async = obstore.put_async
+
+    async def note(bucket: Any, path: str, *content: Any, **more: Any) -> Any:
+        paths.append(path)
+        return await put_async(bucket, path, *content, **more)
+
+    monkeypatch.setattr("imageway.storage.buckets.obstore.put_async", note)
+    await put(s3, "a", b"content", expires_ms=HOUR_MS)
+    assert paths == [f"expiry/1/{HOUR_MS}-a", "objects/a"]
+
+
+LARGE_PUT = """
+import asyncio, json, os, resource, sys
+from pathlib import Path
+from imageway.storage.buckets import open_bucket
+
+async def content(megabytes):
+    for _ in range(megabytes):
+        yield os.urandom(1 << 20)
+
+async def main(url, options, scratch):
+    store = open_bucket(url, json.loads(options), Path(scratch))
+    for megabytes in (12, 100):
+        await store.put("a", content(megabytes), media_type="image/png", expires_ms=4_000_000_000_000)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_a_large_object_is_never_whole_in_memory(server: S3Server, s3_url: str, tmp_path: Path) -> None:
+    ran = [sys.executable, "-c", LARGE_PUT, s3_url, json.dumps(server.options), str(tmp_path)]
+    done = subprocess.run(ran, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    small_kb, large_kb = map(int, done.stdout.split())
+    assert large_kb - small_kb < 50 * 1024
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_sweep_leaves_no_markers_and_touches_nothing_of_others(
