@@ -39,6 +39,12 @@ class Transport(Protocol):
 
     async def fetch(self, url: str, scope: Scope, *, deadline_s: float, max_bytes: int) -> BlobReply: ...
 
+    async def notify(self, url: str, headers: Mapping[str, str], content: bytes, *, deadline_s: float) -> Reply:
+        """Posts JSON to a URL that a caller wrote; of the answer only status and headers are read."""
+
+    def check_told(self, url: str) -> None:
+        """Raises FetchRefused for a URL that `notify` would never ask."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:

@@ -29,3 +29,12 @@ class EngineSettings:
     upload_form_s: float = 300.0  # how long a caller has to send what he was granted
     keep_uploads_s: float = 48 * 3600.0
     upload_capacity_bytes: int = 1024 * 1024 * 1024  # of all uploads that one workspace has here
+    # Webhooks
+    webhook_deadline_s: float = 15.0
+    webhook_poll_s: float = 0.5  # how soon a delivery that is due is found
+    webhooks_at_once: int = 32
+    webhooks_per_workspace_at_once: int = 8  # a slow receiver holds up its own workspace at most
+    webhook_wait_longest_s: float = 48 * 3600.0  # what a receiver may ask us to wait
+    webhook_endpoints: int = 16  # of one workspace
+    webhook_overlap_s: float = 24 * 3600.0  # how long a rotated secret signs beside the new one
+    keep_webhooks_s: float = 30 * 24 * 3600.0  # how long ended deliveries can be looked at and replayed

@@ -11,8 +11,30 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from typing import Final
 
+from imageway.core.ids import new_id
+from imageway.core.ports import Random
+from imageway.tasks.webhooks import Secret
+
 PREFIX: Final = "whsec_"
 HINT_CHARS: Final = 4
+
+
+class WrongKey(Exception):
+    """A secret was made with another key than the one at hand: whoever has the secret would refuse what this signs."""
+
+
+def new_secret(key: bytes, holder_id: str, random: Random, now_ms: int) -> Secret:
+    """What is written down of one that is about to be made; `spelled` tells it."""
+    secret_id = new_id("whs", random)
+    return Secret(secret_id, holder_id, hint_of(secret_of(key, secret_id)), now_ms, None)
+
+
+def spelled(key: bytes, secret: Secret) -> str:
+    """The secret itself. Raises WrongKey."""
+    made = secret_of(key, secret.id)
+    if hint_of(made) != secret.hint:
+        raise WrongKey
+    return made
 
 
 def secret_of(key: bytes, secret_id: str) -> str:

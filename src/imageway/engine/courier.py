@@ -1,0 +1,238 @@
+"""Brings word of ended tasks to whoever wants it: claims deliveries that are due, signs and sends them, and writes down
+how each try went. What a try needs is read anew for each: an endpoint may have been removed meanwhile, and links in the
+message are worth as much as those of any other answer.
+
+At least once: a process that dies between sending and writing down leaves a claim that runs out, and somebody else
+sends the same message, under the same id, again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import msgspec
+
+from imageway.core.blobs import Tree
+from imageway.core.failures import FetchRefused, StoreFailed, TransportFailed
+from imageway.core.intents import TaskView
+from imageway.core.ops import Committed, Op
+from imageway.core.wording import moment
+from imageway.engine.patience import surely
+from imageway.engine.ports import Tools
+from imageway.engine.results import view_of
+from imageway.providers.fields import wait_s
+from imageway.tasks.queries import ShowTask
+from imageway.tasks.signatures import WrongKey, new_secret, signed_headers, spelled
+from imageway.tasks.webhooks import (
+    AddSecret,
+    ClaimDelivery,
+    Delivery,
+    DisableEndpoint,
+    DueDeliveries,
+    EndDelivery,
+    FindEndpoint,
+    ForgetDeliveries,
+    ListSecrets,
+    PostponeDelivery,
+)
+from imageway.telemetry import events, logger
+
+RETRY_AFTER_S: Final = (5, 30, 120, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 48 * 3600)
+"""After the first try, the second …: with the first, ten tries in four days."""
+JITTER: Final = 0.2
+CLAIM_SLACK_S: Final = 30.0  # a claim outlives the deadline of its try, by more than it takes to write down how it went
+LAST_WORDS_S: Final = 5.0
+FORGOTTEN_AT_ONCE: Final = 1000
+GONE: Final = 410
+_encoder: Final = msgspec.json.Encoder()
+
+
+class Undeliverable(Exception):
+    """Nobody is there to be told, or there is nothing to tell: no other try will help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one try. `status` 0: nothing was answered. `wait_s`: what the receiver asks for."""
+
+    status: int
+    detail: str
+    wait_s: float = 0.0
+    final: bool = False
+
+    @property
+    def delivered(self) -> bool:
+        return 200 <= self.status < 300
+
+
+@dataclass(slots=True)
+class Courier:
+    """Of one process. `key`: what secrets are made of. `show`: a task as its owner sees it."""
+
+    tools: Tools
+    key: bytes = field(repr=False)
+    show: Callable[[TaskView], Tree]
+    closing: bool = False
+    _under_way: dict[asyncio.Task[None], str] = field(default_factory=dict)  # → workspace
+    _forgets_at_s: float = 0.0
+
+    async def keep_going(self) -> None:
+        """Until it is cancelled or closed."""
+        while not self.closing:
+            more = False
+            try:
+                more = await self._round()
+            except StoreFailed as error:
+                logger().error(events.STORE_FAILED, detail=str(error))
+            except Exception as error:  # noqa: BLE001  # the next round comes, whatever hole this one fell into
+                logger().exception(events.WEBHOOK_CRASHED, exc_info=error)
+            if not more:
+                await self.tools.clock.sleep(self.tools.settings.webhook_poll_s)
+
+    async def close(self) -> None:
+        """Claims nothing more; what is being sent may still be taken. What is cut off, somebody sends again."""
+        self.closing = True
+        if self._under_way:
+            _, left = await asyncio.wait(self._under_way, timeout=LAST_WORDS_S)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    async def _round(self) -> bool:
+        """Whether to look again at once."""
+        await self._forget()
+        free = self.tools.settings.webhooks_at_once - len(self._under_way)
+        if free <= 0:
+            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+            return True
+        now_ms = self.tools.clock.now_ms()
+        due = await self.tools.store.read(DueDeliveries(now_ms, free, self._busy()))
+        for claimed in await self._claimed(self._fairly(due), now_ms):
+            self._spawn(claimed)
+        return len(due) == free
+
+    def _busy(self) -> tuple[str, ...]:
+        """Workspaces that have as much under way as one may: a slow receiver must not hold up the others'."""
+        most = self.tools.settings.webhooks_per_workspace_at_once
+        return tuple(sorted(name for name, count in Counter(self._under_way.values()).items() if count >= most))
+
+    def _fairly(self, due: Sequence[Delivery]) -> list[Delivery]:
+        most, counts = self.tools.settings.webhooks_per_workspace_at_once, Counter(self._under_way.values())
+        chosen = []
+        for row in due:
+            counts[row.workspace_id] += 1
+            if counts[row.workspace_id] <= most:
+                chosen.append(row)
+        return chosen
+
+    async def _claimed(self, rows: Sequence[Delivery], now_ms: int) -> list[Delivery]:
+        """Those of them that nobody else had claimed. One whose claim may or may not have happened comes again."""
+        until_ms = now_ms + int((self.tools.settings.webhook_deadline_s + CLAIM_SLACK_S) * 1000)
+        claims = (self.tools.store.commit(ClaimDelivery(row.id, row.fence, now_ms, until_ms)) for row in rows)
+        outcomes = await asyncio.gather(*claims, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, StoreFailed):
+                logger().error(events.STORE_FAILED, detail=str(outcome))
+            elif isinstance(outcome, BaseException):
+                raise outcome
+        return [
+            replace(row, fence=row.fence + 1, tries=row.tries + 1)
+            for row, outcome in zip(rows, outcomes, strict=True)
+            if isinstance(outcome, Committed)
+        ]
+
+    def _spawn(self, row: Delivery) -> None:
+        task = asyncio.get_running_loop().create_task(self._deliver(row))
+        self._under_way[task] = row.workspace_id
+        task.add_done_callback(lambda done: self._under_way.pop(done, None))
+
+    async def _deliver(self, row: Delivery) -> None:
+        try:
+            outcome = await self._try(row)
+        except StoreFailed as error:  # it comes again when the claim runs out
+            logger().error(events.STORE_FAILED, detail=str(error))
+            return
+        except Exception as error:  # noqa: BLE001  # a hole of ours must not make it come again at once, for ever
+            logger().exception(events.WEBHOOK_CRASHED, webhook=row.id, task=row.task_id, exc_info=error)
+            outcome = Outcome(0, "the gateway failed on it")
+        self.tools.faults.reach("after_webhook")
+        ops = self._noted(row, outcome)
+        # Refused: somebody else has it by now, because this took longer than the claim.
+        await surely(self.tools, lambda: self.tools.store.commit(*ops))
+        if not outcome.delivered:
+            event = events.WEBHOOK_DEAD if isinstance(ops[0], EndDelivery) else events.WEBHOOK_FAILED
+            logger().warning(event, webhook=row.id, task=row.task_id, status=outcome.status, detail=outcome.detail)
+
+    async def _try(self, row: Delivery) -> Outcome:
+        tools = self.tools
+        try:
+            await self._check_endpoint(row)
+            content = await self._content(row)
+            secrets = await self._secrets(row)
+            headers = signed_headers(row.id, tools.clock.now_ms() // 1000, content, secrets)
+            deadline_s = tools.settings.webhook_deadline_s
+            answer = await tools.transport.notify(row.url, headers, content, deadline_s=deadline_s)
+        except Undeliverable as why:
+            return Outcome(0, str(why), final=True)
+        except WrongKey:
+            return Outcome(0, "its secret was made with another key than this process has")
+        except TransportFailed as failed:
+            return Outcome(0, failed.detail)
+        except FetchRefused as refused:
+            return Outcome(0, refused.message)
+        return Outcome(answer.status, f"it answered {answer.status}", wait_s(answer.headers) or 0.0)
+
+    async def _check_endpoint(self, row: Delivery) -> None:
+        """Raises Undeliverable when there is none any more. The address that came with a request is always there."""
+        if not row.endpoint_id:
+            return
+        endpoint = await self.tools.store.read(FindEndpoint(row.endpoint_id))
+        if endpoint is None:
+            raise Undeliverable("the endpoint was removed")
+        if endpoint.disabled_ms is not None:
+            raise Undeliverable("the endpoint is disabled")
+
+    async def _content(self, row: Delivery) -> bytes:
+        task = await self.tools.store.read(ShowTask(row.task_id))
+        if task is None or task.finished_ms is None:
+            raise Undeliverable("there is no such task")
+        view = view_of(task, self.tools.signer, self.tools.clock.now_ms())
+        message = {"type": row.event, "timestamp": moment(task.finished_ms), "data": self.show(view)}
+        return _encoder.encode(message)
+
+    async def _secrets(self, row: Delivery) -> list[str]:
+        """All that are valid now; a workspace's first one is made when nobody has asked for it before. Raises
+        WrongKey."""
+        store, holder_id, now_ms = self.tools.store, row.endpoint_id or row.workspace_id, self.tools.clock.now_ms()
+        known = await store.read(ListSecrets(holder_id))
+        if not known:
+            first = new_secret(self.key, holder_id, self.tools.random, now_ms)
+            await store.commit(AddSecret(first.id, holder_id, first.hint, now_ms))  # refused: somebody was faster
+            known = await store.read(ListSecrets(holder_id))
+        return [spelled(self.key, one) for one in known if one.until_ms is None or one.until_ms > now_ms]
+
+    def _noted(self, row: Delivery, outcome: Outcome) -> tuple[Op, ...]:
+        """What is written down of a try."""
+        now_ms = self.tools.clock.now_ms()
+        if outcome.delivered:
+            return (EndDelivery(row.id, row.fence, "delivered", outcome.status, "", now_ms),)
+        if outcome.status == GONE or outcome.final or row.tries > len(RETRY_AFTER_S):
+            end = EndDelivery(row.id, row.fence, "dead", outcome.status, outcome.detail, now_ms)
+            gone = outcome.status == GONE and row.endpoint_id
+            return (end, DisableEndpoint(row.endpoint_id, now_ms)) if gone else (end,)
+        delay_s = RETRY_AFTER_S[row.tries - 1] * (1 + JITTER * self.tools.random.uniform())
+        asked_s = min(outcome.wait_s, self.tools.settings.webhook_wait_longest_s)
+        due_ms = now_ms + int(max(delay_s, asked_s) * 1000)
+        return (PostponeDelivery(row.id, row.fence, outcome.status, outcome.detail, due_ms, now_ms),)
+
+    async def _forget(self) -> None:
+        """What ended long ago, now and then."""
+        settings, clock = self.tools.settings, self.tools.clock
+        if clock.monotonic_s() < self._forgets_at_s:
+            return
+        self._forgets_at_s = clock.monotonic_s() + settings.sweep_every_s
+        before_ms = clock.now_ms() - int(settings.keep_webhooks_s * 1000)
+        await self.tools.store.commit(ForgetDeliveries(before_ms, FORGOTTEN_AT_ONCE))
