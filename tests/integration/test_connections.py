@@ -274,7 +274,7 @@ def test_requests_sent_at_once_are_answered_in_order(served: Served) -> None:
         lambda word: (
             head("/", "Transfer-Encoding: chunked") + f"{len(word):x}\r\n{word}\r\n0\r\nX-A: b\r\n\r\n".encode()
         ),
-        lambda word: post(body=word.encode()) + b"\r\n",  # as some old clients end a body
+        lambda word: post(body=word.encode()) + b"\r\n" * 3,  # as some old clients end a body
     ]
     words = [f"request {number}" for number in range(200)]
     content = b"".join(kinds[number % 3](word) for number, word in enumerate(words))

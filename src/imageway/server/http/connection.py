@@ -143,8 +143,8 @@ class Connection(asyncio.Protocol):
     def _begin(self) -> None:
         """Starts the next request if its head is whole."""
         unread = self._unread
-        while unread.startswith(b"\r\n"):  # RFC 9112 §2.2: some clients end a body with an empty line
-            unread = self._unread = unread[2:]
+        if unread.startswith(b"\r\n"):  # RFC 9112 §2.2: some clients end a body with an empty line
+            unread = self._unread = unread.lstrip(b"\r\n")
         end = unread.find(b"\r\n\r\n") + 4
         if (end if end >= 4 else len(unread)) > self._limits.head_bytes:
             limit = f"the head is larger than the {self._limits.head_bytes:,} bytes taken"
