@@ -287,7 +287,8 @@ def what_came_is_delivered(world: World) -> Iterator[str]:
     for task in _tasks(world):
         usage, submits = _usage(world, task), _submits(world, task)
         late = any(max(submit.ready_s, submit.heard_s) > submit.at_s + 270 for submit in submits)
-        if usage is None or late or any(submit.made != submit.good for submit in submits):
+        hurried = task.deadline_ms - task.created_ms < 300_000
+        if usage is None or late or hurried or any(submit.made != submit.good for submit in submits):
             continue
         good = sum(submit.good for submit in submits)
         if usage.delivered != good and all(submit.kind is not FailureKind.UNKNOWN for submit in submits):
@@ -443,7 +444,8 @@ def what_a_dead_stream_completed_is_captured(world: World) -> Iterator[str]:
         dead = any(submit.said is not None for submit in submits)
         slow = any(link.ending == "never" or link.troubles for link in world.providers.links.values())
         good = sum(submit.good for submit in submits)
-        if not dead or slow or usage is None or len(_parts_of(world, task)) != len(submits):
+        hurried = task.deadline_ms - task.created_ms < 300_000
+        if not dead or slow or hurried or usage is None or len(_parts_of(world, task)) != len(submits):
             continue
         if usage.delivered != good or (_hold(world, task).state == "captured") != bool(good):
             state = _hold(world, task).state
@@ -498,11 +500,22 @@ def background_tasks_run_on(world: World) -> Iterator[str]:
         task = tables_of(world).tasks.get(visit.task_id or "")
         if not visit.order.background or task is None:
             continue
-        if task.state == "cancelled" and visit.order.cancels_after_s is None and not world.shape.troubles:
+        wanted = visit.order.cancels_after_s is None and visit.order.deadline_s is None
+        if task.state == "cancelled" and wanted and not world.shape.troubles:
             yield f"{task.id} was cancelled because nobody listened"
         row = tables_of(world).usage.get(task.id)
         if task.state == "succeeded" and row and row.delivery != "stored":
             yield f"{task.id} ran in the background, and its pictures are {row.delivery}"
+
+
+def inputs_go_with_their_task(world: World) -> Iterator[str]:
+    """What a caller sent lies in the media store until his task is final; a process that dies in between leaves that to
+    the sweep."""
+    if world.shape.troubles or world.shape.weather.put_fails:
+        return
+    for name in world.objects.rows:
+        if name.startswith("input-") and tables_of(world).tasks[name.split("-")[1]].finished_ms is not None:
+            yield f"{name} is still stored"
 
 
 # Room
@@ -551,6 +564,7 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     nothing_is_stored_twice,
     previews_are_of_images_to_come,
     background_tasks_run_on,
+    inputs_go_with_their_task,
     spools_are_empty,
 )
 

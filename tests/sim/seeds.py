@@ -31,7 +31,15 @@ INPUTS: Final = {
     "https://pictures.example/none.png": Link(picture("png", 9), ending="gone"),
     "https://pictures.example/text.png": Link(b"not a picture at all"),
 }
-FAULT_POINTS: Final = ("after_accept", "after_submit", "after_memo", "after_capture")
+FAULT_POINTS: Final = (
+    "after_accept",
+    "after_enqueue",
+    "after_claim",
+    "after_begin",
+    "after_submit",
+    "after_memo",
+    "after_capture",
+)
 
 
 def shape_of(seed: int, requests: int = 20) -> Shape:
@@ -48,6 +56,7 @@ def shape_of(seed: int, requests: int = 20) -> Shape:
         weather=_weather(chance),
         proves=chance.random() < 0.6,
         settings=EngineSettings(tasks_per_key_at_once=chance.choice((2, 512, 512))),
+        workers=chance.choice((1, 3, 8, 64)),
         spool_bytes=chance.choice((1 << 40, 1 << 40, 150 << 20)),
     )
 
@@ -97,8 +106,9 @@ def _order(chance: random.Random, number: int) -> Order:
         patience_s=chance.choice((9000.0, 9000.0, chance.expovariate(1 / 20), chance.uniform(0, 0.05))),
         delivery_s=chance.choice((0.0, 0.1, 5.0)),
         leaves_after=chance.choice((None, None, None, None, 1, 2)),
-        background=chance.random() < 0.12,
-        cancels_after_s=chance.choice((None, 0.01, 0.2, 3.0)),
+        background=chance.random() < 0.25,
+        cancels_after_s=chance.choice((None, None, 0.01, 0.2, 3.0)),
+        deadline_s=chance.choice((None, None, None, None, 2.0, 90.0)),
     )
 
 

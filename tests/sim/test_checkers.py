@@ -3,17 +3,20 @@ checker that watches over that promise finds it. Without the bug the same world 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
 
-from imageway.core.requests import ImageLink, ImageRequest, Operation
+from imageway.bodies import blob_of
+from imageway.core.requests import ImageData, ImageLink, ImageRequest, Operation
 from imageway.core.steps import Failed, FailureKind
 from imageway.engine import attempts, harvest, preparation, runs, settlement, verdicts
 from imageway.engine.arrivals import Arrivals
 from imageway.engine.attempts import PartResult, PartRun
+from imageway.engine.crew import Crew
 from imageway.engine.harvest import Harvest
 from imageway.engine.recovery import Recovery
 from imageway.engine.runs import TaskRun
@@ -26,6 +29,7 @@ from imageway.storage.memory.tables import Tables
 from imageway.tasks.ops import ClaimKey
 from tests.sim.checkers import CHECKERS, violations
 from tests.sim.logs import CRASHES
+from tests.sim.pictures import picture
 from tests.sim.plans import Script
 from tests.sim.seeds import with_inputs
 from tests.sim.upstreams import Link
@@ -344,19 +348,29 @@ def previews_are_never_counted(patch: pytest.MonkeyPatch) -> None:
 
 
 def who_leaves_cancels_what_runs_in_the_background(patch: pytest.MonkeyPatch) -> None:
-    leave = Engine.leave
+    begin = Crew._begin
 
-    def unkind(self: Engine, handle: Any) -> None:
-        handle.run.store_images = False
-        leave(self, handle)
+    async def unkind(self: Crew, task: Any) -> bool:
+        begun = await begin(self, task)
+        for run in filter(None, self.engine._running.values()):
+            asyncio.get_running_loop().call_later(0.001, run.cancel_unsent)
+        return begun
 
-    patch.setattr(Engine, "leave", unkind)
+    patch.setattr(Crew, "_begin", unkind)
+
+
+def inputs_are_never_swept(patch: pytest.MonkeyPatch) -> None:
+    async def forget(*_: object) -> None:
+        """Nothing goes."""
+
+    patch.setattr("imageway.engine.runs.drop_ask", forget)
 
 
 # The worlds they do harm in
 
 PREVIEWS = replace(COUNTED, n=1, stream=True, partial_images=2)
 STREAM = replace(SINGLE, stream=True)
+SENT_ALONG = replace(SINGLE, operation=Operation.EDIT, images=(ImageData(blob_of(picture("png", 3)), "image"),))
 
 LEAVES_EARLY = replace(
     COUNTED, operation=Operation.EDIT, images=(ImageLink("https://pictures.example/late.png", "image"),)
@@ -429,6 +443,11 @@ BUGS = (
         "background_tasks_run_on",
         who_leaves_cancels_what_runs_in_the_background,
         world_of(request=LEAVES_EARLY, background=True),
+    ),
+    Bug(
+        "inputs_go_with_their_task",
+        inputs_are_never_swept,
+        world_of(request=SENT_ALONG, background=True),
     ),
     Bug("spools_are_empty", scopes_are_held_twice, world_of()),
 )

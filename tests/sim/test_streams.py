@@ -221,7 +221,7 @@ def test_a_task_in_the_background_is_a_receipt_and_then_stored_pictures() -> Non
     world = play(shape_of(Script(), PARTS, background=True))
     task, hold, visit = only(world)
     assert visit.view is not None
-    assert (visit.view.id, visit.view.status, visit.view.requested) == (task.id, "running", 3)
+    assert (visit.view.id, visit.view.status, visit.view.requested) == (task.id, "queued", 3)
     assert (visit.view.created_ms, visit.view.finished_ms) == (task.created_ms, None)
     assert (task.state, hold.captured) == ("succeeded", 117_000)
     assert [row.delivery for row in tables_of(world).usage.values()] == ["stored"]

@@ -20,6 +20,7 @@ from imageway.core.intents import Event, Finished, Form, Generate, Generated, Ta
 from imageway.core.ops import Committed
 from imageway.core.requests import Caller, ImageRequest
 from imageway.core.upstreams import Upstream
+from imageway.engine.crew import Crew
 from imageway.engine.ports import Tools
 from imageway.engine.recovery import Recovery
 from imageway.engine.runs import TaskHandle
@@ -80,6 +81,7 @@ class Order:
     leaves_after: int | None = None
     background: bool = False
     cancels_after_s: float | None = None
+    deadline_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -130,6 +132,7 @@ class Shape:
     wallets: tuple[tuple[str, int], ...] = (("rich", 100_000_000), ("modest", 1_500_000), ("poor", 90_000))
     settings: EngineSettings = field(default_factory=EngineSettings)
     spool_bytes: int = 1 << 40
+    workers: int = 8
 
 
 @dataclass(slots=True)
@@ -152,12 +155,12 @@ class Process:
         """What the server's gate does with one request."""
         scope = self.tools.spool.scope()
         try:
+            if visit.order.background:
+                await self._leave_alone(visit)
+                return
             handle = await self._start(visit, scope)
             visit.task_id = handle.id
             self.unanswered[visit.order.number] = visit
-            if visit.order.background:
-                await self._leave_alone(visit, handle)
-                return
             try:
                 visit.answer = await self._answer(visit, handle)
                 del self.unanswered[visit.order.number]
@@ -200,26 +203,19 @@ class Process:
         assert isinstance(store, StoreDoor)
         return store.store._tables.holds[handle.id].state
 
-    async def _leave_alone(self, visit: Visit, handle: TaskHandle) -> None:
-        visit.view = self.engine.view(handle)
-        self.engine.leave(handle)
+    async def _leave_alone(self, visit: Visit) -> None:
+        caller = Caller(f"key-{visit.order.workspace}", visit.order.workspace)
+        visit.view = await self.engine.enqueue(_intent(visit.order), caller)
+        visit.task_id = visit.view.id
         if visit.order.cancels_after_s is not None:
             await asyncio.sleep(visit.order.cancels_after_s)
-            caller = Caller(f"key-{visit.order.workspace}", visit.order.workspace)
-            visit.view = await self.engine.cancel_task(handle.id, caller)
+            visit.view = await self.engine.cancel_task(visit.task_id, caller)
 
     async def _start(self, visit: Visit, scope: Scope) -> TaskHandle:
         """Accepting is never torn in two, as in the gate."""
         order = visit.order
-        intent = Generate(
-            request=order.request,
-            form=order.form,
-            strict=order.strict,
-            idempotency_key=order.key,
-            background=order.background,
-        )
         caller = Caller(f"key-{order.workspace}", order.workspace)
-        starting = asyncio.ensure_future(self.engine.start(intent, caller, scope))
+        starting = asyncio.ensure_future(self.engine.start(_intent(order), caller, scope))
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -231,6 +227,17 @@ class Process:
         if not started.cancelled() and started.exception() is None:
             self.engine.leave(started.result())
         scope.release()
+
+
+def _intent(order: Order) -> Generate:
+    return Generate(
+        request=order.request,
+        form=order.form,
+        strict=order.strict,
+        idempotency_key=order.key,
+        background=order.background,
+        deadline_s=order.deadline_s,
+    )
 
 
 @dataclass(slots=True)
@@ -278,6 +285,7 @@ class World:
         process = Process(machine, tools, engine, Recovery(engine), budget)
         self.processes.append(process)
         machine.start(self._keep_going(process))
+        machine.start(self._work(process))
         return process
 
     async def _keep_going(self, process: Process) -> None:
@@ -294,6 +302,11 @@ class World:
             await process.recovery.keep_going()
         except Exception as error:  # noqa: BLE001  # whatever it was, it is a broken promise
             self.crashes.append(f"the recovery of {process.machine.owner} ended: {error!r}")
+
+    async def _work(self, process: Process) -> None:
+        crew = Crew(process.engine, self.shape.workers)
+        process.engine.queued = crew.offer
+        await crew.keep_going()
 
     async def run(self) -> None:
         for name, usd_micros in self.shape.wallets:

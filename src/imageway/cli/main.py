@@ -26,6 +26,7 @@ def serve(
     *,
     host: str | None = None,
     port: int | None = None,
+    workers: int | None = None,
     sandbox: Annotated[bool, Parameter(negative="")] = False,
     drain: float | None = None,
     data: Data = None,
@@ -37,12 +38,36 @@ def serve(
     ----------
     host: Address to listen on [127.0.0.1].
     port: Port to listen on; 0 picks one [8400].
+    workers: How many tasks that wait are run at once; 0: none, others do [64].
     sandbox: Serve pretend upstreams for every provider without a real credential.
     drain: Seconds to finish what is under way after SIGTERM [30].
     """
     from imageway.cli.processes import run_gateway
 
-    run_gateway({"host": host, "port": port, "sandbox": sandbox, "drain_s": drain, "data": data, "config": config})
+    flags = {"host": host, "port": port, "workers": workers, "sandbox": sandbox, "drain_s": drain}
+    run_gateway({**flags, "data": data, "config": config})
+
+
+@app.command
+def worker(
+    *,
+    workers: int | None = None,
+    sandbox: Annotated[bool, Parameter(negative="")] = False,
+    drain: float | None = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Run tasks that wait, and serve nobody. Prints "ready worker" when it has begun.
+
+    Parameters
+    ----------
+    workers: How many tasks at once [64].
+    sandbox: Use pretend upstreams for every provider without a real credential.
+    drain: Seconds to finish what is under way after SIGTERM [30].
+    """
+    from imageway.cli.processes import run_worker
+
+    run_worker({"workers": workers, "sandbox": sandbox, "drain_s": drain, "data": data, "config": config})
 
 
 @app.command

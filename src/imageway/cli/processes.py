@@ -1,4 +1,4 @@
-"""`imageway serve` and `imageway sandbox`: the two commands that stay."""
+"""`imageway serve`, `imageway worker` and `imageway sandbox`: the commands that stay."""
 
 from __future__ import annotations
 
@@ -7,17 +7,35 @@ from collections.abc import AsyncIterator
 
 from imageway.cli.printing import Stop
 from imageway.server.configuration import ConfigurationError, Flags, Settings, read_settings
-from imageway.server.serving import Opener, Service, run
+from imageway.server.serving import Opener, Service, run, run_unheard
 from imageway.telemetry import configure
 
 
 def run_gateway(flags: Flags) -> None:
+    settings = _settings(flags)
+    _run(_opener(settings), settings)
+
+
+def run_worker(flags: Flags) -> None:
+    settings = _settings(flags)
+    if not settings.workers:
+        raise Stop("--workers 0 would do nothing: give it 1 or more")
+    try:
+        run_unheard(_opener(settings))
+    except (OSError, ConfigurationError, ValueError) as error:
+        raise Stop(f"cannot work: {error}") from None
+
+
+def _settings(flags: Flags) -> Settings:
     try:
         settings = read_settings(flags)
     except ConfigurationError as error:
         raise Stop(str(error)) from None
     configure(level=settings.log_level)
+    return settings
 
+
+def _opener(settings: Settings) -> Opener:
     @contextlib.asynccontextmanager
     async def opener(url: str) -> AsyncIterator[Service]:
         from imageway.server.bootstrap import open_gateway
@@ -25,7 +43,7 @@ def run_gateway(flags: Flags) -> None:
         async with open_gateway(settings, public_url=url) as gateway:
             yield Service(gateway.app, gateway.drain)
 
-    _run(opener, settings)
+    return opener
 
 
 def _run(opener: Opener, settings: Settings) -> None:

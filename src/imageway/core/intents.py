@@ -34,16 +34,29 @@ class Inbound(Struct, frozen=True, kw_only=True):
 Form = Literal["b64_json", "url"]
 
 
+class Webhook(Struct, frozen=True):
+    """Who wants to be told when the task has ended, besides the workspace's own endpoints. `events`: names of ends
+    ("task.succeeded"); empty: all. `param` is where the caller wrote the URL."""
+
+    url: str
+    events: tuple[str, ...] = ()
+    param: str = "webhook.url"
+
+
 class Generate(Struct, frozen=True, kw_only=True):
     """`form` None: the model's default. `shape` is the dialect's own word for how to answer. `warnings` are what decode
-    itself could not honour. `background`: the answer is the task, at once; the images are fetched later."""
+    itself could not honour. `background`: the answer is the task, the images are fetched later, unless they come within
+    `wait_s`. `deadline_s`: what comes later than so long after now is not wanted; None: our own limits."""
 
     request: ImageRequest
     form: Form | None = None
     strict: bool = False
     idempotency_key: str | None = None
+    webhook: Webhook | None = None
     shape: str = "flat"
     background: bool = False
+    deadline_s: float | None = None
+    wait_s: float = 0
     warnings: tuple[RequestWarning, ...] = ()
 
 
@@ -67,7 +80,11 @@ class ShowModel(Struct, frozen=True):
 
 
 class ShowTask(Struct, frozen=True):
+    """Answered when it has ended, or after `wait_s`. `known`: the tags of what the caller has of it already."""
+
     id: str
+    wait_s: float = 0
+    known: tuple[str, ...] = ()
 
 
 class ListTasks(Struct, frozen=True, kw_only=True):
@@ -84,6 +101,13 @@ class ListTasks(Struct, frozen=True, kw_only=True):
 
 class CancelTask(Struct, frozen=True):
     id: str
+
+
+class FollowTask(Struct, frozen=True):
+    """What becomes of a task, as it happens; `after`: the number of the last news that the caller has."""
+
+    id: str
+    after: int = 0
 
 
 class ShowImage(Struct, frozen=True):
@@ -206,7 +230,8 @@ class ModelList(Struct, frozen=True):
 class TaskView(Struct, frozen=True, kw_only=True):
     """One task as its owner may see it: `pictures` carry signed URLs while the images are stored. `error` is
     (code, message). `started_ms` is when its first attempt began; `requested` is how many images were asked for,
-    `missing` those of a success that did not come."""
+    `missing` those of a success that did not come; `attempts` how many were begun; `expires_ms` when stored images go;
+    `sandbox`: a pretend upstream may have part in it."""
 
     id: str
     status: str
@@ -222,6 +247,9 @@ class TaskView(Struct, frozen=True, kw_only=True):
     price_usd_micros: int = 0
     warnings: tuple[RequestWarning, ...] = ()
     missing: tuple[Missing, ...] = ()
+    attempts: int = 0
+    expires_ms: int = 0
+    sandbox: bool = False
 
 
 class TaskList(Struct, frozen=True, kw_only=True):

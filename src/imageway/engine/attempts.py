@@ -34,8 +34,8 @@ NEXT: Final = frozenset({FailureKind.NEVER_SENT, FailureKind.BUSY, FailureKind.D
 
 class PartResult(Struct, frozen=True, kw_only=True):
     """How a part ended. `images` empty: `failure` says why; beside images it says how their stream died. `option` is
-    the last candidate tried; `produced` counts what the provider says it made, provable or not; `missing` are the
-    images that came to nothing by themselves."""
+    the last candidate tried, `attempt_id` empty when none was; `produced` counts what the provider says it made,
+    provable or not; `missing` are the images that came to nothing by themselves."""
 
     part: int
     attempt_id: str
@@ -78,6 +78,7 @@ class PartRun:
     fence: int = 1
     request: ImageRequest | None = None  # with its remote inputs fetched; None: as fitted
     arrivals: Arrivals | None = None
+    begun: bool = True  # its attempt is durable, or will be before it is run
     exchanges: Exchanges | None = None  # with the present candidate
     result: PartResult | None = None  # how it ended
     cancelled: bool = False  # nobody else is asked for it
@@ -150,9 +151,8 @@ class PartRun:
 
     def given_up(self, failed: Failed) -> PartResult:
         """Without anything."""
-        return PartResult(
-            part=self.part, attempt_id=self.attempt_id, option=self.option, failure=failed, asked=self.count
-        )
+        attempt_id = self.attempt_id if self.begun else ""
+        return PartResult(part=self.part, attempt_id=attempt_id, option=self.option, failure=failed, asked=self.count)
 
     def cut_short(self, failed: Failed) -> PartResult:
         """With whatever has come so far, perhaps in the middle of a stream."""

@@ -1,20 +1,22 @@
 """What a restart needs, as JSON: the request a task belongs to, and the read it would have sent next.
 
-Input images are only counted: whatever is resumed was submitted already, and reads carry none."""
+Whatever is resumed was submitted already, and reads carry no images: there they are only counted. What waits to be
+begun needs all of them, and everything else its caller wrote (`KeptAsk`)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from typing import Literal
 
 import msgspec
 
-from imageway.core.intents import Form
-from imageway.core.requests import Geometry, Group, ImageLink, ImageRequest, Operation, RequestWarning
+from imageway.core.intents import Form, Webhook
+from imageway.core.requests import Geometry, Group, ImageLink, ImageRequest, MaskForm, Operation, RequestWarning
 from imageway.core.steps import HttpRequest, Send
 
 Plain = str | int | float | bool | None
+Step = str | int
 
 
 class KeptSend(msgspec.Struct, frozen=True):
@@ -28,8 +30,63 @@ class KeptSend(msgspec.Struct, frozen=True):
     memo: dict[str, str]
 
 
+class KeptBlob(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Bytes in the object store. `prefix`: what stood before them in a JSON string."""
+
+    name: str
+    prefix: str | None = None
+
+
+class KeptInput(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An input image: linked by its caller, or sent and stored."""
+
+    param: str
+    url: str = ""
+    stored: KeptBlob | None = None
+    marks: MaskForm | None = None
+    wanted: MaskForm | None = None
+
+
+class KeptTurn(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`parts`: texts, and numbers of inputs."""
+
+    role: str
+    parts: tuple[Step, ...]
+    signatures: dict[int, str | KeptBlob] = {}
+
+
+class KeptPlace(msgspec.Struct, frozen=True):
+    """Where in the extras a blob stood."""
+
+    path: tuple[Step, ...]
+    blob: KeptBlob
+
+
+class KeptAsk(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What only the start of a task asks for. Images are told apart by their number in `inputs`: the prompt's and the
+    conversation's may be the same ones. `extras` is JSON with null where `places` has blobs."""
+
+    inputs: tuple[KeptInput, ...] = ()
+    images: tuple[int, ...] = ()
+    mask: int | None = None
+    turns: tuple[KeptTurn, ...] = ()
+    extras: str = "{}"
+    places: tuple[KeptPlace, ...] = ()
+    written: dict[str, str] = {}
+    strict: bool = False
+
+    @property
+    def names(self) -> Iterator[str]:
+        """Of everything that is stored for it."""
+        yield from (one.stored.name for one in self.inputs if one.stored)
+        yield from (place.blob.name for place in self.places)
+        for turn in self.turns:
+            yield from (signed.name for signed in turn.signatures.values() if isinstance(signed, KeptBlob))
+
+
 class KeptTask(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What fitting, decoding, proving and settling still ask of a request. `counts`: images per part."""
+    """What fitting, decoding, proving and settling still ask of a request. `counts`: images per part. `ask`: of a task
+    that waited, what starting it asks besides."""
 
     request: dict[str, Plain]
     counts: tuple[int, ...]
@@ -40,6 +97,8 @@ class KeptTask(msgspec.Struct, frozen=True, omit_defaults=True):
     group: Group | None = None
     spelled: dict[str, str] = {}
     warnings: tuple[RequestWarning, ...] = ()
+    webhook: Webhook | None = None
+    ask: KeptAsk | None = None
 
 
 _encoder = msgspec.json.Encoder()

@@ -15,6 +15,7 @@ from imageway.core.ports import Clock, FaultPoints, Liveness, Random, Workers
 from imageway.core.steps import Adapter, BlobReply, HttpRequest, Reply
 from imageway.core.upstreams import Upstream
 from imageway.engine.settings import EngineSettings
+from imageway.engine.watching import Watch
 from imageway.media.links import LinkSigner
 from imageway.routing import Health
 
@@ -48,7 +49,8 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """Everything the engine works with. `owner` names this process in leases; `converting` lets few at once convert."""
+    """Everything the engine works with. `owner` names this process in leases; `converting` lets few at once convert;
+    `watch` hears of every change of a task in this process."""
 
     owner: str
     catalog: Catalog
@@ -67,6 +69,7 @@ class Tools:
     liveness: Liveness
     settings: EngineSettings
     converting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
+    watch: Watch = field(default_factory=Watch)
 
     def keep_until_ms(self, workspace_id: str) -> int:
         """When an image of that workspace that is stored now may go."""

@@ -15,6 +15,8 @@ from imageway.core.errors import GatewayError, InvalidRequest, Problem
 from imageway.core.intents import Form, Generate
 from imageway.core.requests import Caller, ImageData, ImageInput, ImageRequest, RequestWarning, Turn
 from imageway.engine.inputs import problem_with
+from imageway.engine.memos import KeptTask
+from imageway.engine.notices import webhook_problems
 from imageway.engine.ports import Tools
 from imageway.engine.verdicts import NO_ROUTE_RETRY_S
 from imageway.routing import Candidate, candidates, in_order
@@ -58,7 +60,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
 def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
     """Raises GatewayError (404, 403, 503) or InvalidRequest with every problem."""
     model, renamed = find_model(tools, intent.request.model, caller)
-    checked, options = _judged(tools, model, intent.request)
+    checked, options = _judged(tools, model, intent.request, _beside(tools, intent))
     warnings = (*intent.warnings, *renamed, *checked.warnings)
     if intent.strict:
         options = _strictly(model, checked, warnings, options)
@@ -77,13 +79,47 @@ def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
     )
 
 
+def options_again(tools: Tools, model: Model, request: ImageRequest, kept: KeptTask) -> tuple[Option, ...]:
+    """Who could serve a request that was accepted before, in the order of trying, as things are now. Raises
+    GatewayError 503 when nobody is left."""
+    checked = Checked(request, (), ())
+    options, _ = _fit_all(model, sellers_of(tools, model), checked)
+    if kept.ask is not None and kept.ask.strict:
+        options = tuple(option for option in options if not _told(model, request, option))
+    options = tuple(option for option in options if option.candidate.offering.max_n >= max(kept.counts))
+    if not options:
+        message = f'no upstream is configured any more that serves this request to "{model.id}"; nothing was charged'
+        raise GatewayError("no_healthy_route", message, retry_after_s=NO_ROUTE_RETRY_S)
+    return _in_order(tools, options, model, request)
+
+
+def too_long(name: str, asked_s: float, most_s: float) -> Problem:
+    """What a caller may not wait for that long."""
+    message = f'{name} is "{asked_s:g}"; at most {most_s:g} seconds are taken'
+    return Problem(name, "invalid_parameter", message, (f"seconds up to {most_s:g}",))
+
+
+def _beside(tools: Tools, intent: Generate) -> tuple[Problem, ...]:
+    """What is wrong with what the caller wrote beside the request itself."""
+    return (*_time_problems(tools, intent), *webhook_problems(tools.transport, intent.webhook))
+
+
+def _time_problems(tools: Tools, intent: Generate) -> tuple[Problem, ...]:
+    settings = tools.settings
+    named = (
+        ("Imageway-Deadline", intent.deadline_s or 0, settings.longest_deadline_s),
+        ("Prefer", intent.wait_s, settings.longest_wait_s),
+    )
+    return tuple(too_long(name, asked_s, most_s) for name, asked_s, most_s in named if asked_s > most_s)
+
+
 def with_the_rest(tools: Tools, refused: InvalidRequest, caller: Caller) -> GatewayError:
     """What a dialect found wrong, and what the catalog finds wrong with all that could be read. Spends nothing."""
     if refused.partial is None:
         return refused
-    request = refused.partial.request
+    intent = refused.partial
     try:
-        _judged(tools, find_model(tools, request.model, caller)[0], request)
+        _judged(tools, find_model(tools, intent.request.model, caller)[0], intent.request, _beside(tools, intent))
     except GatewayError as error:
         if error.code == "model_not_allowed":
             return error
@@ -92,12 +128,14 @@ def with_the_rest(tools: Tools, refused: InvalidRequest, caller: Caller) -> Gate
     return refused
 
 
-def _judged(tools: Tools, model: Model, request: ImageRequest) -> tuple[Checked, tuple[Option, ...]]:
-    """Raises GatewayError (404, 503) or InvalidRequest with every problem."""
+def _judged(
+    tools: Tools, model: Model, request: ImageRequest, found: tuple[Problem, ...]
+) -> tuple[Checked, tuple[Option, ...]]:
+    """Raises GatewayError (404, 503) or InvalidRequest with every problem, those `found` before included."""
     sellers = sellers_of(tools, model)
     checked = check(model, request)
     options, unfit = _fit_all(model, sellers, checked)
-    problems = (*checked.problems, *input_problems(model, request), *(() if options else unfit))
+    problems = (*found, *checked.problems, *input_problems(model, request), *(() if options else unfit))
     if problems:
         raise InvalidRequest(*problems)
     return checked, options

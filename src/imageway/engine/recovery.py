@@ -16,19 +16,19 @@ from imageway.core.ops import Refused
 from imageway.core.steps import Failed, FailureKind
 from imageway.core.upstreams import Upstream
 from imageway.engine.attempts import PartResult, PartRun
-from imageway.engine.facts import TaskFacts
-from imageway.engine.memos import KeptTask, request_of, unpack_memo, unpack_task
+from imageway.engine.memos import KeptTask, unpack_memo, unpack_task
 from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option
+from imageway.engine.rows import end_waiting, facts_of, give_up
 from imageway.engine.runs import TaskRun
 from imageway.engine.service import Engine
 from imageway.engine.settlement import refunded
-from imageway.ledger.ops import RecordUsage, Void
 from imageway.ledger.queries import Undelivered
 from imageway.routing import Candidate
-from imageway.tasks.ops import AdoptTask, DropLease, EndAttempt, FinishTask, RenewLease
+from imageway.tasks.ops import AdoptTask, DropLease, RenewLease
 from imageway.tasks.queries import Attempt, Owners, RunningTasks, ShowTask, Task
+from imageway.tasks.queue import OverdueTasks, RequeueTask, Waiting
 from imageway.tasks.states import FINAL_PART
 from imageway.telemetry import events, logger
 
@@ -50,6 +50,9 @@ class Recovery:
             self._every(settings.lease_renew_s, self.renew),
             self._every(settings.lease_renew_s, self.take_over),
             self._every(settings.sweep_every_s, self.sweep),
+            self._every(settings.lease_renew_s, self.engine.heed_marks),
+            self._every(settings.queue_poll_s, self.expire),
+            self.engine.look(),
         )
 
     async def _every(self, pause_s: float, work: Callable[[], Awaitable[None]]) -> None:
@@ -74,6 +77,11 @@ class Recovery:
         else:
             logger().info(events.MEDIA_SWEPT, removed=removed)
 
+    async def expire(self) -> None:
+        """Ends what waited past its deadline."""
+        for waiting in await self.tools.store.read(OverdueTasks(self.tools.clock.now_ms())):
+            await end_waiting(self.tools, waiting.id, "the deadline passed before anybody could begin")
+
     async def resign(self) -> None:
         """The orderly end of this process: whatever it leaves running is anybody's at once."""
         try:
@@ -88,7 +96,8 @@ class Recovery:
         for owner, proven in await self._dead():
             await self._refund(owner)
             for task in await self.tools.store.read(RunningTasks((owner,))):
-                await self._adopt(task, proven=proven)
+                if not await self._put_back(task):
+                    await self._adopt(task, proven=proven)
             await self.tools.store.commit(DropLease(owner))
 
     async def _dead(self) -> list[tuple[str, bool]]:
@@ -111,6 +120,31 @@ class Recovery:
             if not isinstance(done, Refused):
                 logger().warning(events.REFUNDED, task=row.request_id, usd_micros=row.price_usd_micros)
 
+    async def _put_back(self, task: Task) -> bool:
+        """Lets a task wait again of which nothing was sent. False: something may have been."""
+        if any(attempt.state not in FINAL_PART for attempt in task.attempts) or b'"ask":' not in task.request:
+            return False
+        requeue = RequeueTask(task.id, task.owner, task.fence)
+        if isinstance(await surely(self.tools, lambda: self.tools.store.commit(requeue)), Refused):
+            return await self._waits(task)
+        logger().warning(events.TASK_ADOPTED, task=task.id, owner=task.owner)
+        self.engine.queued(
+            Waiting(
+                id=task.id,
+                workspace_id=task.workspace_id,
+                key_id=task.key_id,
+                fence=task.fence,
+                created_ms=task.created_ms,
+                deadline_ms=task.deadline_ms,
+            )
+        )
+        return True
+
+    async def _waits(self, task: Task) -> bool:
+        """Whether somebody else was faster, or an earlier try was done after all though nobody said so."""
+        now = await surely(self.tools, lambda: self.tools.store.read(ShowTask(task.id)))
+        return now is None or (now.state, now.owner, now.fence) != ("running", task.owner, task.fence)
+
     async def _adopt(self, task: Task, *, proven: bool) -> None:
         store = self.tools.store
         adopt = AdoptTask(task.id, task.owner, task.fence, self.tools.owner)
@@ -121,7 +155,7 @@ class Recovery:
             kept = unpack_task(task.request)
             run = self._run_of(task, kept)
         except Exception as error:  # noqa: BLE001  # a model that is gone, a row of another version: not readable here
-            await self._give_up(task, error)
+            await give_up(self.tools, task, error)
             return
         self.engine.spawn(self._finish(run, task, kept.counts, proven=proven), run)
         run.scope.release()
@@ -132,48 +166,10 @@ class Recovery:
         adopted = ("running", self.tools.owner, task.fence + 1)
         return now is not None and (now.state, now.owner, now.fence) == adopted
 
-    async def _give_up(self, task: Task, error: Exception) -> None:
-        """Nothing here could read an answer: the hold goes back."""
-        logger().exception(events.TASK_CRASHED, task=task.id, model=task.model, exc_info=error)
-        now_ms, store = self.tools.clock.now_ms(), self.tools.store
-        open_attempts = [attempt for attempt in task.attempts if attempt.state not in FINAL_PART]
-        usage = RecordUsage(
-            request_id=task.id,
-            workspace_id=task.workspace_id,
-            key_id=task.key_id,
-            model=task.model,
-            outcome="unknown",
-            n=0,
-            delivered=0,
-            price_usd_micros=0,
-            cost_usd_micros=0,
-            lines=b"[]",
-            delivery="none",
-            owner=self.tools.owner,
-            upstream_id=open_attempts[-1].upstream_id if open_attempts else "",
-            at_ms=now_ms,
-        )
-        ended = [EndAttempt(attempt.id, "unknown", "not readable here", now_ms) for attempt in open_attempts]
-        finish = FinishTask(task.id, "unknown", b"", now_ms)
-        await surely(self.tools, lambda: store.commit(*ended, Void(task.id, now_ms), usage, finish))
-
     def _run_of(self, task: Task, kept: KeptTask) -> TaskRun:
         tools = self.tools
-        request = request_of(kept)
-        model = tools.catalog.models[task.model]
-        facts = TaskFacts(
-            task_id=task.id,
-            workspace_id=task.workspace_id,
-            key_id=task.key_id,
-            model=model,
-            request=request,
-            form=kept.form,
-            hold_usd_micros=kept.hold_usd_micros,
-            images=sum(kept.counts),
-            created_ms=task.created_ms,
-            warnings=kept.warnings,
-        )
-        return TaskRun(tools, facts, tools.spool.scope(), (), store_images=True)
+        facts = facts_of(tools, task, kept)
+        return TaskRun(tools, facts, tools.spool.scope(), (), store_images=True, fence=task.fence + 1, ask=kept.ask)
 
     async def _finish(self, run: TaskRun, task: Task, counts: Sequence[int], *, proven: bool) -> None:
         latest = {attempt.part: attempt for attempt in task.attempts}
@@ -183,7 +179,7 @@ class Recovery:
             )
             await run.end(results)
         except Exception as error:  # noqa: BLE001  # nobody else would end it while this process lives
-            await self._give_up(task, error)
+            await give_up(self.tools, task, error)
         else:
             logger().info(events.TASK_RESUMED, task=task.id)
 

@@ -6,8 +6,9 @@ from typing import Final
 
 import msgspec
 
-from imageway.core.intents import Missing, Picture, TaskView
+from imageway.core.intents import Generated, Missing, Picture, TaskView
 from imageway.core.requests import RequestWarning
+from imageway.core.steps import Usage
 from imageway.engine.facts import TaskFacts
 from imageway.engine.memos import unpack_task
 from imageway.media.links import LinkSigner
@@ -28,7 +29,7 @@ class KeptPicture(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class KeptResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """`error` is (code, message) as the caller was told. `expires_ms` is when stored pictures go. `missing`: the images
-    of a success that did not come."""
+    of a success that did not come. `text`, `seeds` and `usage`: what else the answer says, for who asks later."""
 
     pictures: tuple[KeptPicture, ...] = ()
     price_usd_micros: int = 0
@@ -36,6 +37,9 @@ class KeptResult(msgspec.Struct, frozen=True, omit_defaults=True):
     warnings: tuple[RequestWarning, ...] = ()
     expires_ms: int = 0
     missing: tuple[Missing, ...] = ()
+    text: str | None = None
+    seeds: tuple[int, ...] = ()
+    usage: Usage | None = None
 
 
 REFUNDED: Final = KeptResult(
@@ -82,18 +86,41 @@ def view_of(task: Task, signer: LinkSigner, now_ms: int) -> TaskView:
         price_usd_micros=kept.price_usd_micros,
         warnings=kept.warnings,
         missing=kept.missing,
+        attempts=len(task.attempts),
+        expires_ms=kept.expires_ms,
+    )
+
+
+def generated_of(task: Task, family: str, pictures: tuple[Picture, ...], *, sandbox: bool) -> Generated:
+    """The answer of a task that has succeeded, as if its caller had waited for it."""
+    kept, asked = unpack_result(task.result), unpack_task(task.request).request
+    first = pictures[0]
+    return Generated(
+        request_id=task.id,
+        model=task.model,
+        family=family,
+        created_s=task.created_ms // 1000,
+        pictures=pictures,
+        prompt=str(asked["prompt"]) if "prompt" in asked else None,
+        price_usd_micros=kept.price_usd_micros,
+        size=f"{first.width}x{first.height}",
+        usage=kept.usage,
+        text=kept.text,
+        seeds=kept.seeds,
+        missing=kept.missing,
+        warnings=kept.warnings,
+        sandbox=sandbox,
     )
 
 
 def accepted(facts: TaskFacts) -> TaskView:
-    """A task that has only begun."""
+    """A task that waits."""
     return TaskView(
         id=facts.task_id,
-        status="running",
+        status="queued",
         model=facts.model.id,
         created_s=facts.created_ms // 1000,
         created_ms=facts.created_ms,
-        started_ms=facts.created_ms,
         requested=facts.images,
         warnings=facts.warnings,
     )

@@ -5,8 +5,8 @@ Runs belong to the engine's supervisor, never to a request handler: hanging up o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -14,13 +14,15 @@ from msgspec.structs import replace
 from imageway.bodies import Scope
 from imageway.core.errors import GatewayError
 from imageway.core.intents import Event, Finished, Generated
-from imageway.core.ops import Committed
+from imageway.core.ops import Committed, Refused
 from imageway.core.requests import ImageRequest, RequestWarning
 from imageway.core.steps import Failed, FailureKind
 from imageway.engine.arrivals import Arrivals
 from imageway.engine.attempts import PartResult, PartRun
 from imageway.engine.facts import TaskFacts
 from imageway.engine.inputs import check_mask, hold_all
+from imageway.engine.keeping import drop_ask
+from imageway.engine.memos import KeptAsk
 from imageway.engine.patience import surely
 from imageway.engine.pictures import store_all
 from imageway.engine.ports import Tools
@@ -28,9 +30,13 @@ from imageway.engine.preparation import all_images, with_images
 from imageway.engine.results import pack_result
 from imageway.engine.settlement import Settlement, cancelled, failed, refunded, settle
 from imageway.ledger.ops import MarkDelivery
-from imageway.tasks.ops import ReplaceResult
+from imageway.tasks.ops import EndAttempt, ReplaceResult
 from imageway.tasks.queries import ShowTask
+from imageway.tasks.queue import RequeueTask
 from imageway.telemetry import events, logger
+
+Plan = Callable[[], Awaitable[tuple[ImageRequest, tuple[PartRun, ...]]]]
+"""Reads what a claimed task's caller wrote, and decides who could serve it. Raises GatewayError."""
 
 
 @dataclass(slots=True)
@@ -50,6 +56,9 @@ class TaskRun:
     settling: bool = False
     settlement: Settlement | None = None  # once it is durable
     stopping: bool = False
+    fence: int = 1
+    ask: KeptAsk | None = None  # it waited, and goes back to that while nothing of it was sent
+    marked: bool = False  # its caller's wish to cancel was heeded
     answer: asyncio.Future[Generated] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
@@ -73,9 +82,50 @@ class TaskRun:
 
     async def run(self, request: ImageRequest) -> None:
         """From accepted to settled. Never raises but CancelledError, for what the world did."""
-        try:
-            await self._hold_inputs(request)
+        await self._to_its_end(self._work(request))
+
+    async def run_claimed(self, plan: Plan) -> None:
+        """From claimed to settled, or back to where it waited. Never raises but CancelledError either."""
+        await self._to_its_end(self._begin_and_work(plan))
+
+    async def _work(self, request: ImageRequest) -> None:
+        await self._hold_inputs(request)
+        await self.end(await self._run_parts())
+
+    async def _begin_and_work(self, plan: Plan) -> None:
+        request, self.parts = await plan()
+        await self._hold_inputs(request)
+        if await self._begun():
             await self.end(await self._run_parts())
+
+    async def _begun(self) -> bool:
+        """Makes the start of the first attempts durable. What has begun is known however this is cancelled. False:
+        another process has this task by now."""
+        beginning = asyncio.ensure_future(self._begin())
+        try:
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            while not beginning.done():
+                with suppress(asyncio.CancelledError):  # who says it twice means the same
+                    await asyncio.wait({beginning})
+            raise
+
+    async def _begin(self) -> bool:
+        store, attempts = self.tools.store, [part.begin() for part in self.parts]
+        committed = await surely(self.tools, lambda: store.commit(*attempts))
+        # "duplicate": by a first try that nobody confirmed.
+        if isinstance(committed, Refused) and committed.why != "duplicate":
+            self._tell(_elsewhere())
+            return False
+        for part in self.parts:
+            part.begun = True
+        self.tools.faults.reach("after_begin")
+        self.tools.watch.tell(self.facts.task_id)
+        return True
+
+    async def _to_its_end(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
         except GatewayError as error:
             unsent = Failed(FailureKind.NEVER_SENT, "inputs", error.message)
             results = [part.given_up(unsent) for part in self.parts]
@@ -84,7 +134,7 @@ class TaskRun:
             if self.settling:
                 raise  # what became of that commit, whoever comes next will see
             if not self.submitted:
-                await self.withdraw()
+                await (self.put_back() if self.ask and self.stopping else self.withdraw())
             elif self.stopping and not any(part.polling and part.result is None for part in self.parts):
                 await self._stop_here()
             else:
@@ -92,7 +142,18 @@ class TaskRun:
 
     async def withdraw(self) -> None:
         """Ends a task of which nothing was submitted."""
-        await self._commit(cancelled(self.tools, self.facts, [part.attempt_id for part in self.parts]))
+        await self._commit(cancelled(self.tools, self.facts, self._open_attempts()))
+
+    async def put_back(self) -> None:
+        """Lets it wait again, for whoever has a hand free; nothing was submitted."""
+        now_ms, store = self.tools.clock.now_ms(), self.tools.store
+        ended = [EndAttempt(attempt_id, "cancelled", "put back", now_ms) for attempt_id in self._open_attempts()]
+        requeue = RequeueTask(self.facts.task_id, self.tools.owner, self.fence)
+        await surely(self.tools, lambda: store.commit(*ended, requeue))
+        self._tell(_elsewhere())
+
+    def _open_attempts(self) -> list[str]:
+        return [part.attempt_id for part in self.parts if part.begun]
 
     async def _stop_here(self) -> None:
         """What has come is delivered; of what was sent without a memo nobody will ever know more."""
@@ -152,11 +213,13 @@ class TaskRun:
         if committed:
             self.settlement = settlement
             self._tell(settlement.answer)
+            self.tools.watch.tell(self.facts.task_id)
             if self.listeners == 0:  # the last one left while this was being committed
                 await self.keep()
+            if self.ask is not None:
+                await drop_ask(self.tools, self.ask)
         else:
-            message = "another process ended this request; ask for it by its id"
-            self._tell(GatewayError("request_timeout", message))
+            self._tell(_elsewhere())
 
     async def _commit_surely(self, settlement: Settlement) -> bool:
         """False: the task was ended by somebody else."""
@@ -202,6 +265,10 @@ class TaskRun:
         replaced = ReplaceResult(self.facts.task_id, pack_result(result))
         marked = MarkDelivery(self.facts.task_id, "stored", now_ms)
         await surely(tools, lambda: tools.store.commit(replaced, marked))
+
+
+def _elsewhere() -> GatewayError:
+    return GatewayError("request_timeout", "another process has this request; ask for it by its id")
 
 
 def _came_to_nothing(result: PartResult) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,27 +13,39 @@ from typing import Final
 from msgspec.structs import replace
 
 from imageway.bodies import Scope
-from imageway.core.errors import GatewayError
+from imageway.core.errors import GatewayError, InvalidRequest
 from imageway.core.failures import StoreFailed
 from imageway.core.ids import new_id
-from imageway.core.intents import Estimate, Estimated, Generate, ListTasks, TaskList, TaskView
-from imageway.core.money import format_usd
-from imageway.core.ops import Op, Refused
+from imageway.core.intents import Estimate, Estimated, Generate, Generated, ListTasks, TaskList, TaskView
+from imageway.core.ops import Refused
 from imageway.core.requests import Caller, RequestWarning
+from imageway.engine.acceptance import (
+    begin_ops,
+    deadline_s,
+    facts_for,
+    queue_deadline_s,
+    queue_ops,
+    refusal,
+    room_bytes,
+)
 from imageway.engine.admission import Admission
 from imageway.engine.arrivals import Arrivals
 from imageway.engine.attempts import PartRun
 from imageway.engine.facts import TaskFacts
 from imageway.engine.feeds import Feed
-from imageway.engine.memos import KeptTask, pack_task, plain_fields
+from imageway.engine.keeping import GRACE_MS, drop_ask, put_ask
+from imageway.engine.outcomes import answer_of, ended_badly
 from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
-from imageway.engine.preparation import Prepared, all_images, prepare
+from imageway.engine.preparation import Prepared, prepare, too_long
 from imageway.engine.results import accepted, view_of
+from imageway.engine.rows import end_waiting
 from imageway.engine.runs import TaskHandle, TaskRun
-from imageway.ledger.ops import Hold, MarkDelivery
-from imageway.tasks.ops import ClaimKey, CreateTask
+from imageway.engine.settlement import CANCELLED
+from imageway.ledger.ops import MarkDelivery
+from imageway.tasks.ops import ClaimKey
 from imageway.tasks.queries import FindClaim, FindTasks, ShowTask
+from imageway.tasks.queue import CancelMarks, MarkCancel, TaskStates, Waiting
 from imageway.telemetry import events, logger
 
 LAST_WORDS_S: Final = 5.0  # what is cancelled at the end may still write down how it ended
@@ -46,10 +58,11 @@ NOT_CANCELLED: Final = RequestWarning(
 
 @dataclass(slots=True)
 class Engine:
-    """Starts tasks and owns them until they are settled."""
+    """Starts tasks and owns them until they are settled. `queued` hears of every task that was accepted to wait."""
 
     tools: Tools
     closing: bool = False
+    queued: Callable[[Waiting], None] = lambda waiting: None
     _admission: Admission = field(init=False)
     _running: dict[asyncio.Task[None], TaskRun | None] = field(default_factory=dict)
     _marks: list[MarkDelivery] = field(default_factory=list)
@@ -79,9 +92,63 @@ class Engine:
         if self.closing:  # since this was admitted: nobody would wait for it any more
             await run.withdraw()
             raise _stopping()
-        self.supervise(run, prepared)
+        work = self.supervise(run, run.run(prepared.request))
+        work.add_done_callback(lambda _: self._admission.leave(caller.key_id))
         run.listeners = 1
         return TaskHandle(run)
+
+    async def enqueue(self, intent: Generate, caller: Caller) -> TaskView:
+        """Accepts a request that anybody may run, later: task, hold and idempotency claim in one commit, and what the
+        caller sent durable before it. Raises GatewayError with nothing spent."""
+        if self.closing:
+            raise _stopping()
+        tools, prepared = self.tools, prepare(self.tools, intent, caller)
+        now_ms = tools.clock.now_ms()
+        facts = facts_for(prepared, new_id("req", tools.random), now_ms)
+        if room_bytes(facts, len(prepared.counts)) > tools.spool.budget.limit_bytes:
+            raise GatewayError("overloaded", "there is never room for such an answer here", retry_after_s=1)
+        expires_ms = now_ms + int(queue_deadline_s(tools, prepared) * 1000) + GRACE_MS
+        try:
+            ask = await put_ask(tools, prepared.request, facts.task_id, strict=intent.strict, expires_ms=expires_ms)
+        except OSError as error:
+            logger().error(events.MEDIA_FAILED, task=facts.task_id, detail=str(error))
+            raise _not_accepted() from error
+        try:
+            committed = await tools.store.commit(*queue_ops(tools, prepared, facts, ask))
+        except StoreFailed as error:
+            logger().error(events.STORE_FAILED, detail=str(error))
+            self.spawn(self._take_back(facts.task_id), None)
+            raise _not_accepted() from error
+        if isinstance(committed, Refused):
+            await drop_ask(tools, ask)
+            raise await self._refused(committed, prepared)
+        tools.faults.reach("after_enqueue")
+        self.queued(
+            Waiting(
+                id=facts.task_id,
+                workspace_id=facts.workspace_id,
+                key_id=facts.key_id,
+                fence=1,
+                created_ms=now_ms,
+                deadline_ms=expires_ms - GRACE_MS,
+            )
+        )
+        return _receipt(facts, prepared)
+
+    async def within(self, intent: Generate, view: TaskView, caller: Caller, scope: Scope) -> Generated | TaskView:
+        """The answer of a task that was accepted to wait, if it comes within the time its caller gives it. Raises the
+        GatewayError that a task ended with."""
+        now = await self.show_task(view.id, caller, intent.wait_s)
+        if now.finished_ms is None:
+            return replace(now, warnings=view.warnings, sandbox=view.sandbox)
+        task = await self.tools.store.read(ShowTask(view.id, caller.workspace_id))
+        if task is None or now.status != "succeeded":
+            raise ended_badly(now, sandbox=view.sandbox)
+        return await answer_of(self.tools, task, scope, sandbox=view.sandbox)
+
+    async def _take_back(self, task_id: str) -> None:
+        """Perhaps it was accepted after all: its caller was told that it was not."""
+        await end_waiting(self.tools, task_id, CANCELLED)
 
     def estimate(self, intent: Estimate, caller: Caller) -> Estimated:
         """What a request would cost; works on an empty wallet and touches nothing."""
@@ -94,7 +161,20 @@ class Engine:
             warnings=(*prepared.warnings, *prepared.options[0].fitted.warnings),
         )
 
-    async def show_task(self, task_id: str, caller: Caller) -> TaskView:
+    async def show_task(self, task_id: str, caller: Caller, wait_s: float = 0) -> TaskView:
+        """As it is when it has ended, or after `wait_s`. Raises GatewayError: 404, 400 for too long a wait."""
+        if wait_s > self.tools.settings.longest_wait_s:
+            raise InvalidRequest(too_long("wait", wait_s, self.tools.settings.longest_wait_s))
+        clock = self.tools.clock
+        until_s = clock.monotonic_s() + wait_s
+        with self.tools.watch.following(task_id) as watcher:
+            while True:
+                view = await self._view_of(task_id, caller)
+                if view.finished_ms is not None or (left_s := until_s - clock.monotonic_s()) <= 0 or self.closing:
+                    return view
+                await watcher.news(left_s)
+
+    async def _view_of(self, task_id: str, caller: Caller) -> TaskView:
         task = await self.tools.store.read(ShowTask(task_id, caller.workspace_id))
         if task is None:
             raise GatewayError("task_not_found", f'there is no task "{task_id}"', param="id")
@@ -120,18 +200,48 @@ class Engine:
     async def cancel_task(self, task_id: str, caller: Caller) -> TaskView:
         """Ends a task of which nothing was sent yet, or all is given up by whoever has it. Any other runs on, as its
         view says: what a provider makes of it is delivered and charged. Raises GatewayError 404."""
-        view = await self.show_task(task_id, caller)
+        view = await self._view_of(task_id, caller)
         if view.finished_ms is not None:
             return view
-        run = next((run for run in self._running.values() if run and run.facts.task_id == task_id), None)
-        if run is not None and run.work is not None and (run.cancel_unsent() or await run.cancel_sent()):
-            await asyncio.wait({run.work}, timeout=LAST_WORDS_S)
-            view = await self.show_task(task_id, caller)
+        if view.status == "queued" and await end_waiting(self.tools, task_id, CANCELLED):
+            return await self._view_of(task_id, caller)
+        mark, tools = MarkCancel(task_id, self.tools.clock.now_ms()), self.tools
+        await surely(tools, lambda: tools.store.commit(mark))  # refused when it has ended, or waits again
+        run = self._running_here(task_id)
+        if run is None or await self.heed(run):
+            view = await self.show_task(task_id, caller, min(LAST_WORDS_S, tools.settings.longest_wait_s))
         return view if view.finished_ms is not None else replace(view, warnings=(*view.warnings, NOT_CANCELLED))
 
-    def view(self, handle: TaskHandle) -> TaskView:
-        """What was accepted, for whoever does not wait for it, with what is known already not to be honoured."""
-        return replace(accepted(handle.run.facts), warnings=handle.warnings)
+    def _running_here(self, task_id: str) -> TaskRun | None:
+        return next((run for run in self._running.values() if run and run.facts.task_id == task_id), None)
+
+    async def heed_marks(self) -> None:
+        """What others were told by those who want no more of what runs here."""
+        for task_id in await self.tools.store.read(CancelMarks(self.tools.owner)):
+            run = self._running_here(task_id)
+            if run is not None and not run.marked:
+                self.spawn(self._heed(run), run)
+
+    async def _heed(self, run: TaskRun) -> None:
+        await self.heed(run)
+
+    async def heed(self, run: TaskRun) -> bool:
+        """Whether it is ending because its caller wants no more of it."""
+        if run.marked:
+            return True
+        run.marked = True
+        return run.cancel_unsent() or await run.cancel_sent()
+
+    async def look(self) -> None:
+        """Finds news of tasks elsewhere for whoever waits for them here, until it is cancelled."""
+        watch = self.tools.watch
+        while True:
+            await watch.wanted.wait()
+            await self.tools.clock.sleep(self.tools.settings.watch_every_s)
+            try:
+                watch.compare(await self.tools.store.read(TaskStates(watch.ids)))
+            except StoreFailed as error:
+                logger().error(events.STORE_FAILED, detail=str(error))
 
     def leave(self, handle: TaskHandle) -> None:
         """The subscriber hung up. Cancels only what nobody else hears and what never left this house."""
@@ -154,10 +264,10 @@ class Engine:
                 self.spawn(self._mark_deliveries(), None)
             self._marks.append(MarkDelivery(handle.id, "delivered", self.tools.clock.now_ms()))
 
-    def supervise(self, run: TaskRun, prepared: Prepared) -> None:
+    def supervise(self, run: TaskRun, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """From here on the task runs to its end, whoever listens."""
-        run.work = self._own(self._run(run, prepared), run)
-        run.work.add_done_callback(lambda _: self._admission.leave(run.facts.key_id))
+        run.work = self._own(self._run(run, work), run)
+        return run.work
 
     def spawn(self, work: Coroutine[None, None, None], run: TaskRun | None) -> None:
         """Background work, of `run` or of the engine: never lost, never awaited by a request."""
@@ -181,9 +291,9 @@ class Engine:
     def _task_run(self, prepared: Prepared, scope: Scope) -> TaskRun:
         tools = self.tools
         task_id = new_id("req", tools.random)
-        task_deadline_s = tools.clock.monotonic_s() + _task_deadline_s(tools, prepared)
-        facts = _facts_of(prepared, task_id, tools.clock.now_ms())
-        follows = prepared.request.stream and not prepared.intent.background
+        task_deadline_s = tools.clock.monotonic_s() + deadline_s(tools, prepared)
+        facts = facts_for(prepared, task_id, tools.clock.now_ms())
+        follows = prepared.request.stream
         arrivals = Arrivals(tools, facts, scope, Feed(tools.settings.events_kept)) if follows else None
         parts = tuple(
             PartRun(
@@ -199,22 +309,23 @@ class Engine:
             )
             for index, count in enumerate(prepared.counts)
         )
-        store_images = prepared.intent.idempotency_key is not None or prepared.intent.background
+        # Whoever asks for it again, or is told of it, finds the images where its view says.
+        store_images = prepared.intent.idempotency_key is not None or prepared.intent.webhook is not None
         return TaskRun(tools, facts, scope, parts, store_images, arrivals)
 
     async def _accept(self, prepared: Prepared, run: TaskRun) -> None:
         try:
-            committed = await self.tools.store.commit(*_accept_ops(self.tools, prepared, run))
+            committed = await self.tools.store.commit(*begin_ops(self.tools, prepared, run.facts, run.parts))
         except StoreFailed as error:
             # Perhaps it was accepted after all: nobody would run it, so it is taken back.
             logger().error(events.STORE_FAILED, detail=str(error))
             self.spawn(run.withdraw(), run)
-            message = "the request could not be accepted just now"
-            raise GatewayError("overloaded", message, retry_after_s=1) from error
+            raise _not_accepted() from error
         if isinstance(committed, Refused):
-            if isinstance(committed.op, ClaimKey):
-                raise await self._in_use(committed.op)
-            raise _refusal(committed, prepared)
+            raise await self._refused(committed, prepared)
+
+    async def _refused(self, refused: Refused, prepared: Prepared) -> GatewayError:
+        return await self._in_use(refused.op) if isinstance(refused.op, ClaimKey) else refusal(refused, prepared)
 
     async def _in_use(self, claim: ClaimKey) -> GatewayError:
         """Names the request that came first, where the store still answers."""
@@ -224,9 +335,9 @@ class Engine:
         used = f"by request {first}; GET /v1/tasks/{first} shows its result" if first else "already"
         return GatewayError("idempotency_key_in_use", f"this Idempotency-Key was used {used}", param="Idempotency-Key")
 
-    async def _run(self, run: TaskRun, prepared: Prepared) -> None:
+    async def _run(self, run: TaskRun, work: Coroutine[None, None, None]) -> None:
         try:
-            await run.run(prepared.request)
+            await work
         except Exception as error:  # noqa: BLE001  # a hole of ours must not leave a hold open; it is logged whole
             logger().exception(events.TASK_CRASHED, task=run.facts.task_id, exc_info=error)
             await run.abandon("the gateway failed on this request; nothing was charged")
@@ -264,69 +375,16 @@ class Engine:
             run.scope.release()
 
 
-def _facts_of(prepared: Prepared, task_id: str, now_ms: int) -> TaskFacts:
-    return TaskFacts(
-        task_id=task_id,
-        workspace_id=prepared.caller.workspace_id,
-        key_id=prepared.caller.key_id,
-        model=prepared.model,
-        request=prepared.request,
-        form=prepared.form,
-        hold_usd_micros=prepared.quote.hold_usd_micros,
-        images=prepared.images,
-        created_ms=now_ms,
-        warnings=prepared.warnings,
-    )
+def _receipt(facts: TaskFacts, prepared: Prepared) -> TaskView:
+    """What is known already not to be honoured, provided that nobody else serves it in the end, is told with it."""
+    warnings = dict.fromkeys((*facts.warnings, *prepared.options[0].fitted.warnings))
+    sandbox = any(option.candidate.upstream.sandbox for option in prepared.options)
+    return replace(accepted(facts), warnings=tuple(warnings), sandbox=sandbox)
+
+
+def _not_accepted() -> GatewayError:
+    return GatewayError("overloaded", "the request could not be accepted just now", retry_after_s=1)
 
 
 def _stopping() -> GatewayError:
     return GatewayError("overloaded", "this gateway is being stopped; send the request again", retry_after_s=1)
-
-
-def _task_deadline_s(tools: Tools, prepared: Prepared) -> float:
-    """The longest of the candidates' own deadlines, else the setting."""
-    own = (option.candidate.offering.task_deadline_s for option in prepared.options)
-    return float(max((deadline_s for deadline_s in own if deadline_s), default=tools.settings.task_deadline_s))
-
-
-def _accept_ops(tools: Tools, prepared: Prepared, run: TaskRun) -> tuple[Op, ...]:
-    facts, now_ms = run.facts, run.facts.created_ms
-    kept = KeptTask(
-        request=plain_fields(prepared.request),
-        counts=prepared.counts,
-        form=prepared.form,
-        hold_usd_micros=facts.hold_usd_micros,
-        inputs=len(all_images(prepared.request)),
-        geometry=prepared.request.geometry,
-        group=prepared.request.group,
-        spelled=dict(prepared.request.spelled),
-        warnings=prepared.warnings,
-    )
-    create = CreateTask(
-        id=facts.task_id,
-        workspace_id=facts.workspace_id,
-        key_id=facts.key_id,
-        model=facts.model.id,
-        owner=tools.owner,
-        request=pack_task(kept),
-        created_ms=now_ms,
-        deadline_ms=now_ms + int(_task_deadline_s(tools, prepared) * 1000),
-    )
-    hold = Hold(facts.task_id, facts.workspace_id, facts.hold_usd_micros, now_ms)
-    attempts = [part.begin() for part in run.parts]
-    key = prepared.intent.idempotency_key
-    claim = (ClaimKey(facts.workspace_id, key, facts.task_id, now_ms),) if key else ()
-    return (create, *claim, hold, *attempts)
-
-
-def _refusal(refused: Refused, prepared: Prepared) -> GatewayError:
-    """Why the accept unit was not committed, in words for the caller."""
-    if refused.why == "insufficient_balance":
-        needed = format_usd(prepared.quote.hold_usd_micros)
-        return GatewayError(
-            "insufficient_balance",
-            f"the wallet does not cover this request: ${needed} must be held for {prepared.images} image(s)",
-        )
-    if refused.why in ("key_revoked", "no_workspace"):
-        return GatewayError("invalid_api_key", "this API key is not valid any more")
-    return GatewayError("overloaded", "the request could not be accepted just now", retry_after_s=1)

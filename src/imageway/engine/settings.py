@@ -18,6 +18,20 @@ class EngineSettings:
     read_retry_longest_s: float = 5.0
     tasks_at_once: int = 2048
     tasks_per_key_at_once: int = 512
+    # Tasks that wait
+    queued_per_workspace: int = 1000
+    queued_per_key_at_once: int = 48  # of this process's workers, so that one key cannot keep all of them
+    queue_poll_s: float = 1.0  # how soon what another process accepted is found
+    claims_at_once: int = 64
+    queue_deadline_s: float = 3600.0  # from the acceptance to the end, where the caller names no deadline
+    longest_deadline_s: float = 24 * 3600.0  # what a caller may name
+    longest_wait_s: float = 60.0  # of a request for a task's news
+    watch_every_s: float = 0.5  # how soon such a request hears of what happened in another process
+    # Reads of a provider's own tasks
+    poll_least_s: float = 0.2
+    poll_longest_s: float = 30.0
+    polls_per_s: int = 2000  # of this process; what comes beyond that comes later
+    # Images
     keep_images_s: float = 24 * 3600.0
     fetched_image_bytes: int = 20 * 1024 * 1024
     fetch_deadline_s: float = 30.0

@@ -21,6 +21,7 @@ from imageway.core.steps import FailureKind, Usage
 from imageway.engine.attempts import PartResult
 from imageway.engine.facts import TaskFacts
 from imageway.engine.images import Ready
+from imageway.engine.notices import notices
 from imageway.engine.pictures import ready_all, store_all
 from imageway.engine.ports import Tools
 from imageway.engine.results import REFUNDED, KeptPicture, KeptResult, pack_result
@@ -31,6 +32,7 @@ from imageway.tasks.ops import EndAttempt, FinishTask, ReplaceResult
 from imageway.telemetry import events, logger
 
 NOTHING_KEPT: Final = KeptResult()
+CANCELLED: Final = "the request was cancelled"
 
 
 class Ending(Struct, frozen=True):
@@ -71,19 +73,24 @@ async def settle(
     price = charge(tools.catalog, facts.model, _bill(results, len(proved)))
     captured = min(price.usd_micros, facts.hold_usd_micros)
     warnings = (*facts.warnings, *_told(facts, results), *transcoded)
-    result = _kept(pictures, names, captured, warnings, expires_ms)
-    if missing := missing_images(facts, results):
-        result = msgspec.structs.replace(result, missing=missing)
+    result = msgspec.structs.replace(
+        _kept(pictures, names, captured, warnings, expires_ms),
+        missing=missing_images(facts, results),
+        text="\n".join(part.text for part in results if part.text) or None,
+        seeds=tuple(part.seed for part in results for _ in part.images if part.seed is not None),
+        usage=_reported(results),
+    )
     now_ms = tools.clock.now_ms()
     costs = _costs(tools, facts, results, now_ms)
     ending = Ending("succeeded", "stored" if stored else "undelivered", Charge(captured, price.lines), costs)
     ops = (
-        *(part.ended(now_ms) for part in results),
+        *_ended(results, now_ms),
         Capture(facts.task_id, captured, now_ms),
         *costs,
         usage_row(tools, facts, results, ending, now_ms),
         *_overrun(facts, price.usd_micros - captured, now_ms),
         FinishTask(facts.task_id, "succeeded", pack_result(result), now_ms),
+        *notices(facts, "succeeded", now_ms),
     )
     return Settlement(ops, _generated(tools, facts, results, pictures, result), pictures, result)
 
@@ -96,24 +103,30 @@ def failed(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], error:
     now_ms = tools.clock.now_ms()
     costs = _costs(tools, facts, results, now_ms)
     ops = (
-        *(part.ended(now_ms) for part in results),
+        *_ended(results, now_ms),
         Void(facts.task_id, now_ms),
         *costs,
         usage_row(tools, facts, results, Ending(state, costs=costs), now_ms),
         FinishTask(facts.task_id, state, pack_result(result), now_ms),
+        *notices(facts, state, now_ms),
     )
     return Settlement(ops, error, result=result)
 
 
-def cancelled(tools: Tools, facts: TaskFacts, attempt_ids: Sequence[str]) -> Settlement:
+def cancelled(tools: Tools, facts: TaskFacts, attempt_ids: Sequence[str], why: str = CANCELLED) -> Settlement:
     """The end of a task of which nothing was submitted, or all given up by its providers."""
-    error = GatewayError("request_timeout", "the request was cancelled; nothing was charged")
+    error = GatewayError("request_timeout", f"{why}; nothing was charged")
     now_ms = tools.clock.now_ms()
     result = KeptResult(error=(error.code, error.message))
     usage = usage_row(tools, facts, (), Ending("cancelled"), now_ms)
     finish = FinishTask(facts.task_id, "cancelled", pack_result(result), now_ms)
     ended = (EndAttempt(attempt_id, "cancelled", "", now_ms) for attempt_id in attempt_ids)
-    return Settlement((*ended, Void(facts.task_id, now_ms), usage, finish), error, result=result)
+    told = notices(facts, "cancelled", now_ms)
+    return Settlement((*ended, Void(facts.task_id, now_ms), usage, finish, *told), error, result=result)
+
+
+def _ended(results: Sequence[PartResult], at_ms: int) -> list[EndAttempt]:
+    return [result.ended(at_ms) for result in results if result.attempt_id]
 
 
 def refunded(task_id: str, at_ms: int) -> tuple[Op, ...]:
@@ -220,13 +233,15 @@ def _kept(
     return KeptResult(kept, price_usd_micros, None, warnings, expires_ms if any(names) else 0)
 
 
+def _reported(results: Sequence[PartResult]) -> Usage | None:
+    reported = [part.usage for part in results if part.usage]
+    return sum(reported[1:], reported[0]) if reported else None
+
+
 def _generated(
     tools: Tools, facts: TaskFacts, results: Sequence[PartResult], pictures: Sequence[Ready], result: KeptResult
 ) -> Generated:
-    reported = [part.usage for part in results if part.usage]
-    usage: Usage | None = sum(reported[1:], reported[0]) if reported else None
     as_url = facts.form == "url"
-    seeds = [part.seed for part in results for _ in part.images]
     return Generated(
         request_id=facts.task_id,
         model=facts.model.id,
@@ -239,9 +254,9 @@ def _generated(
         prompt=facts.request.prompt,
         price_usd_micros=result.price_usd_micros,
         size=f"{pictures[0].width}x{pictures[0].height}",
-        usage=usage,
-        text="\n".join(part.text for part in results if part.text) or None,
-        seeds=tuple(seed for seed in seeds if seed is not None),
+        usage=result.usage,
+        text=result.text,
+        seeds=result.seeds,
         missing=result.missing,
         warnings=result.warnings,
         sandbox=any(part.option.candidate.upstream.sandbox for part in results),

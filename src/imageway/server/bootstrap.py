@@ -18,6 +18,7 @@ from imageway.core.ids import new_id
 from imageway.core.objects import Presigner
 from imageway.core.upstreams import Upstream
 from imageway.dialects import DIALECTS
+from imageway.engine.crew import Crew
 from imageway.engine.models import ModelShelf
 from imageway.engine.ports import Tools
 from imageway.engine.recovery import Recovery
@@ -97,11 +98,12 @@ async def open_gateway(
     )
     engine = Engine(tools)
     gateway = Gateway(settings, _app(settings, tools, engine, faults), engine, tools)
-    recovery = Recovery(engine)
+    recovery, crew = Recovery(engine), Crew(engine, settings.workers)
+    engine.queued = crew.offer
     await recovery.renew()
     await recovery.take_over()
     _forget_dead(settings.data, locks)
-    rounds = asyncio.create_task(recovery.keep_going())
+    rounds = asyncio.gather(recovery.keep_going(), crew.keep_going())
     _say_started(owner, upstreams)
     try:
         yield gateway

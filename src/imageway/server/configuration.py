@@ -54,6 +54,7 @@ class FileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     media_redirect: bool = False
     catalog: str | None = None  # a directory of the operator's own TOML
     drain_s: float | None = None
+    workers: int | None = None
     log_level: str | None = None
     request_bytes: int | None = None
     spool_bytes: int | None = None
@@ -78,6 +79,7 @@ class Settings:
     catalog: Path | None = None
     sandbox: bool = False
     drain_s: float = 30.0
+    workers: int = 64
     log_level: str = "info"
     request_bytes: int = 32 * 1024 * 1024
     spool_bytes: int = 16 * 1024 * 1024 * 1024
@@ -110,6 +112,7 @@ def read_settings(flags: Flags, environment: Mapping[str, str] = os.environ) -> 
         "media": environment.get("IMAGEWAY_MEDIA") or file.media,
         "media_redirect": file.media_redirect,
         "drain_s": file.drain_s,
+        "workers": _first(_number("IMAGEWAY_WORKERS", environment), file.workers),
         "log_level": environment.get("IMAGEWAY_LOG_LEVEL") or file.log_level,
         "request_bytes": _first(_number("IMAGEWAY_REQUEST_BYTES", environment), file.request_bytes),
         "spool_bytes": _first(_number("IMAGEWAY_SPOOL_BYTES", environment), file.spool_bytes),
@@ -181,6 +184,8 @@ def _check(values: Mapping[str, Any]) -> None:
         raise ConfigurationError(f'drain is "{values["drain_s"]}"; seconds from 0 up are needed')
     if values.get("media_redirect") and values.get("media", "file:").startswith("file:"):
         raise ConfigurationError("media_redirect sends readers to the media store: a bucket is needed (media)")
+    if values.get("workers", 0) < 0:
+        raise ConfigurationError(f'workers is "{values["workers"]}"; a number from 0 up is needed')
     for name in ("request_bytes", "spool_bytes"):
         if values.get(name, 1) < 1:
             raise ConfigurationError(f'{name} is "{values[name]}"; a number from 1 up is needed')

@@ -170,9 +170,11 @@ class Gate:
             return await self.images.delete(intent, caller)
         if isinstance(intent, CancelTask):
             return await self.engine.cancel_task(intent.id, caller)
-        return await self.engine.show_task(intent.id, caller)
+        return await self.engine.show_task(intent.id, caller, intent.wait_s)
 
     async def _generate(self, dialect: Dialect, intent: Generate, caller: Caller, scope: Scope) -> Outgoing:
+        if intent.background:
+            return await self._queue(dialect, intent, caller, scope)
         handle = await self._start(intent, caller, scope)
 
         def finish(complete: bool) -> None:
@@ -182,9 +184,6 @@ class Gate:
                 self.engine.leave(handle)
 
         try:
-            if intent.background:
-                accepted = dialect.encode(intent, self.engine.view(handle))
-                return self._outgoing(_labelled(accepted, handle.sandbox), scope, finish)
             if intent.request.stream and dialect.encode_event:
                 stream = EventStream(dialect, intent, handle, self.heartbeat_s)
                 payload = await stream.opened()
@@ -193,6 +192,18 @@ class Gate:
         except BaseException:  # hung up, refused, or a hole of ours: nobody will receive it
             self.engine.leave(handle)
             raise
+
+    async def _queue(self, dialect: Dialect, intent: Generate, caller: Caller, scope: Scope) -> Outgoing:
+        """Whoever hangs up meanwhile is accepted all the same: such a task needs nobody who listens."""
+        queueing = asyncio.ensure_future(self.engine.enqueue(intent, caller))
+        try:
+            view = await asyncio.shield(queueing)
+        except asyncio.CancelledError:
+            scope.hold()
+            queueing.add_done_callback(lambda _: scope.release())
+            raise
+        outcome = await self.engine.within(intent, view, caller, scope) if intent.wait_s else view
+        return self._outgoing(_labelled(dialect.encode(intent, outcome), outcome.sandbox), scope)
 
     async def _start(self, intent: Generate, caller: Caller, scope: Scope) -> TaskHandle:
         """Accepting is never torn in two: who hangs up meanwhile leaves as soon as it is done."""

@@ -77,7 +77,16 @@ class KillSwitch:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-FAULT_POINTS = ("after_accept", "after_submit", "after_memo", "after_capture", "before_last_byte")
+FAULT_POINTS = (
+    "after_accept",
+    "after_enqueue",
+    "after_claim",
+    "after_begin",
+    "after_submit",
+    "after_memo",
+    "after_capture",
+    "before_last_byte",
+)
 
 
 @dataclass(slots=True)

@@ -109,6 +109,23 @@ def _told_to_stop() -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(name)
 
 
+async def _work(opener: Opener) -> None:
+    async with opener(""):
+        _settle_memory()
+        with _told_to_stop() as told:
+            print("ready worker", flush=True)
+            await told.wait()
+
+
+def run_unheard(opener: Opener) -> None:
+    """Serves nobody and works until SIGTERM or SIGINT; what is open then is drained as `opener` closes."""
+    import uvloop
+
+    keep_arenas()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_work(opener))
+
+
 def run(opener: Opener, *, host: str, port: int, drain_s: float, limits: ConnectionLimits = _LIMITS) -> None:
     """Serves until SIGTERM or SIGINT, then finishes what is under way. Raises OSError when the port is taken."""
     import uvloop

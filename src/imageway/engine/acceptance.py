@@ -1,0 +1,128 @@
+"""The one commit that accepts a request: to be begun at once, or to wait until somebody has a hand free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from imageway.core.errors import GatewayError
+from imageway.core.money import format_usd
+from imageway.core.ops import Op, Refused
+from imageway.engine.attempts import PartRun
+from imageway.engine.facts import TaskFacts
+from imageway.engine.memos import KeptAsk, KeptTask, pack_task, plain_fields
+from imageway.engine.ports import Tools
+from imageway.engine.preparation import Option, Prepared, all_images
+from imageway.ledger.ops import Hold
+from imageway.tasks.ops import ClaimKey, CreateTask
+from imageway.tasks.queue import QueueTask
+
+
+def facts_for(prepared: Prepared, task_id: str, now_ms: int) -> TaskFacts:
+    return TaskFacts(
+        task_id=task_id,
+        workspace_id=prepared.caller.workspace_id,
+        key_id=prepared.caller.key_id,
+        model=prepared.model,
+        request=prepared.request,
+        form=prepared.form,
+        hold_usd_micros=prepared.quote.hold_usd_micros,
+        images=prepared.images,
+        created_ms=now_ms,
+        warnings=prepared.warnings,
+        webhook=prepared.intent.webhook,
+    )
+
+
+def begin_ops(tools: Tools, prepared: Prepared, facts: TaskFacts, parts: Sequence[PartRun]) -> tuple[Op, ...]:
+    """Task, claim, hold and first attempts of a request that is begun at once."""
+    create = CreateTask(
+        id=facts.task_id,
+        workspace_id=facts.workspace_id,
+        key_id=facts.key_id,
+        model=facts.model.id,
+        owner=tools.owner,
+        request=pack_task(_kept(prepared)),
+        created_ms=facts.created_ms,
+        deadline_ms=facts.created_ms + int(deadline_s(tools, prepared) * 1000),
+    )
+    return (create, *_claim_and_hold(prepared, facts), *[part.begin() for part in parts])
+
+
+def queue_ops(tools: Tools, prepared: Prepared, facts: TaskFacts, ask: KeptAsk) -> tuple[Op, ...]:
+    """Task, claim and hold of a request that waits."""
+    queue = QueueTask(
+        id=facts.task_id,
+        workspace_id=facts.workspace_id,
+        key_id=facts.key_id,
+        model=facts.model.id,
+        request=pack_task(_kept(prepared, ask)),
+        created_ms=facts.created_ms,
+        deadline_ms=facts.created_ms + int(queue_deadline_s(tools, prepared) * 1000),
+        limit=tools.settings.queued_per_workspace,
+    )
+    return (queue, *_claim_and_hold(prepared, facts))
+
+
+def _kept(prepared: Prepared, ask: KeptAsk | None = None) -> KeptTask:
+    request = prepared.request
+    return KeptTask(
+        request=plain_fields(request),
+        counts=prepared.counts,
+        form=prepared.form,
+        hold_usd_micros=prepared.quote.hold_usd_micros,
+        inputs=len(all_images(request)),
+        geometry=request.geometry,
+        group=request.group,
+        spelled=dict(request.spelled),
+        warnings=prepared.warnings,
+        webhook=prepared.intent.webhook,
+        ask=ask,
+    )
+
+
+def _claim_and_hold(prepared: Prepared, facts: TaskFacts) -> tuple[Op, ...]:
+    hold = Hold(facts.task_id, facts.workspace_id, facts.hold_usd_micros, facts.created_ms)
+    key = prepared.intent.idempotency_key
+    return (ClaimKey(facts.workspace_id, key, facts.task_id, facts.created_ms), hold) if key else (hold,)
+
+
+def room_bytes(facts: TaskFacts, parts: int) -> int:
+    """What the answers may take of the spool, whoever gives them. A preview is as large as an image."""
+    most = max((offering.max_answer_bytes for offering in facts.model.offerings), default=0)
+    return most * (1 + (facts.request.partial_images or 0)) * parts
+
+
+def run_for_s(tools: Tools, options: Sequence[Option]) -> float:
+    """How long a task may run: the longest of the candidates' own deadlines, else the setting."""
+    own = (option.candidate.offering.task_deadline_s for option in options)
+    return float(max((deadline_s for deadline_s in own if deadline_s), default=tools.settings.task_deadline_s))
+
+
+def deadline_s(tools: Tools, prepared: Prepared) -> float:
+    """Of a task that is begun at once; its caller may give it less time."""
+    own_s = run_for_s(tools, prepared.options)
+    return min(own_s, prepared.intent.deadline_s or own_s)
+
+
+def queue_deadline_s(tools: Tools, prepared: Prepared) -> float:
+    """Of a task that waits, the waiting included; once it runs it has no more time than any other."""
+    return prepared.intent.deadline_s or tools.settings.queue_deadline_s
+
+
+def refusal(refused: Refused, prepared: Prepared) -> GatewayError:
+    """Why the request was not accepted, in words for the caller."""
+    if refused.why == "insufficient_balance":
+        needed = format_usd(prepared.quote.hold_usd_micros)
+        return GatewayError(
+            "insufficient_balance",
+            f"the wallet does not cover this request: ${needed} must be held for {prepared.images} image(s)",
+        )
+    if refused.why in ("key_revoked", "no_workspace"):
+        return GatewayError("invalid_api_key", "this API key is not valid any more")
+    if isinstance(refused.op, QueueTask) and refused.why == "queue_full":
+        message = f"this workspace has {refused.op.limit} tasks waiting already"
+        return GatewayError("rate_limit_exceeded", message, retry_after_s=QUEUE_FULL_RETRY_S)
+    return GatewayError("overloaded", "the request could not be accepted just now", retry_after_s=1)
+
+
+QUEUE_FULL_RETRY_S = 5.0

@@ -1,0 +1,87 @@
+"""Tasks as their durable rows have them, for processes that did not accept them: what ending one asks, and how one ends
+that nobody can run."""
+
+from __future__ import annotations
+
+from imageway.core.ops import Committed
+from imageway.engine.facts import TaskFacts
+from imageway.engine.keeping import drop_ask
+from imageway.engine.memos import KeptTask, request_of, unpack_task
+from imageway.engine.notices import notices_of, webhook_of
+from imageway.engine.patience import surely
+from imageway.engine.ports import Tools
+from imageway.engine.settlement import cancelled
+from imageway.ledger.ops import RecordUsage, Void
+from imageway.tasks.ops import EndAttempt, FinishTask
+from imageway.tasks.queries import ShowTask, Task
+from imageway.tasks.queue import ClaimTask
+from imageway.tasks.states import FINAL_PART
+from imageway.telemetry import events, logger
+
+
+def facts_of(tools: Tools, task: Task, kept: KeptTask) -> TaskFacts:
+    """Raises KeyError when its model is gone."""
+    return TaskFacts(
+        task_id=task.id,
+        workspace_id=task.workspace_id,
+        key_id=task.key_id,
+        model=tools.catalog.models[task.model],
+        request=request_of(kept),
+        form=kept.form,
+        hold_usd_micros=kept.hold_usd_micros,
+        images=sum(kept.counts),
+        created_ms=task.created_ms,
+        warnings=kept.warnings,
+        webhook=kept.webhook,
+    )
+
+
+async def give_up(tools: Tools, task: Task, error: Exception) -> None:
+    """Nothing here can read it, or could read an answer: the hold goes back."""
+    logger().exception(events.TASK_CRASHED, task=task.id, model=task.model, exc_info=error)
+    now_ms, store = tools.clock.now_ms(), tools.store
+    open_attempts = [attempt for attempt in task.attempts if attempt.state not in FINAL_PART]
+    outcome = "unknown" if open_attempts else "failed"
+    usage = RecordUsage(
+        request_id=task.id,
+        workspace_id=task.workspace_id,
+        key_id=task.key_id,
+        model=task.model,
+        outcome=outcome,
+        n=0,
+        delivered=0,
+        price_usd_micros=0,
+        cost_usd_micros=0,
+        lines=b"[]",
+        delivery="none",
+        owner=tools.owner,
+        upstream_id=open_attempts[-1].upstream_id if open_attempts else "",
+        at_ms=now_ms,
+    )
+    ended = [EndAttempt(attempt.id, "unknown", "not readable here", now_ms) for attempt in open_attempts]
+    finish = FinishTask(task.id, outcome, b"", now_ms)
+    told = notices_of(task.id, task.workspace_id, webhook_of(task.request), state=outcome, at_ms=now_ms)
+    await surely(tools, lambda: store.commit(*ended, Void(task.id, now_ms), usage, finish, *told))
+    tools.watch.tell(task.id)
+
+
+async def end_waiting(tools: Tools, task_id: str, why: str) -> bool:
+    """Ends a task that waits, free of charge. False: it does not wait any more."""
+    task = await surely(tools, lambda: tools.store.read(ShowTask(task_id)))
+    if task is None or task.state != "queued":
+        return False
+    kept = unpack_task(task.request)
+    settlement = cancelled(tools, facts_of(tools, task, kept), (), why)
+    # Whoever claims a task may end it: nobody else can begin it then.
+    claim = ClaimTask(task.id, task.fence, tools.owner)
+    committed = await surely(tools, lambda: tools.store.commit(claim, *settlement.ops))
+    if kept.ask is not None and isinstance(committed, Committed):
+        await drop_ask(tools, kept.ask)
+    tools.watch.tell(task.id)
+    return isinstance(committed, Committed) or await _is_final(tools, task_id)
+
+
+async def _is_final(tools: Tools, task_id: str) -> bool:
+    """Ended by somebody else meanwhile, or by a first try of ours that nobody confirmed."""
+    task = await surely(tools, lambda: tools.store.read(ShowTask(task_id)))
+    return task is None or task.finished_ms is not None
