@@ -267,6 +267,7 @@ def _remarks(row: Parameter) -> str:
     remarks = [f"{old} is sent as {new}" for old, new in row.replace.items()]
     remarks += [f"{word} is not sent" for word in row.omit]
     remarks += [f"{word} asks for the tier {tier}" for word, tier in row.tiers.items()]
+    remarks += [f"goes only with {other} {word}" for other, word in row.needs.items()]
     if row.max_chars:
         remarks.append(f"at most {row.max_chars:,} characters")
     if not row.refuse_other:
