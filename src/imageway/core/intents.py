@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -32,6 +32,10 @@ class Inbound(Struct, frozen=True, kw_only=True):
 
 
 Form = Literal["b64_json", "url"]
+
+
+TASK_EVENTS: Final = ("task.cancelled", "task.failed", "task.succeeded", "task.unknown")
+"""What a task's end is announced as, one for each final state."""
 
 
 class Webhook(Struct, frozen=True):
@@ -231,7 +235,7 @@ class TaskView(Struct, frozen=True, kw_only=True):
     """One task as its owner may see it: `pictures` carry signed URLs while the images are stored. `error` is
     (code, message). `started_ms` is when its first attempt began; `requested` is how many images were asked for,
     `missing` those of a success that did not come; `attempts` how many were begun; `expires_ms` when stored images go;
-    `sandbox`: a pretend upstream may have part in it."""
+    `text` and `seeds` as in Generated; `sandbox`: a pretend upstream may have part in it."""
 
     id: str
     status: str
@@ -249,6 +253,8 @@ class TaskView(Struct, frozen=True, kw_only=True):
     missing: tuple[Missing, ...] = ()
     attempts: int = 0
     expires_ms: int = 0
+    text: str | None = None
+    seeds: tuple[int, ...] = ()
     sandbox: bool = False
 
 

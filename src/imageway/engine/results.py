@@ -88,6 +88,8 @@ def view_of(task: Task, signer: LinkSigner, now_ms: int) -> TaskView:
         missing=kept.missing,
         attempts=len(task.attempts),
         expires_ms=kept.expires_ms,
+        text=kept.text,
+        seeds=kept.seeds,
     )
 
 

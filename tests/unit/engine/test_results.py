@@ -69,6 +69,12 @@ def test_stored_pictures_are_shown_with_links_that_live_as_long_as_they_do() -> 
     assert (view.warnings, view.missing) == (RESULT.warnings, RESULT.missing)
 
 
+def test_what_was_said_beside_the_pictures_is_told_to_who_asks_later() -> None:
+    kept = KeptResult(text="Here it is.", seeds=(7, 8))
+    view = view_of(task("succeeded", pack_result(kept)), SIGNER, NOW_MS)
+    assert (view.text, view.seeds) == ("Here it is.", (7, 8))
+
+
 def test_no_link_is_shown_to_what_is_gone() -> None:
     view = view_of(task("succeeded", pack_result(RESULT)), SIGNER, RESULT.expires_ms)
     assert (view.status, view.pictures) == ("succeeded", ())

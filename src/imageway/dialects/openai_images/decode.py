@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
+from imageway.core.blobs import Tree
 from imageway.core.intents import (
     DeleteImage,
     Estimate,
@@ -14,6 +16,7 @@ from imageway.core.intents import (
     ShowModel,
     ShowModels,
     ShowTask,
+    Webhook,
 )
 from imageway.core.requests import Group, ImageInput, ImageRequest, Operation, Turn
 from imageway.core.steps import FormBody
@@ -65,10 +68,20 @@ def _decode_generate(inbound: Inbound) -> Generate:
         form=written.values.get("form", "b64_json" if nested else None),
         strict=strict,
         idempotency_key=key,
+        webhook=_webhook(written, body),
         shape="nested" if nested else "flat",
     )
     image = "image" if request.operation is not Operation.GENERATE or request.mask else None
     return concluded(intent, findings, conversation=("contents", "input"), image=image)
+
+
+def _webhook(written: Written, body: Mapping[str, Tree]) -> Webhook | None:
+    values = written.values
+    if "webhook_url" in values:
+        return Webhook(values["webhook_url"], values.get("webhook_events", ()), written.spelled["webhook_url"])
+    if isinstance(body.get("webhook"), dict):
+        written.findings.missing("webhook.url", "webhook.url is missing: name the address to be told", "webhook")
+    return None
 
 
 def _name_deployment(written: Written, deployment: str) -> None:

@@ -85,7 +85,7 @@ def usage_of(usage: Usage) -> dict[str, Tree]:
     }
 
 
-def metadata_of(outcome: Generated) -> dict[str, Tree]:
+def metadata_of(outcome: Generated | TaskView) -> dict[str, Tree]:
     """What there is beside the images: what the model said, and the seed of each."""
     text: dict[str, Tree] = {"text": outcome.text} if outcome.text else {}
     return text | ({"seeds": list(outcome.seeds)} if outcome.seeds else {})
@@ -163,7 +163,8 @@ def _task(task: TaskView) -> dict[str, Tree]:
         "error": error,
         "price_usd": format_usd(task.price_usd_micros),
     }
-    return body | ({"warnings": warnings_list(task.warnings)} if task.warnings else {})
+    told: dict[str, Tree] = {"metadata": metadata_of(task), "warnings": warnings_list(task.warnings)}
+    return body | {name: value for name, value in told.items() if value}
 
 
 def encode_error(where: Where, error: GatewayError) -> Answer:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from imageway.core.blobs import Tree
+from imageway.core.intents import TASK_EVENTS
 from imageway.core.requests import MAX_IMAGES, Operation
 from imageway.dialects.shared import kinds
 from imageway.dialects.shared.table import TOP, Field, Table
@@ -17,6 +18,22 @@ def _factor(value: Tree) -> int | None:
     return FACTORS.get(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
+def _events(value: Tree) -> tuple[str, ...] | None:
+    """One, or a list of them; each once, in the order written."""
+    named = [value] if isinstance(value, str) else value
+    if not isinstance(named, list) or len(named) > MOST_EVENTS:
+        return None
+    known = [name for name in named if isinstance(name, str) and name in TASK_EVENTS]
+    return tuple(dict.fromkeys(known)) if len(known) == len(named) else None
+
+
+MOST_EVENTS: Final = 16
+EVENTS: Final = kinds.Kind(
+    "strings",
+    tuple(f'"{name}"' for name in TASK_EVENTS),
+    _events,
+    limits={"anyOf": [{"enum": list(TASK_EVENTS)}, {"type": "array", "items": {"enum": list(TASK_EVENTS)}}]},
+)
 FACTOR: Final = kinds.Kind("integer", ("2", "3", "4"), _factor, limits={"enum": [2, 3, 4]})
 FAMILY: Final = "openai"
 BOTH: Final = (TOP, "parameters")  # nested bodies carry the same fields one level down
@@ -30,6 +47,8 @@ MEANINGS: Final = {
     "contents": "conversation: turns, prompt and images",
     "images_top": "input images",
     "images_listed": "input images",
+    "webhook_url": "whom to tell of the task's end",
+    "webhook_events": "of which ends",
     "container": "holds other fields of this table",
     "ignored": "known to one family, offered by none here: reported",
 }
@@ -107,7 +126,11 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("stream", "stream", kinds.BOOLEAN, "Answer with server-sent events.", (TOP,)),
     Field("partial_images", "partial_images", kinds.integers(0, 3), "Previews in a stream.", (TOP,)),
     Field("user", "user", kinds.TEXT, "Your own id of the person who asks.", (TOP,)),
+    # Who is told
+    Field("url", "webhook_url", kinds.TEXT, "The address that is told, once, when the task has ended.", ("webhook",)),
+    Field("events", "webhook_events", EVENTS, "The ends that it wants to hear of; absent: all.", ("webhook",)),
     # Objects that hold fields
+    Field("webhook", "container", kinds.OBJECT, "Whom to tell when the task has ended: `{url, events}`.", (TOP,)),
     Field("input", "container", kinds.OBJECT, "The nested body's prompt or messages.", (TOP,)),
     Field("parameters", "container", kinds.OBJECT, "The nested body's parameters.", (TOP,)),
     Field("optimize_prompt_options", "container", kinds.OBJECT, "`{mode}`.", BOTH),
