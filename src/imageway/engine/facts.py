@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from imageway.catalog.schema import Model
-from imageway.core.intents import Form
+from imageway.core.intents import Form, Webhook
 from imageway.core.requests import ImageRequest, RequestWarning
 
 
@@ -22,3 +22,4 @@ class TaskFacts(Struct, frozen=True, kw_only=True):
     images: int
     created_ms: int
     warnings: tuple[RequestWarning, ...]
+    webhook: Webhook | None = None
