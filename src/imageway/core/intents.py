@@ -235,7 +235,7 @@ class TaskView(Struct, frozen=True, kw_only=True):
     """One task as its owner may see it: `pictures` carry signed URLs while the images are stored. `error` is
     (code, message). `started_ms` is when its first attempt began; `requested` is how many images were asked for,
     `missing` those of a success that did not come; `attempts` how many were begun; `expires_ms` when stored images go;
-    `sandbox`: a pretend upstream may have part in it."""
+    `text` and `seeds` as in Generated; `sandbox`: a pretend upstream may have part in it."""
 
     id: str
     status: str
@@ -253,6 +253,8 @@ class TaskView(Struct, frozen=True, kw_only=True):
     missing: tuple[Missing, ...] = ()
     attempts: int = 0
     expires_ms: int = 0
+    text: str | None = None
+    seeds: tuple[int, ...] = ()
     sandbox: bool = False
 
 
