@@ -152,6 +152,18 @@ def test_one_model_at_two_vendors_doors(houses: Houses, sandbox: Process) -> Non
     assert f'personGeneration "dont_allow" cannot be had with {GEMINI}' in answer.json["error"]["message"]
 
 
+def test_a_project_and_a_place_stand_in_the_path(houses: Houses, sandbox: Process) -> None:
+    """Of every method, where the file names them; without them the key alone says whose it is."""
+    row = f"[[upstreams]]\nprovider = 'vertex'\nkey = 'sk-test-p'\nbase_url = '{sandbox.url}/vertex'\n"
+    for values, place in (("", ""), ("values = {project = 'p-1', location = 'eu'}", "projects/p-1/locations/eu/")):
+        house, gateway = houses(settings=row + values)
+        for model in (GEMINI, IMAGEN):
+            assert_pictures(ask(gateway, house, model))
+        paths = [entry["path"] for entry in call(f"{sandbox.url}/sandbox/log").json[-2:]]
+        models = f"/vertex/v1beta1/{place}publishers/google/models"
+        assert paths == [f"{models}/{GEMINI}:generateContent", f"{models}/{IMAGEN}:predict"]
+
+
 def predict(gateway: Process, house: House, model: str, **parameters: object) -> Answer:
     body = {"instances": [{"prompt": "a boat"}], "parameters": parameters}
     headers = {"x-goog-api-key": house.key}
