@@ -36,3 +36,5 @@ def _aware() -> Iterator[Dialect]:
 
 
 DIALECTS: Final[tuple[Dialect, ...]] = tuple(_aware())
+UNIFIED: Final = openai_images.DIALECT
+"""The one that we speak where nobody has asked in another: its endpoint takes every model."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -14,10 +13,13 @@ from pathlib import Path
 
 from imageway.bodies import Budget, Spool
 from imageway.catalog import load
+from imageway.core.blobs import Tree
 from imageway.core.ids import new_id
+from imageway.core.intents import ShowTask, TaskView
 from imageway.core.objects import Presigner
 from imageway.core.upstreams import Upstream
-from imageway.dialects import DIALECTS
+from imageway.dialects import DIALECTS, UNIFIED
+from imageway.engine.courier import Courier
 from imageway.engine.crew import Crew
 from imageway.engine.models import ModelShelf
 from imageway.engine.ports import Tools
@@ -33,6 +35,7 @@ from imageway.server.auth import KeyRing
 from imageway.server.configuration import Settings, upstreams_of
 from imageway.server.contents import Contents
 from imageway.server.gate import Gate
+from imageway.server.keyfiles import MEDIA_KEY, WEBHOOK_KEY, key_in
 from imageway.server.links import MediaLinks
 from imageway.server.machine import KillSwitch, ProcessLocks, SystemClock, SystemRandom, Threads
 from imageway.server.openapi import openapi
@@ -40,8 +43,6 @@ from imageway.server.uploads import Uploads
 from imageway.storage import open_objects, open_store
 from imageway.telemetry import events, logger
 from imageway.transport import Transport
-
-SIGNING_KEY_FILE = "media-signing.key"
 
 
 @dataclass(slots=True)
@@ -52,10 +53,13 @@ class Gateway:
     app: App
     engine: Engine
     tools: Tools
+    courier: Courier
 
     async def drain(self) -> None:
+        """What ends now is told about, as long as that takes a moment; the rest is for whoever comes next."""
         self.app.ready = False
         await self.engine.close(self.settings.drain_s)
+        await self.courier.close()
 
 
 @contextlib.asynccontextmanager
@@ -75,9 +79,7 @@ async def open_gateway(
     scratch.mkdir(exist_ok=True)
     objects = await open_objects(settings.media_url, options=settings.media_options, scratch=scratch)
     store = await open_store(settings.database_url)
-    transport = Transport(sandbox=_sandbox(upstreams, settings.data / "sandbox"), allowed_hosts=settings.fetch_allow)
-    for upstream in upstreams:
-        transport.check(upstream)
+    transport = _transport(settings, upstreams)
     tools = Tools(
         owner=owner,
         catalog=catalog,
@@ -97,13 +99,14 @@ async def open_gateway(
         settings=settings.engine,
     )
     engine = Engine(tools)
-    gateway = Gateway(settings, _app(settings, tools, engine, faults), engine, tools)
+    courier = Courier(tools, key_in(settings.data / WEBHOOK_KEY), _as_shown)
+    gateway = Gateway(settings, _app(settings, tools, engine, faults), engine, tools, courier)
     recovery, crew = Recovery(engine), Crew(engine, settings.workers)
     engine.queued = crew.offer
     await recovery.renew()
     await recovery.take_over()
     _forget_dead(settings.data, locks)
-    rounds = asyncio.gather(recovery.keep_going(), crew.keep_going())
+    rounds = asyncio.gather(recovery.keep_going(), crew.keep_going(), courier.keep_going())
     _say_started(owner, upstreams)
     try:
         yield gateway
@@ -145,6 +148,18 @@ def _app(settings: Settings, tools: Tools, engine: Engine, faults: KillSwitch) -
     return App(gate, MediaLinks(tools.objects, tools.signer, tools.clock, presigner), faults)
 
 
+def _transport(settings: Settings, upstreams: tuple[Upstream, ...]) -> Transport:
+    """Raises ValueError for an upstream that no request could reach."""
+    transport = Transport(
+        sandbox=_sandbox(upstreams, settings.data / "sandbox"),
+        allowed_hosts=settings.fetch_allow,
+        told_hosts=settings.webhook_allow,
+    )
+    for upstream in upstreams:
+        transport.check(upstream)
+    return transport
+
+
 def _sandbox(upstreams: tuple[Upstream, ...], folder: Path) -> Sandbox | None:
     """Pretend upstreams in this process, only where one is configured: drawing needs libraries nothing else does."""
     if not any(upstream.sandbox for upstream in upstreams):
@@ -155,17 +170,12 @@ def _sandbox(upstreams: tuple[Upstream, ...], folder: Path) -> Sandbox | None:
 
 
 def _signer(settings: Settings, public_url: str) -> LinkSigner:
-    secret = _signing_key(settings.data / SIGNING_KEY_FILE)
-    return LinkSigner(public_url, "k1", {"k1": secret})
+    return LinkSigner(public_url, "k1", {"k1": key_in(settings.data / MEDIA_KEY)})
 
 
-def _signing_key(path: Path) -> bytes:
-    """Made once per data directory; replicas that share links share this file."""
-    with contextlib.suppress(FileExistsError):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_hex(32))
-    return bytes.fromhex(path.read_text().strip())
+def _as_shown(view: TaskView) -> Tree:
+    """As the unified endpoint shows it to its owner."""
+    return UNIFIED.encode(ShowTask(view.id), view).body
 
 
 def _forget_dead(data: Path, locks: ProcessLocks) -> None:

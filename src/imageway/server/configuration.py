@@ -59,6 +59,7 @@ class FileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     request_bytes: int | None = None
     spool_bytes: int | None = None
     fetch_allow: tuple[str, ...] = ()
+    webhook_allow: tuple[str, ...] = ()
     limits: dict[str, float] = {}
     connections: dict[str, float] = {}
     upstreams: tuple[UpstreamRow, ...] = ()
@@ -84,6 +85,7 @@ class Settings:
     request_bytes: int = 32 * 1024 * 1024
     spool_bytes: int = 16 * 1024 * 1024 * 1024
     fetch_allow: tuple[str, ...] = ()
+    webhook_allow: tuple[str, ...] = ()
     engine: EngineSettings = field(default_factory=EngineSettings)
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     upstream_rows: tuple[UpstreamRow, ...] = ()
@@ -128,6 +130,7 @@ def read_settings(flags: Flags, environment: Mapping[str, str] = os.environ) -> 
         catalog=Path(catalog) if catalog else None,
         media_options=_media_options(str(values.get("media", "")), file, environment),
         fetch_allow=file.fetch_allow,
+        webhook_allow=file.webhook_allow,
         engine=_engine(file.limits),
         connections=_limits("connections", ConnectionLimits, file.connections),
         upstream_rows=file.upstreams,

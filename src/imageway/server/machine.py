@@ -86,6 +86,7 @@ FAULT_POINTS = (
     "after_memo",
     "after_capture",
     "before_last_byte",
+    "after_webhook",
 )
 
 

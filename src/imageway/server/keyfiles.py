@@ -1,0 +1,26 @@
+"""Keys of our own that lie in the data directory: made once, read by every process that shares it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+MEDIA_KEY: Final = "media-signing.key"
+WEBHOOK_KEY: Final = "webhook-signing.key"
+_BYTES: Final = 32
+
+
+def key_in(path: Path) -> bytes:
+    """The key in this file, which its owner alone may read. It appears whole or not at all: of processes that start at
+    once on an empty directory, one makes it."""
+    if not path.exists():
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(_BYTES))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
+    return bytes.fromhex(path.read_text().strip())
