@@ -83,6 +83,7 @@ def test_a_palette_may_be_transparent() -> None:
         (made("RGB", [WHITE] * 3), ALPHA, "no pixel is transparent"),
         (made("L", [0, 90]), LIGHT, "no pixel is light"),
     ],
+    ids=["opaque", "without transparency", "dark"],
 )
 def test_a_mask_that_marks_nothing_is_none(content: bytes, marks: MaskForm, said: str) -> None:
     other = LIGHT if marks is ALPHA else ALPHA
