@@ -9,6 +9,7 @@ from imageway.core.blobs import ImageFacts
 
 _HEIC_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
+BRANDS_BYTES: Final = 256  # of the first box: whoever claims more brands is not believed
 _PNG_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
 _JPEG_END: Final = b"\xff\xd9"
 
@@ -32,11 +33,15 @@ def sniff_format(head: bytes) -> str | None:
 
 
 def _sniff_brands(head: bytes) -> str | None:
-    size = min(int.from_bytes(head[:4], "big"), 256)
-    brands = {head[8:12]} | {head[at : at + 4] for at in range(16, size, 4)}
-    if brands & _AVIF_BRANDS:
-        return "avif"
-    return "heic" if brands & _HEIC_BRANDS else None
+    """By the first brand that says it: the major one, else those that the file claims to be compatible with."""
+    size = min(int.from_bytes(head[:4], "big"), BRANDS_BYTES)
+    for at in (8, *range(16, size, 4)):
+        brand = head[at : at + 4]
+        if brand in _AVIF_BRANDS:
+            return "avif"
+        if brand in _HEIC_BRANDS:
+            return "heic"
+    return None
 
 
 def is_complete(facts: ImageFacts | None, head: bytes, tail: bytes, decoded_bytes: int) -> bool:

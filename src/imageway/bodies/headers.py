@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Generator
 from typing import Final
 
-from imageway.bodies.formats import box_size, sniff_format
+from imageway.bodies.formats import BRANDS_BYTES, box_size, sniff_format
 from imageway.core.blobs import ImageFacts
 
 GIVE_UP_BYTES: Final = 1 << 20
@@ -114,7 +114,8 @@ def _read(note: Callable[[ImageFacts], None]) -> Generator[int, bytes, None]:
     name = sniff_format(signature)
     brands = b""
     if name is None and signature[4:8] == b"ftyp":
-        brands = yield min(max(int.from_bytes(signature[:4], "big") - _SIGNATURE_BYTES, 0), 240)
+        size = min(int.from_bytes(signature[:4], "big"), BRANDS_BYTES)
+        brands = yield max(size - _SIGNATURE_BYTES, 0)
         name = sniff_format(signature + brands)
     if name is None:
         return

@@ -224,3 +224,20 @@ def test_animations_are_complete_too() -> None:
         facts = read(content, 64).facts
         assert facts == ImageFacts(form.lower(), 20, 20, False if form == "PNG" else None)
         assert is_complete(facts, content[:4096], content[-4096:], len(content))
+
+
+@pytest.mark.parametrize(
+    ("major", "others", "form"),
+    [
+        (b"heic", (b"avif",), "heic"),
+        (b"avif", (b"heic",), "avif"),
+        (b"mif1", (b"miaf", b"heix", b"avif"), "heic"),
+        (b"mif1", (b"miaf", b"avis", b"heic"), "avif"),
+    ],
+)
+def test_a_file_of_two_brands_is_of_the_first(major: bytes, others: tuple[bytes, ...], form: str) -> None:
+    """Whoever looks: the reader that sees the file go by, and whoever has its beginning."""
+    content = iso(major, *others)
+    facts = HeaderReader().feed(content)
+    assert facts is not None
+    assert facts.format == sniff_format(content) == sniff_format(content[:64]) == form
