@@ -221,7 +221,7 @@ class PartRun:
         if self.cancelled or tools.clock.monotonic_s() >= self.deadline_s:
             return False
         ended = result.ended(tools.clock.now_ms())
-        self.options, self.attempt_id = self.options[1:], new_id("att", tools.random)
+        self.options, self.attempt_id = self.options[1:], new_id("att", tools.random, tools.clock.now_ms())
         begun = self.begin()
         committed = await surely(tools, lambda: tools.store.commit(ended, begun))
         # Only this process ends an attempt of a task that goes on: by a first try that nobody confirmed.

@@ -104,7 +104,7 @@ class Engine:
             raise _stopping()
         tools, prepared = self.tools, prepare(self.tools, intent, caller)
         now_ms = tools.clock.now_ms()
-        facts = facts_for(prepared, new_id("req", tools.random), now_ms)
+        facts = facts_for(prepared, new_id("req", tools.random, now_ms), now_ms)
         if room_bytes(facts, len(prepared.counts)) > tools.spool.budget.limit_bytes:
             raise GatewayError("overloaded", "there is never room for such an answer here", retry_after_s=1)
         expires_ms = now_ms + int(queue_deadline_s(tools, prepared) * 1000) + GRACE_MS
@@ -289,10 +289,10 @@ class Engine:
             await asyncio.wait([task for task, _ in left], timeout=LAST_WORDS_S)
 
     def _task_run(self, prepared: Prepared, scope: Scope) -> TaskRun:
-        tools = self.tools
-        task_id = new_id("req", tools.random)
+        tools, now_ms = self.tools, self.tools.clock.now_ms()
+        task_id = new_id("req", tools.random, now_ms)
         task_deadline_s = tools.clock.monotonic_s() + deadline_s(tools, prepared)
-        facts = facts_for(prepared, task_id, tools.clock.now_ms())
+        facts = facts_for(prepared, task_id, now_ms)
         follows = prepared.request.stream
         arrivals = Arrivals(tools, facts, scope, Feed(tools.settings.events_kept)) if follows else None
         parts = tuple(
@@ -303,7 +303,7 @@ class Engine:
                 part=index,
                 count=count,
                 options=prepared.options,
-                attempt_id=new_id("att", tools.random),
+                attempt_id=new_id("att", tools.random, now_ms),
                 deadline_s=task_deadline_s,
                 arrivals=arrivals,
             )

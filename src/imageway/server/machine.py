@@ -7,7 +7,6 @@ import fcntl
 import os
 import random
 import re
-import secrets
 import signal
 import time
 from collections.abc import Callable
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+_BLOCK_BYTES = 4096
+_SECRET_BYTES = 32
 _COUNT = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -32,8 +33,22 @@ class SystemClock:
 
 
 class SystemRandom:
+    """The kernel's chance. Asking costs more than anything else about an id, so ids share what is asked for at once; a
+    secret is long, and asked for by itself. Not for several threads."""
+
+    def __init__(self) -> None:
+        self._block = b""
+        self._used = 0
+
     def token_bytes(self, count: int) -> bytes:
-        return secrets.token_bytes(count)
+        if count >= _SECRET_BYTES:
+            return os.urandom(count)
+        start, end = self._used, self._used + count
+        if end > len(self._block):
+            self._block = os.urandom(_BLOCK_BYTES)
+            start, end = 0, count
+        self._used = end
+        return self._block[start:end]
 
     def uniform(self) -> float:
         return random.random()  # noqa: S311  # jitter and weights, nothing secret

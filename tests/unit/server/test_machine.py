@@ -184,4 +184,7 @@ def test_time_and_chance_are_the_machines() -> None:
     assert clock.monotonic_s() <= clock.monotonic_s()
     assert random.token_bytes(16) != random.token_bytes(16)
     assert len(random.token_bytes(16)) == 16
+    drawn = [random.token_bytes(count) for count in (5, 16, 31, 32, 64) * 300]
+    assert len({*drawn}) == len(drawn)
+    assert [len(token) for token in drawn] == [5, 16, 31, 32, 64] * 300
     assert all(0 <= random.uniform() < 1 for _ in range(100))
