@@ -59,7 +59,7 @@ async def test_a_wrong_secret_is_an_error_that_names_no_secret(
     with pytest.raises(OSError, match="403 Forbidden") as raised:
         await ACTS[act](open_bucket(s3_url, options, tmp_path))
     text = f"{raised.value} {raised.value.__cause__}"
-    assert not [secret for secret in (SECRET, "test-wrong-secret", "AWSAccessKeyId", "\n") if secret in text]
+    assert not [secret for secret in (SECRET, "test-wrong-secret", "AWSAccessKeyId", "<", "\n") if secret in text]
     assert await read(s3, "a") == b"content"
 
 
@@ -135,8 +135,9 @@ async def test_a_server_that_says_nothing_is_given_up(
     options = {"endpoint": f"http://127.0.0.1:{port}", "region": "x", "access_key_id": "x", "secret_access_key": "x"}
     begun_s = time.monotonic()
     try:
-        with pytest.raises(OSError, match="error sending request"):
-            await put(open_bucket(s3_url, options, tmp_path), "a", b"content")
+        async with asyncio.timeout(20):
+            with pytest.raises(OSError, match="error sending request"):
+                await put(open_bucket(s3_url, options, tmp_path), "a", b"content")
     finally:
         mute.close()
     assert time.monotonic() - begun_s < 5
