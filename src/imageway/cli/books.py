@@ -76,7 +76,7 @@ async def _commit(store: Store, *ops: Op) -> None:
         raise Stop(f"not done: {done.why.replace('_', ' ')}")
 
 
-async def _workspace(store: Store, name: str) -> Workspace:
+async def workspace_named(store: Store, name: str) -> Workspace:
     found = await store.read(FindWorkspace(name))
     if found is None:
         raise Stop(f'there is no workspace "{name}"; make it with: imageway workspaces create {name}')
@@ -95,7 +95,7 @@ async def _made_workspace(store: Store, name: str) -> Workspace:
     if found is None:
         _named(name)
         await store.commit(CreateWorkspace(new_id("ws", RANDOM), name, CLOCK.now_ms()))
-        found = await _workspace(store, name)
+        found = await workspace_named(store, name)
     return found
 
 
@@ -133,7 +133,7 @@ def wallet_of(books: Books, workspace: str) -> str:
     """What is available, in dollars."""
 
     async def read(store: Store) -> str:
-        wallet = await store.read(ShowWallet((await _workspace(store, workspace)).id))
+        wallet = await store.read(ShowWallet((await workspace_named(store, workspace)).id))
         return format_usd(wallet.available if wallet else 0)
 
     return books.do(read)
@@ -143,7 +143,7 @@ def usage_prices(books: Books, workspace: str) -> dict[str, str]:
     """Request id → dollars paid."""
 
     async def read(store: Store) -> dict[str, str]:
-        owner = await _workspace(store, workspace)
+        owner = await workspace_named(store, workspace)
         return {row.request_id: format_usd(row.price_usd_micros) for row in await store.read(ListUsage(owner.id))}
 
     return books.do(read)
@@ -170,7 +170,7 @@ def _last(found: Sequence[Key | Workspace]) -> tuple[int, str]:
 
 def list_keys(books: Books, workspace: str | None, *, as_json: bool) -> None:
     async def read(store: Store) -> list[dict[str, object]]:
-        owner = (await _workspace(store, workspace)).id if workspace else None
+        owner = (await workspace_named(store, workspace)).id if workspace else None
         return [
             {
                 "id": key.id,
@@ -178,13 +178,13 @@ def list_keys(books: Books, workspace: str | None, *, as_json: bool) -> None:
                 "name": key.name,
                 "key": f"sk-iw-…{key.hint}",
                 "models": list(key.models),
-                "created": _day(key.created_ms),
-                "revoked": _day(key.revoked_ms),
+                "created": day(key.created_ms),
+                "revoked": day(key.revoked_ms),
             }
             for key in await every_key(store, owner)
         ]
 
-    _show(books.do(read), ("id", "workspace", "name", "key", "models", "created", "revoked"), as_json=as_json)
+    show_rows(books.do(read), ("id", "workspace", "name", "key", "models", "created", "revoked"), as_json=as_json)
 
 
 def revoke_key(books: Books, key_id: str, *, as_json: bool) -> None:
@@ -217,9 +217,9 @@ def create_workspace(books: Books, name: str, *, as_json: bool) -> None:
 def list_workspaces(books: Books, *, as_json: bool) -> None:
     async def read(store: Store) -> list[dict[str, object]]:
         found = await every_workspace(store)
-        return [{"id": one.id, "name": one.name, "created": _day(one.created_ms)} for one in found]
+        return [{"id": one.id, "name": one.name, "created": day(one.created_ms)} for one in found]
 
-    _show(books.do(read), ("id", "name", "created"), as_json=as_json)
+    show_rows(books.do(read), ("id", "name", "created"), as_json=as_json)
 
 
 def top_up(books: Books, workspace: str, usd: str, *, as_json: bool) -> None:
@@ -228,7 +228,7 @@ def top_up(books: Books, workspace: str, usd: str, *, as_json: bool) -> None:
         raise Stop("nothing to add: the amount is zero")
 
     async def add(store: Store) -> None:
-        owner = await _workspace(store, workspace)
+        owner = await workspace_named(store, workspace)
         await _commit(store, TopUp(new_id("top", RANDOM), owner.id, usd_micros, CLOCK.now_ms()))
 
     books.do(add)
@@ -251,7 +251,7 @@ def _amount(usd: str) -> int:
 
 def show_wallet(books: Books, workspace: str, *, as_json: bool) -> None:
     async def read(store: Store) -> dict[str, object]:
-        wallet = await store.read(ShowWallet((await _workspace(store, workspace)).id))
+        wallet = await store.read(ShowWallet((await workspace_named(store, workspace)).id))
         if wallet is None:
             raise Stop(f'the workspace "{workspace}" has no wallet')
         return {
@@ -265,7 +265,7 @@ def show_wallet(books: Books, workspace: str, *, as_json: bool) -> None:
     if as_json:
         print_json(shown)
     else:
-        _show([shown], tuple(shown), as_json=False)
+        show_rows([shown], tuple(shown), as_json=False)
 
 
 def list_usage(books: Books, workspace: str | None, *, limit: int, as_json: bool) -> None:
@@ -273,12 +273,12 @@ def list_usage(books: Books, workspace: str | None, *, limit: int, as_json: bool
         raise Stop(f'--limit "{limit}": a number from 1 to {MOST_ROWS} is needed')
 
     async def read(store: Store) -> tuple[UsageRow, ...]:
-        owner = (await _workspace(store, workspace)).id if workspace else None
+        owner = (await workspace_named(store, workspace)).id if workspace else None
         return await store.read(ListUsage(owner, limit + 1))  # one more tells that there are more
 
     found = books.do(read)
     columns = ("request_id", "model", "outcome", "n", "delivered", "price_usd", "cost_usd", "delivery", "at")
-    _show([_usage(row) for row in found[:limit]], columns, as_json=as_json)
+    show_rows([_usage(row) for row in found[:limit]], columns, as_json=as_json)
     if len(found) > limit:
         print(f"… there are more; use --limit (this was {limit})", file=sys.stderr if as_json else sys.stdout)
 
@@ -295,11 +295,11 @@ def _usage(row: UsageRow) -> dict[str, object]:
         "cost_usd": format_usd(row.cost_usd_micros),
         "delivery": row.delivery,
         "upstream": row.upstream_id,
-        "at": _day(row.at_ms),
+        "at": day(row.at_ms),
     }
 
 
-def _show(rows: list[dict[str, object]], columns: tuple[str, ...], *, as_json: bool) -> None:
+def show_rows(rows: list[dict[str, object]], columns: tuple[str, ...], *, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
@@ -312,5 +312,5 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _day(epoch_ms: int | None) -> str | None:
+def day(epoch_ms: int | None) -> str | None:
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="seconds") if epoch_ms else None

@@ -8,6 +8,9 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from imageway.cli.options import Config, Data, Json
+from imageway.cli.webhook_commands import webhooks
+
 app = App(name="imageway", help="A self-hosted gateway for AI image generation.", version_flags=["--version"])
 keys = App(name="keys", help="API keys.")
 workspaces = App(name="workspaces", help="Workspaces.")
@@ -15,10 +18,7 @@ wallet = App(name="wallet", help="Wallets.")
 app.command(keys)
 app.command(workspaces)
 app.command(wallet)
-
-Data = Annotated[Path | None, Parameter(help="Data directory [$IMAGEWAY_DATA, else ./imageway-data].")]
-Config = Annotated[Path | None, Parameter(help="Configuration file [./imageway.toml if it is there].")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON and nothing else.")]
+app.command(webhooks)
 
 
 @app.command

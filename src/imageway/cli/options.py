@@ -1,0 +1,12 @@
+"""The options that many commands take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+Data = Annotated[Path | None, Parameter(help="Data directory [$IMAGEWAY_DATA, else ./imageway-data].")]
+Config = Annotated[Path | None, Parameter(help="Configuration file [./imageway.toml if it is there].")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON and nothing else.")]
