@@ -223,6 +223,8 @@ async def _exactly(payload: Payload) -> AsyncIterator[bytes]:
 
 
 async def _read(payload: Payload) -> bytes:
+    if payload.content is not None:
+        return payload.content
     content = b"".join([chunk async for chunk in payload.chunks()])
     if len(content) != payload.length:
         raise ValueError(_OTHER_LENGTH)

@@ -215,6 +215,9 @@ class Connection(asyncio.Protocol):
             return await sender.count(head, 0, nothing(), before_last)
         if length == STREAM:
             return await sender.stream(head, outgoing.payload.chunks(), before_last, chunked=chunked)
+        content = outgoing.payload.content
+        if content is not None and len(content) == length:
+            return sender.whole(head, content, before_last)
         return await sender.count(head, length, outgoing.payload.chunks(), before_last)
 
     def _end(self, body: RequestBody, *, goes_on: bool) -> None:

@@ -71,6 +71,14 @@ class Sender:
         self._write(head, last)
         return True
 
+    def whole(self, head: bytes, content: bytes, before_last: Callable[[], None]) -> bool:
+        """`count` for what lies in memory: head and content in one write, with nothing to wait for."""
+        if self._transport.is_closing():
+            return False
+        before_last()
+        self._write(head, content)
+        return True
+
     async def stream(self, head: bytes, chunks: Chunks, before_last: Callable[[], None], *, chunked: bool) -> bool:
         """Sends chunks as they come, each at once; whether all were taken before the client left. Not `chunked`: the
         end of the connection is the end of the stream. Raises what the chunks raise."""
