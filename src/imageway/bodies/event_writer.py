@@ -17,8 +17,8 @@ _JOINED_BYTES: Final = 16 << 10
 
 async def event_chunks(event: StreamEvent) -> AsyncIterator[bytes]:
     """The event as bytes, its blank line included. A str has as many `data` lines as it has lines, and comes back with
-    LF between them. Raises ValueError for a name with a line break, and as json_payload does."""
-    waiting = _name_line(event.name) + b"data: "
+    LF between them. Raises ValueError for a name or an id with a line break, and as json_payload does."""
+    waiting = _line("id", event.id) + _line("event", event.name) + b"data: "
     async for chunk in _data_chunks(event):
         if len(waiting) + len(chunk) <= _JOINED_BYTES:
             waiting += chunk
@@ -43,12 +43,12 @@ async def _write(events: AsyncIterator[StreamEvent | bytes]) -> AsyncIterator[by
                 yield chunk
 
 
-def _name_line(name: str | None) -> bytes:
-    if not name:
+def _line(field: str, value: str | None) -> bytes:
+    if not value:
         return b""
-    if "\n" in name or "\r" in name:
-        raise ValueError(f"{name!r} cannot be the name of an event: it holds a line break")
-    return f"event: {name}\n".encode()
+    if "\n" in value or "\r" in value:
+        raise ValueError(f"{value!r} cannot be the {field} of an event: it holds a line break")
+    return f"{field}: {value}\n".encode()
 
 
 async def _data_chunks(event: StreamEvent) -> AsyncIterator[bytes]:

@@ -33,6 +33,7 @@ KINDS: Final[dict[str, ErrorKind]] = {
     "method_not_allowed": ErrorKind(405, "invalid_request_error"),
     "request_timeout_body": ErrorKind(408, "invalid_request_error"),
     "idempotency_key_in_use": ErrorKind(409, "invalid_request_error"),
+    "task_final": ErrorKind(409, "invalid_request_error"),
     "link_expired": ErrorKind(410, "invalid_request_error"),
     "body_too_large": ErrorKind(413, "invalid_request_error"),
     "unsupported_content_type": ErrorKind(415, "invalid_request_error"),

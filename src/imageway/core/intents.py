@@ -93,7 +93,8 @@ class ShowTask(Struct, frozen=True):
 
 class ListTasks(Struct, frozen=True, kw_only=True):
     """The workspace's tasks, newest first: those created from `since_ms` until before `until_ms`, in one of `states`
-    (empty: any), of `model` (None: any); `limit` of them, after the first `skip`."""
+    (empty: any), of `model` (None: any); `limit` of them, after the first `skip`, or from the one `before` (created ms,
+    id) on. `counted`: somebody wants to know how many there are in all."""
 
     since_ms: int | None = None
     until_ms: int | None = None
@@ -101,6 +102,8 @@ class ListTasks(Struct, frozen=True, kw_only=True):
     model: str | None = None
     limit: int = 20
     skip: int = 0
+    before: tuple[int, str] | None = None
+    counted: bool = True
 
 
 class CancelTask(Struct, frozen=True):
@@ -150,6 +153,7 @@ Intent = (
     | ShowTask
     | ListTasks
     | CancelTask
+    | FollowTask
     | ShowImage
     | DeleteImage
     | GrantUpload
@@ -259,12 +263,14 @@ class TaskView(Struct, frozen=True, kw_only=True):
 
 
 class TaskList(Struct, frozen=True, kw_only=True):
-    """One page of a workspace's tasks; `total` counts all that match."""
+    """One page of a workspace's tasks; `total` counts all that match, where that was asked for; `next`: where the next
+    page begins (`before`), None: there is none."""
 
     tasks: tuple[TaskView, ...]
     total: int
     skip: int = 0
     limit: int = 20
+    next: tuple[int, str] | None = None
 
 
 class UploadGrant(Struct, frozen=True, kw_only=True):
@@ -313,6 +319,17 @@ class Finished(Struct, frozen=True):
     """The last event of a stream that brought something: paid for, durably."""
 
     generated: Generated
+
+
+class TaskNews(Struct, frozen=True, kw_only=True):
+    """Something that became of a task: it is queued, started, a further attempt began, a partial image was drawn, it
+    has completed, however. `number` orders them, 0 for what is told once; `attempt` counts from 1."""
+
+    kind: Literal["queued", "started", "attempt", "partial", "completed"]
+    number: int
+    task: TaskView
+    attempt: int = 0
+    preview: Preview | None = None
 
 
 class Broken(Struct, frozen=True):
@@ -366,7 +383,8 @@ class Dialect:
     `decode` raises InvalidRequest with every problem at once. `encode_event` turns each event of a stream into what is
     written, the closing words included; None: it has no streams. `heartbeat` is written while nothing else comes.
     `prefixes`: paths below these that nobody owns are refused in this dialect's envelope. `schema`: the JSON Schema
-    (2020-12) of a route's body, by the route's name; None: it has none."""
+    (2020-12) of a route's body, by the route's name; None: it has none. `encode_news` writes what becomes of a task
+    that is followed; None: tasks cannot be followed in this format."""
 
     name: str
     routes: tuple[Route, ...]
@@ -378,3 +396,4 @@ class Dialect:
     heartbeat: bytes = b": waiting\n\n"
     prefixes: tuple[str, ...] = ()
     schema: Callable[[str], Mapping[str, Tree] | None] = lambda route: None
+    encode_news: Callable[[TaskNews], StreamEvent] | None = None

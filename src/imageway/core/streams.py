@@ -9,10 +9,12 @@ from imageway.core.blobs import Tree
 
 class StreamEvent(Struct, frozen=True):
     """One server-sent event (WHATWG HTML, section 9.2). `data` is a JSON tree, its long base64 strings blobs, written
-    as one line; a str is text that is not JSON ("[DONE]") and stands as it is. `name` None: no `event:` line."""
+    as one line; a str is text that is not JSON ("[DONE]") and stands as it is. `name` None: no `event:` line; `id`
+    None: no `id:` line."""
 
     data: Tree
     name: str | None = None
+    id: str | None = None
 
 
 class StreamEnd(Struct, frozen=True):

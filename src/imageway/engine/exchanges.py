@@ -68,11 +68,13 @@ class Exchanges:
     async def _answered(self, send: Send) -> Step:
         """One submit, or one read repeated until it is answered or the deadline has passed."""
         attempt, settings = self.attempt, self.attempt.tools.settings
-        pause_s = send.after_s
+        pause_s = self._pause_before(send)
         backoff_s = settings.read_retry_s
         while True:
             if pause_s:
                 await attempt.pause(pause_s)
+                if late_s := attempt.tools.polls.delay_s(attempt.tools.clock.monotonic_s(), settings.polls_per_s):
+                    await attempt.pause(late_s)
             left_s = attempt.left_s
             if left_s <= 0:
                 return _too_late(send)
@@ -88,6 +90,13 @@ class Exchanges:
                 if send.effect == "submit" or reply.status < 400:
                     return self.adapter.decode(self.call, self.memo, reply)
             pause_s, backoff_s = backoff_s, min(backoff_s * 2, settings.read_retry_longest_s)
+
+    def _pause_before(self, send: Send) -> float:
+        """A poll comes neither too soon nor too late, whatever the adapter says."""
+        settings = self.attempt.tools.settings
+        if send.effect == "submit" or not send.after_s:
+            return send.after_s
+        return min(max(send.after_s, settings.poll_least_s), settings.poll_longest_s)
 
     async def _sent(self, send: Send, left_s: float) -> Reply:
         self.submitted = self.submitted or send.effect == "submit"

@@ -14,6 +14,7 @@ from imageway.core.ops import Store
 from imageway.core.ports import Clock, FaultPoints, Liveness, Random, Workers
 from imageway.core.steps import Adapter, BlobReply, HttpRequest, Reply
 from imageway.core.upstreams import Upstream
+from imageway.engine.pacing import Pacer
 from imageway.engine.settings import EngineSettings
 from imageway.engine.watching import Watch
 from imageway.media.links import LinkSigner
@@ -50,7 +51,7 @@ class Transport(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """Everything the engine works with. `owner` names this process in leases; `converting` lets few at once convert;
-    `watch` hears of every change of a task in this process."""
+    `watch` hears of every change of a task in this process; `polls` paces its reads of providers' tasks."""
 
     owner: str
     catalog: Catalog
@@ -70,6 +71,7 @@ class Tools:
     settings: EngineSettings
     converting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
     watch: Watch = field(default_factory=Watch)
+    polls: Pacer = field(default_factory=Pacer)
 
     def keep_until_ms(self, workspace_id: str) -> int:
         """When an image of that workspace that is stored now may go."""

@@ -96,7 +96,7 @@ def options_again(tools: Tools, model: Model, request: ImageRequest, kept: KeptT
 def too_long(name: str, asked_s: float, most_s: float) -> Problem:
     """What a caller may not wait for that long."""
     message = f'{name} is "{asked_s:g}"; at most {most_s:g} seconds are taken'
-    return Problem(name, "invalid_parameter", message, (f"seconds up to {most_s:g}",))
+    return Problem(name, "invalid_value", message, (f"seconds up to {most_s:g}",))
 
 
 def _beside(tools: Tools, intent: Generate) -> tuple[Problem, ...]:

@@ -189,13 +189,16 @@ class Engine:
                 until_ms=intent.until_ms,
                 states=intent.states,
                 model=intent.model,
-                limit=intent.limit,
+                limit=intent.limit + 1,
                 skip=intent.skip,
+                before=intent.before,
+                counted=intent.counted,
             )
         )
-        now_ms = self.tools.clock.now_ms()
-        views = tuple(view_of(task, self.tools.signer, now_ms) for task in page.tasks)
-        return TaskList(tasks=views, total=page.total, skip=intent.skip, limit=intent.limit)
+        now_ms, shown = self.tools.clock.now_ms(), page.tasks[: intent.limit]
+        views = tuple(view_of(task, self.tools.signer, now_ms) for task in shown)
+        further = (shown[-1].created_ms, shown[-1].id) if len(page.tasks) > len(shown) else None
+        return TaskList(tasks=views, total=page.total, skip=intent.skip, limit=intent.limit, next=further)
 
     async def cancel_task(self, task_id: str, caller: Caller) -> TaskView:
         """Ends a task of which nothing was sent yet, or all is given up by whoever has it. Any other runs on, as its
@@ -207,18 +210,18 @@ class Engine:
             return await self._view_of(task_id, caller)
         mark, tools = MarkCancel(task_id, self.tools.clock.now_ms()), self.tools
         await surely(tools, lambda: tools.store.commit(mark))  # refused when it has ended, or waits again
-        run = self._running_here(task_id)
+        run = self.running_here(task_id)
         if run is None or await self.heed(run):
             view = await self.show_task(task_id, caller, min(LAST_WORDS_S, tools.settings.longest_wait_s))
         return view if view.finished_ms is not None else replace(view, warnings=(*view.warnings, NOT_CANCELLED))
 
-    def _running_here(self, task_id: str) -> TaskRun | None:
+    def running_here(self, task_id: str) -> TaskRun | None:
         return next((run for run in self._running.values() if run and run.facts.task_id == task_id), None)
 
     async def heed_marks(self) -> None:
         """What others were told by those who want no more of what runs here."""
         for task_id in await self.tools.store.read(CancelMarks(self.tools.owner)):
-            run = self._running_here(task_id)
+            run = self.running_here(task_id)
             if run is not None and not run.marked:
                 self.spawn(self._heed(run), run)
 

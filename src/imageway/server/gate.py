@@ -33,6 +33,7 @@ from imageway.core.intents import (
     DeleteImage,
     Dialect,
     Estimate,
+    FollowTask,
     Generate,
     GrantUpload,
     Inbound,
@@ -49,6 +50,7 @@ from imageway.core.intents import (
 from imageway.core.ports import Random
 from imageway.core.requests import Caller
 from imageway.core.steps import FormBody
+from imageway.engine.following import follow
 from imageway.engine.models import ModelShelf
 from imageway.engine.preparation import with_the_rest
 from imageway.engine.runs import TaskHandle
@@ -57,6 +59,7 @@ from imageway.engine.stored_images import StoredImages
 from imageway.server.auth import KeyRing
 from imageway.server.contents import Contents, bodiless
 from imageway.server.contents import Outgoing as Outgoing
+from imageway.server.following import NewsStream
 from imageway.server.routes import Head as Head
 from imageway.server.routes import Match, MethodNotAllowed, RouteTable
 from imageway.server.streaming import EventStream
@@ -66,7 +69,7 @@ from imageway.telemetry import events, logger
 SANDBOX_LABEL = ("x-imageway-sandbox", "true")
 Chunks = AsyncIterator[bytes]
 LookUp = Estimate | ShowModels | ShowModel | ShowTask | ListTasks | CancelTask | DeleteImage | GrantUpload
-_NO_CONTENT: Final = 204
+_BODILESS: Final = (204, 304)
 _FORM: Final = "multipart/form-data"
 _NOWHERE: Final = Head("GET", "/", {}, {})
 
@@ -129,6 +132,8 @@ class Gate:
             raise with_the_rest(self.engine.tools, refused, caller) from None
         if isinstance(intent, Generate):
             return await self._generate(dialect, intent, caller, scope)
+        if isinstance(intent, FollowTask):
+            return await self._follow(dialect, intent, caller, scope)
         if isinstance(intent, ShowImage):
             stored = await self.images.find(intent, caller)
             shown = self.contents.answer(head, stored, stored.expires_ms)
@@ -205,6 +210,14 @@ class Gate:
         outcome = await self.engine.within(intent, view, caller, scope) if intent.wait_s else view
         return self._outgoing(_labelled(dialect.encode(intent, outcome), outcome.sandbox), scope)
 
+    async def _follow(self, dialect: Dialect, intent: FollowTask, caller: Caller, scope: Scope) -> Outgoing:
+        """204 tells a browser that has everything not to come again (WHATWG HTML, section 9.2.3)."""
+        payload = await NewsStream(dialect, self.heartbeat_s).opened(follow(self.engine, intent, caller))
+        if payload is None:
+            return self._outgoing(Answer(204, None), scope)
+        headers = (self._request_id(), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+        return Outgoing(200, headers, payload, _finisher(scope, None))
+
     async def _start(self, intent: Generate, caller: Caller, scope: Scope) -> TaskHandle:
         """Accepting is never torn in two: who hangs up meanwhile leaves as soon as it is done."""
         starting = asyncio.ensure_future(self.engine.start(intent, caller, scope))
@@ -278,7 +291,7 @@ class Gate:
             headers = (*headers, (name, request_id))
             if answer.id_key and isinstance(body, dict):
                 body = {**body, answer.id_key: request_id}
-        if answer.status == _NO_CONTENT:
+        if answer.status in _BODILESS:
             return replace(bodiless(answer.status, headers), finish=_finisher(scope, finish))
         return Outgoing(answer.status, headers, json_payload(body), _finisher(scope, finish))
 

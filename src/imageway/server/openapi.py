@@ -178,7 +178,7 @@ def _object(value: Tree) -> Object:
 
 def _responses(dialect: Dialect, route: Route, told: Described) -> Object:
     codes = _codes_of(dialect, route) + (("link_expired",) if told.content_type == _IMAGE else ())
-    return {**_done(told), **_errors(dialect, route, told.error, codes)}
+    return {**_done(told), **_besides(told), **_errors(dialect, route, told.error, codes)}
 
 
 def _done(told: Described) -> Object:
@@ -190,6 +190,16 @@ def _done(told: Described) -> Object:
         content["text/event-stream"] = {"schema": {"anyOf": [_event(*each) for each in told.events.items()]}}
     done: Object = {"description": "Done.", "headers": _headers(_OF_ANSWERS), "content": content}
     return {"200": done, **(_PARTS if told.content_type == _IMAGE else {})}
+
+
+def _besides(told: Described) -> Object:
+    besides: Object = {}
+    if told.accepted:
+        content: Object = {"application/json": {"schema": told.accepted}}
+        besides["202"] = {"description": "Accepted.", "headers": _headers(_OF_ANSWERS), "content": content}
+    if told.known:
+        besides["304"] = {"description": "It is the one that `If-None-Match` names."}
+    return besides
 
 
 def _event(name: str, data: Tree) -> Object:

@@ -108,14 +108,18 @@ def show_task(query: tasks.ShowTask) -> Select:
 
 def find_tasks(query: tasks.FindTasks) -> Select:
     """The count stands before each row, and alone in one where the page is empty."""
-    where, values = _matching(query)
+    all_where, all_values = _matching(query)
+    where, values = all_where, all_values
+    if query.before is not None:
+        where, values = f"{where} AND (created_ms, id) < (?, ?)", (*values, *query.before)
+    count = f"SELECT COUNT(*) AS total FROM tasks WHERE {all_where}" if query.counted else "SELECT 0 AS total"  # noqa: S608
     page = f"SELECT * FROM tasks WHERE {where} ORDER BY created_ms DESC, id DESC LIMIT ? OFFSET ?"  # noqa: S608
-    chosen = f"(SELECT COUNT(*) AS total FROM tasks WHERE {where}) AS counted LEFT JOIN ({page}) AS task ON TRUE"  # noqa: S608
+    chosen = f"({count}) AS counted LEFT JOIN ({page}) AS task ON TRUE"
     sql = (
         f"SELECT counted.total, {_TASK_COLUMNS} FROM {chosen} {_ATTEMPTS}"  # noqa: S608
         " ORDER BY task.created_ms DESC, task.id DESC, attempts.seq"
     )
-    return Select(sql, (*values, *values, query.limit, query.skip), _page)
+    return Select(sql, (*(all_values if query.counted else ()), *values, query.limit, query.skip), _page)
 
 
 def _matching(query: tasks.FindTasks) -> tuple[str, tuple[str | int, ...]]:

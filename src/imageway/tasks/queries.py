@@ -54,7 +54,7 @@ class ShowTask(Query[Task | None]):
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
-    """`total` counts all that match."""
+    """`total` counts all that match; 0 where that was not asked for."""
 
     tasks: tuple[Task, ...]
     total: int
@@ -63,7 +63,8 @@ class TaskPage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindTasks(Query[TaskPage]):
     """One page of a workspace's tasks with their attempts, newest first: created from `since_ms` until before
-    `until_ms`, in one of `states` (empty: any), of `model`; `limit` of them after the first `skip`."""
+    `until_ms`, in one of `states` (empty: any), of `model`; `limit` of them after the first `skip`, or from the one
+    before `before` (created ms, id) on. `counted` False: nobody asks how many there are in all."""
 
     workspace_id: str
     since_ms: int | None = None
@@ -72,6 +73,8 @@ class FindTasks(Query[TaskPage]):
     model: str | None = None
     limit: int = 20
     skip: int = 0
+    before: tuple[int, str] | None = None
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def test_a_fault_is_a_point_and_a_count(text: str, switch: KillSwitch) -> None:
 
 @pytest.mark.parametrize("text", ["nowhere:1", ":1", "after_memo:x", "after_memo:0", "after_memo:-1", "after_memo:²"])
 def test_any_other_text_is_refused_with_the_points_there_are(text: str) -> None:
-    with pytest.raises(ValueError, match="write one of after_accept, after_enqueue, .*before_last_byte"):
+    with pytest.raises(ValueError, match=r"write one of after_accept, after_enqueue, .*before_last_byte"):
         KillSwitch.from_text(text)
 
 

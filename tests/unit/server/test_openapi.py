@@ -86,8 +86,8 @@ def test_what_may_come_as_events_says_so() -> None:
         same(route.path)
         for each in DIALECTS
         for route in each.routes
-        if route.method == "POST"
-        and route.path.endswith(("generations", "edits", "variations", "streamGenerateContent"))
+        if (route.method == "POST" or route.name == "events")
+        and route.path.endswith(("generations", "edits", "variations", "streamGenerateContent", "events"))
     }
     assert {same(path) for path in streams} == declared
 

@@ -33,6 +33,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "method_not_allowed": (405, "MethodNotAllowed"),
     "request_timeout_body": (408, "RequestCanceled"),
     "idempotency_key_in_use": (409, "Conflict"),
+    "task_final": (409, "Conflict"),
     "link_expired": (410, "NotFound"),
     "body_too_large": (413, "InvalidParameter"),
     "unsupported_content_type": (415, "InvalidParameter"),

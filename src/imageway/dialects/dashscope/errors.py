@@ -26,6 +26,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "method_not_allowed": (405, "InvalidURL"),
     "request_timeout_body": (408, "RequestTimeOut"),
     "idempotency_key_in_use": (409, "Conflict"),
+    "task_final": (409, "Conflict"),
     "link_expired": (400, "InvalidURL"),
     "body_too_large": (413, "BadRequest.TooLarge"),
     "unsupported_content_type": (415, "BadRequest.UnsupportedContentType"),

@@ -11,10 +11,23 @@ from imageway.dialects.openai_images.decode import decode
 from imageway.dialects.openai_images.encode import encode, encode_error
 from imageway.dialects.openai_images.events import encode_event
 from imageway.dialects.openai_images.fields import TABLE
+from imageway.dialects.openai_images.tasks import encode_news
 from imageway.dialects.shared.headers import bearer
 
 BODILESS: Final = frozenset(
-    {"models", "model", "task", "image", "thumbnail", "delete_image", "azure_models", "azure_model"}
+    {
+        "models",
+        "model",
+        "task",
+        "tasks",
+        "cancel",
+        "events",
+        "image",
+        "thumbnail",
+        "delete_image",
+        "azure_models",
+        "azure_model",
+    }
 )
 ROUTES: Final = (
     Route("generate", "POST", "/v1/images/generations", "Generate images, or edit those that come along."),
@@ -24,6 +37,9 @@ ROUTES: Final = (
     Route("models", "GET", "/v1/models", "Models this key may use."),
     Route("model", "GET", "/v1/models/{id}", "One model, with its parameters and prices."),
     Route("task", "GET", "/v1/tasks/{id}", "What became of a request."),
+    Route("tasks", "GET", "/v1/tasks", "The workspace's requests, newest first."),
+    Route("cancel", "POST", "/v1/tasks/{id}/cancel", "Give a request up."),
+    Route("events", "GET", "/v1/tasks/{id}/events", "What becomes of a request, as server-sent events."),
     Route("image", "GET", "/v1/images/{id}", "A stored image."),
     Route("thumbnail", "GET", "/v1/images/{id}/thumbnail", "A small picture of a stored image."),
     Route("delete_image", "DELETE", "/v1/images/{id}", "Delete a stored image."),
@@ -57,4 +73,5 @@ DIALECT: Final = Dialect(
     encode_event=encode_event,
     prefixes=("/v1/", "/openai/"),
     schema=schema,
+    encode_news=encode_news,
 )

@@ -15,16 +15,16 @@ from imageway.core.intents import (
     ShowImage,
     ShowModel,
     ShowModels,
-    ShowTask,
     Webhook,
 )
 from imageway.core.requests import Group, ImageInput, ImageRequest, Operation, Turn
 from imageway.core.steps import FormBody
 from imageway.dialects.openai_images.fields import FAMILY, TABLE
 from imageway.dialects.openai_images.forms import tree_of
+from imageway.dialects.openai_images.tasks import read_pace, read_task
 from imageway.dialects.shared.conversation import Ask, combine, read_turns
 from imageway.dialects.shared.findings import Findings
-from imageway.dialects.shared.headers import read_idempotency_key, read_strict
+from imageway.dialects.shared.headers import read_deadline, read_idempotency_key, read_strict
 from imageway.dialects.shared.images import read_image, read_images
 from imageway.dialects.shared.reading import concluded, read_geometry, read_object
 from imageway.dialects.shared.written import Written
@@ -41,8 +41,8 @@ def decode(inbound: Inbound) -> Intent:
             return ShowModels()
         case "model" | "azure_model":
             return ShowModel(inbound.params["id"])
-        case "task":
-            return ShowTask(inbound.params["id"])
+        case "task" | "tasks" | "cancel" | "events":
+            return read_task(inbound)
         case "image" | "thumbnail":
             return ShowImage(inbound.params["id"], thumbnail=inbound.route == "thumbnail")
         case "delete_image":
@@ -61,6 +61,7 @@ def _decode_generate(inbound: Inbound) -> Generate:
     written.read(body)
     if deployment := inbound.params.get("deployment"):
         _name_deployment(written, deployment)
+    pace = read_pace(inbound, written.values.get("asynchronous"), findings)
     nested = body.get("input") is not None
     request = _build(written, inbound.route)
     intent = Generate(
@@ -68,6 +69,9 @@ def _decode_generate(inbound: Inbound) -> Generate:
         form=written.values.get("form", "b64_json" if nested else None),
         strict=strict,
         idempotency_key=key,
+        background=pace.background,
+        wait_s=pace.wait_s,
+        deadline_s=read_deadline(inbound, findings),
         webhook=_webhook(written, body),
         shape="nested" if nested else "flat",
     )

@@ -8,6 +8,7 @@ from imageway.core.blobs import Tree
 from imageway.core.errors import GatewayError
 from imageway.core.intents import (
     Answer,
+    CancelTask,
     Estimated,
     Generate,
     Generated,
@@ -16,17 +17,20 @@ from imageway.core.intents import (
     ModelCard,
     ModelList,
     Outcome,
-    Picture,
     PriceLine,
+    TaskList,
     TaskView,
     Where,
 )
 from imageway.core.money import format_usd
 from imageway.core.steps import Usage
 from imageway.dialects.openai_images.fields import TABLE
+from imageway.dialects.openai_images.items import item_of, metadata_of
+from imageway.dialects.openai_images.tasks import encode_task, encode_tasks
 from imageway.dialects.shared.answers import error_headers, problems_list, warnings_list
 
 NESTED: Final = "nested"
+ENDED: Final = ("succeeded", "failed", "unknown")  # whatever its caller wants now
 # Parameters whose values are others here than in the catalog.
 READ_OTHERWISE: Final[dict[str, Tree]] = {"want_text": {"type": "array", "values": ["image", "text"]}}
 
@@ -44,11 +48,19 @@ def encode(intent: Intent, outcome: Outcome) -> Answer:
             return Answer(200, {"object": "list", "data": [_card(card) for card in outcome.cards]})
         case ModelCard():
             return Answer(200, _card(outcome))
+        case TaskView() if isinstance(intent, CancelTask) and outcome.status in ENDED:
+            return encode_error(Where(None, outcome.id), _ended(outcome))
         case TaskView():
-            return Answer(200, _task(outcome))
+            return encode_task(intent, outcome)
+        case TaskList():
+            return encode_tasks(outcome)
         case ImageDeleted():
             return Answer(204, None)
     raise TypeError(f"{type(outcome).__name__} is no outcome of this dialect's intents")
+
+
+def _ended(task: TaskView) -> GatewayError:
+    return GatewayError("task_final", f'this request has ended already: it is "{task.status}"', param="id")
 
 
 def _headers(outcome: Generated) -> tuple[tuple[str, str], ...]:
@@ -69,12 +81,6 @@ def _flat(outcome: Generated) -> dict[str, Tree]:
     return body | {name: value for name, value in optional.items() if value} | {"request_id": outcome.request_id}
 
 
-def item_of(picture: Picture) -> dict[str, Tree]:
-    """Only the key that was asked for: clients take the mere presence of the other for content."""
-    item: dict[str, Tree] = {"url": picture.url} if picture.blob is None else {"b64_json": picture.blob}
-    return item if picture.revised_prompt is None else item | {"revised_prompt": picture.revised_prompt}
-
-
 def usage_of(usage: Usage) -> dict[str, Tree]:
     return {
         "input_tokens": usage.input,
@@ -83,12 +89,6 @@ def usage_of(usage: Usage) -> dict[str, Tree]:
         "output_tokens_details": {"image_tokens": usage.output_image, "text_tokens": usage.output_text},
         "total_tokens": usage.input + usage.output,
     }
-
-
-def metadata_of(outcome: Generated | TaskView) -> dict[str, Tree]:
-    """What there is beside the images: what the model said, and the seed of each."""
-    text: dict[str, Tree] = {"text": outcome.text} if outcome.text else {}
-    return text | ({"seeds": list(outcome.seeds)} if outcome.seeds else {})
 
 
 def _nested(outcome: Generated) -> dict[str, Tree]:
@@ -144,27 +144,6 @@ def _card(card: ModelCard) -> dict[str, Tree]:
         "capabilities": capabilities,
         "prices": [dict(price) for price in card.prices],
     }
-
-
-def _task(task: TaskView) -> dict[str, Tree]:
-    """`finished` and `error` are null until there is such a thing; `data` is empty once the images are gone."""
-    error: Tree = None
-    if task.error:
-        code, message = task.error
-        error = {"code": code, "message": message}
-    body: dict[str, Tree] = {
-        "id": task.id,
-        "object": "task",
-        "status": task.status,
-        "model": task.model,
-        "created": task.created_s,
-        "finished": task.finished_s,
-        "data": [item_of(picture) for picture in task.pictures],
-        "error": error,
-        "price_usd": format_usd(task.price_usd_micros),
-    }
-    told: dict[str, Tree] = {"metadata": metadata_of(task), "warnings": warnings_list(task.warnings)}
-    return body | {name: value for name, value in told.items() if value}
 
 
 def encode_error(where: Where, error: GatewayError) -> Answer:

@@ -10,7 +10,8 @@ from imageway.core.intents import Arrived, Broken, Event, Finished, Generate, Ge
 from imageway.core.requests import Operation
 from imageway.core.steps import Usage
 from imageway.core.streams import StreamEvent
-from imageway.dialects.openai_images.encode import error_of, item_of, metadata_of, usage_of
+from imageway.dialects.openai_images.encode import error_of, usage_of
+from imageway.dialects.openai_images.items import item_of, metadata_of
 from imageway.dialects.shared.answers import warnings_list
 
 _NOTHING: Final = Usage()

@@ -49,6 +49,7 @@ MEANINGS: Final = {
     "images_listed": "input images",
     "webhook_url": "whom to tell of the task's end",
     "webhook_events": "of which ends",
+    "asynchronous": "answers with the task, at once",
     "container": "holds other fields of this table",
     "ignored": "known to one family, offered by none here: reported",
 }
@@ -124,6 +125,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     ),
     Field("response_modalities", "want_text", kinds.MODALITIES, "`image`, or text beside it as `metadata.text`.", BOTH),
     Field("stream", "stream", kinds.BOOLEAN, "Answer with server-sent events.", (TOP,)),
+    Field("async", "asynchronous", kinds.BOOLEAN, "Answer with a task at once; its images are fetched later.", (TOP,)),
     Field("partial_images", "partial_images", kinds.integers(0, 3), "Previews in a stream.", (TOP,)),
     Field("user", "user", kinds.TEXT, "Your own id of the person who asks.", (TOP,)),
     # Who is told

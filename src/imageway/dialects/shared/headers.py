@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
 from imageway.core.intents import Inbound
 from imageway.dialects.shared.findings import Findings
 
+_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,3})?")
 STRICT: Final = {"1": True, "true": True, "0": False, "false": False, "": False}
 
 
@@ -23,6 +25,17 @@ def read_strict(inbound: Inbound, findings: Findings) -> bool:
     if value not in STRICT:
         findings.wrong("Imageway-Strict", value, ("1", "0"))
     return STRICT.get(value, False)
+
+
+def read_deadline(inbound: Inbound, findings: Findings) -> float | None:
+    """`Imageway-Deadline: 90`: what is not there after so many seconds is not wanted any more."""
+    text = inbound.headers.get("imageway-deadline")
+    if text is None:
+        return None
+    if not _SECONDS.fullmatch(text.strip()) or float(text) <= 0:
+        findings.wrong("Imageway-Deadline", text, ("seconds above 0",))
+        return None
+    return float(text)
 
 
 def read_idempotency_key(inbound: Inbound, findings: Findings) -> str | None:

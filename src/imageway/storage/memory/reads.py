@@ -85,7 +85,9 @@ def find_tasks(tables: Tables, query: tasks.FindTasks) -> tasks.TaskPage:
         and query.model in (None, row.model)
     ]
     found.sort(key=lambda row: (row.created_ms, row.id), reverse=True)
-    return tasks.TaskPage(tuple(found[query.skip : query.skip + query.limit]), len(found))
+    left = [row for row in found if query.before is None or (row.created_ms, row.id) < query.before]
+    total = len(found) if query.counted else 0
+    return tasks.TaskPage(tuple(left[query.skip : query.skip + query.limit]), total)
 
 
 def find_claim(tables: Tables, query: tasks.FindClaim) -> str | None:

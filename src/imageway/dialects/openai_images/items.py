@@ -1,0 +1,18 @@
+"""One picture in this format, and what there is beside it."""
+
+from __future__ import annotations
+
+from imageway.core.blobs import Tree
+from imageway.core.intents import Generated, Picture, TaskView
+
+
+def item_of(picture: Picture) -> dict[str, Tree]:
+    """Only the key that was asked for: clients take the mere presence of the other for content."""
+    item: dict[str, Tree] = {"url": picture.url} if picture.blob is None else {"b64_json": picture.blob}
+    return item if picture.revised_prompt is None else item | {"revised_prompt": picture.revised_prompt}
+
+
+def metadata_of(outcome: Generated | TaskView) -> dict[str, Tree]:
+    """What there is beside the images: what the model said, and the seed of each."""
+    text: dict[str, Tree] = {"text": outcome.text} if outcome.text else {}
+    return text | ({"seeds": list(outcome.seeds)} if outcome.seeds else {})
