@@ -43,7 +43,6 @@ from imageway.telemetry import events, logger
 RETRY_AFTER_S: Final = (5, 30, 120, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 48 * 3600)
 """After the first try, the second …: with the first, ten tries in four days."""
 JITTER: Final = 0.2
-CLAIM_SLACK_S: Final = 30.0  # a claim outlives the deadline of its try, by more than it takes to write down how it went
 LAST_WORDS_S: Final = 5.0
 FORGOTTEN_AT_ONCE: Final = 1000
 GONE: Final = 410
@@ -130,7 +129,7 @@ class Courier:
 
     async def _claimed(self, rows: Sequence[Delivery], now_ms: int) -> list[Delivery]:
         """Those of them that nobody else had claimed. One whose claim may or may not have happened comes again."""
-        until_ms = now_ms + int((self.tools.settings.webhook_deadline_s + CLAIM_SLACK_S) * 1000)
+        until_ms = now_ms + int(self.tools.settings.webhook_claim_s * 1000)
         claims = (self.tools.store.commit(ClaimDelivery(row.id, row.fence, now_ms, until_ms)) for row in rows)
         outcomes = await asyncio.gather(*claims, return_exceptions=True)
         for outcome in outcomes:

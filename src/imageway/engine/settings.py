@@ -45,6 +45,7 @@ class EngineSettings:
     upload_capacity_bytes: int = 1024 * 1024 * 1024  # of all uploads that one workspace has here
     # Webhooks
     webhook_deadline_s: float = 15.0
+    webhook_claim_s: float = 45.0  # how long a delivery is one process's; it outlives the deadline of the try
     webhook_poll_s: float = 0.5  # how soon a delivery that is due is found
     webhooks_at_once: int = 32
     webhooks_per_workspace_at_once: int = 8  # a slow receiver holds up its own workspace at most

@@ -195,11 +195,15 @@ def _check(values: Mapping[str, Any]) -> None:
 
 
 def _engine(limits: Mapping[str, float]) -> EngineSettings:
-    """A lease must outlive a renewal that came late, or its process is buried alive."""
+    """A lease must outlive a renewal that came late, or its process is buried alive; a claim on a webhook the try it is
+    for, or two processes send it."""
     engine = _limits("limits", EngineSettings, limits)
     if engine.lease_s < 2 * engine.lease_renew_s:
         needed = f'at least twice lease_renew_s ("{engine.lease_renew_s:g}") is needed'
         raise ConfigurationError(f'[limits] lease_s is "{engine.lease_s:g}"; {needed}')
+    if engine.webhook_claim_s < 2 * engine.webhook_deadline_s:
+        needed = f'at least twice webhook_deadline_s ("{engine.webhook_deadline_s:g}") is needed'
+        raise ConfigurationError(f'[limits] webhook_claim_s is "{engine.webhook_claim_s:g}"; {needed}')
     return engine
 
 

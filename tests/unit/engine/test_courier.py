@@ -16,7 +16,7 @@ from imageway.core.failures import FetchRefused, StoreFailed, TransportFailed
 from imageway.core.intents import TaskView
 from imageway.core.ops import Committed, Op, Refused
 from imageway.core.steps import FailureKind, Page, Reply
-from imageway.engine.courier import CLAIM_SLACK_S, JITTER, RETRY_AFTER_S, Courier
+from imageway.engine.courier import JITTER, RETRY_AFTER_S, Courier
 from imageway.engine.ports import Tools
 from imageway.engine.results import KeptPicture, KeptResult, pack_result
 from imageway.ledger.ops import CreateKey, CreateWorkspace
@@ -28,7 +28,7 @@ from imageway.tasks.webhooks import Delivery, Secret
 
 KEY = b"a key of the tests"
 HOOK = "https://caller.example/hook"
-LEASE_S = 15.0 + CLAIM_SLACK_S
+LEASE_S = 45.0
 
 
 @dataclass

@@ -116,6 +116,10 @@ def test_a_file_that_was_named_has_to_be_there(write: Write) -> None:
         ("[limits]\ntasks_at_once = inf", '[limits] tasks_at_once is "inf"'),
         ("[limits]\nlease_s = nan", '[limits] lease_s is "nan"; a number above 0 is needed'),
         ("[limits]\nlease_s = -1", '[limits] lease_s is "-1"'),
+        (
+            "[limits]\nwebhook_claim_s = 29",
+            '[limits] webhook_claim_s is "29"; at least twice webhook_deadline_s ("15") is needed',
+        ),
         ("[limits]\nlease_s = 9", '[limits] lease_s is "9"; at least twice lease_renew_s ("5") is needed'),
         ("[limits]\nlease_renew_s = 11", 'at least twice lease_renew_s ("11") is needed'),
         (

@@ -30,7 +30,7 @@ def _events(value: Tree) -> tuple[str, ...] | None:
 MOST_EVENTS: Final = 16
 EVENTS: Final = kinds.Kind(
     "strings",
-    tuple(f'"{name}"' for name in TASK_EVENTS),
+    TASK_EVENTS,
     _events,
     limits={"anyOf": [{"enum": list(TASK_EVENTS)}, {"type": "array", "items": {"enum": list(TASK_EVENTS)}}]},
 )
