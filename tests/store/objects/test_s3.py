@@ -37,9 +37,13 @@ ACTS: dict[str, Act] = {
 }
 
 
+def bucket_at(server: S3Server, url: str) -> Any:
+    """Without any store of ours before it."""
+    return from_url(url, config=server.options, client_options={"allow_http": True})  # type: ignore[call-overload]
+
+
 def listed(server: S3Server, url: str) -> list[str]:
-    bucket = from_url(url, config=server.options, client_options={"allow_http": True})  # type: ignore[call-overload]
-    return sorted(row["path"] for row in obstore.list(bucket).collect())
+    return sorted(row["path"] for row in obstore.list(bucket_at(server, url)).collect())
 
 
 def fetched(url: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
@@ -195,7 +199,7 @@ def test_a_large_object_is_never_whole_in_memory(server: S3Server, s3_url: str, 
 async def test_a_sweep_leaves_no_markers_and_touches_nothing_of_others(
     server: S3Server, s3: BucketStore, s3_url: str
 ) -> None:
-    bucket = from_url(s3_url, config=server.options, client_options={"allow_http": True})  # type: ignore[call-overload]
+    bucket = bucket_at(server, s3_url)
     others = ["expiry/later/12-a", "expiry/1/nothing", "objects/theirs", "README"]
     for path in others:
         await obstore.put_async(bucket, path, b"not ours")
@@ -209,7 +213,7 @@ async def test_a_sweep_leaves_no_markers_and_touches_nothing_of_others(
 
 async def test_a_marker_whose_object_is_still_on_its_way_stays(server: S3Server, s3: BucketStore, s3_url: str) -> None:
     """Its writer would leave an object behind that no sweep ever finds."""
-    bucket = from_url(s3_url, config=server.options, client_options={"allow_http": True})  # type: ignore[call-overload]
+    bucket = bucket_at(server, s3_url)
     now_ms = time.time_ns() // 1_000_000
     marker = f"expiry/{now_ms // HOUR_MS}/{now_ms}-a"
     await obstore.put_async(bucket, marker, b"")
@@ -231,6 +235,33 @@ async def test_two_replicas_may_sweep_at_once(server: S3Server, s3: BucketStore,
     await asyncio.gather(*(put(s3, f"n{n}", b"x", expires_ms=HOUR_MS) for n in range(50)))
     other = open_bucket(s3_url, server.options, tmp_path)
     assert sum(await asyncio.gather(s3.sweep(NEVER_MS), other.sweep(NEVER_MS))) >= 50
+    assert listed(server, s3_url) == []
+
+
+async def test_a_store_that_minds_what_is_gone_already_is_swept_all_the_same(
+    server: S3Server, s3: BucketStore, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Google's and Azure's stop at the first of several that is not there."""
+    delete_async, bucket = obstore.delete_async, bucket_at(server, s3_url)
+
+    async def mind(store: Any, paths: str | list[str]) -> None:
+        for path in [paths] if isinstance(paths, str) else paths:
+            await obstore.head_async(bucket, path)
+            await delete_async(store, path)
+
+    for n in range(3):
+        await put(s3, f"n{n}", b"x", expires_ms=HOUR_MS)
+    asked = s3.find
+
+    async def find_and_lose(name: str) -> Any:
+        found = await asked(name)
+        if name == "n0":
+            await delete_async(bucket, "objects/n0")
+        return found
+
+    monkeypatch.setattr(s3, "find", find_and_lose)
+    monkeypatch.setattr("imageway.storage.buckets.obstore.delete_async", mind)
+    assert await s3.sweep(NEVER_MS) == 3
     assert listed(server, s3_url) == []
 
 
