@@ -158,10 +158,11 @@ class Process:
             if visit.order.background:
                 await self._leave_alone(visit)
                 return
-            handle = await self._start(visit, scope)
-            visit.task_id = handle.id
-            self.unanswered[visit.order.number] = visit
+            handle = self._start(visit, scope)
             try:
+                await handle.accepted()
+                visit.task_id = handle.id
+                self.unanswered[visit.order.number] = visit
                 visit.answer = await self._answer(visit, handle)
                 del self.unanswered[visit.order.number]
                 await asyncio.sleep(visit.order.delivery_s)
@@ -211,22 +212,9 @@ class Process:
             await asyncio.sleep(visit.order.cancels_after_s)
             visit.view = await self.engine.cancel_task(visit.task_id, caller)
 
-    async def _start(self, visit: Visit, scope: Scope) -> TaskHandle:
-        """Accepting is never torn in two, as in the gate."""
-        order = visit.order
-        caller = Caller(f"key-{order.workspace}", order.workspace)
-        starting = asyncio.ensure_future(self.engine.start(_intent(order), caller, scope))
-        try:
-            return await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            scope.hold()
-            starting.add_done_callback(lambda started: self._left_early(started, scope))
-            raise
-
-    def _left_early(self, started: asyncio.Future[TaskHandle], scope: Scope) -> None:
-        if not started.cancelled() and started.exception() is None:
-            self.engine.leave(started.result())
-        scope.release()
+    def _start(self, visit: Visit, scope: Scope) -> TaskHandle:
+        caller = Caller(f"key-{visit.order.workspace}", visit.order.workspace)
+        return self.engine.start(_intent(visit.order), caller, scope)
 
 
 def _intent(order: Order) -> Generate:

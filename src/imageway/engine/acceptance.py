@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from imageway.core.errors import GatewayError
+from imageway.core.failures import StoreFailed
 from imageway.core.money import format_usd
 from imageway.core.ops import Op, Refused
 from imageway.engine.attempts import PartRun
@@ -14,6 +16,7 @@ from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option, Prepared, all_images
 from imageway.ledger.ops import Hold
 from imageway.tasks.ops import ClaimKey, CreateTask
+from imageway.tasks.queries import FindClaim
 from imageway.tasks.queue import QueueTask
 
 
@@ -109,8 +112,10 @@ def queue_deadline_s(tools: Tools, prepared: Prepared) -> float:
     return prepared.intent.deadline_s or tools.settings.queue_deadline_s
 
 
-def refusal(refused: Refused, prepared: Prepared) -> GatewayError:
+async def refusal(tools: Tools, refused: Refused, prepared: Prepared) -> GatewayError:
     """Why the request was not accepted, in words for the caller."""
+    if isinstance(refused.op, ClaimKey):
+        return await _in_use(tools, refused.op)
     if refused.why == "insufficient_balance":
         needed = format_usd(prepared.quote.hold_usd_micros)
         return GatewayError(
@@ -123,6 +128,15 @@ def refusal(refused: Refused, prepared: Prepared) -> GatewayError:
         message = f"this workspace has {refused.op.limit} tasks waiting already"
         return GatewayError("rate_limit_exceeded", message, retry_after_s=QUEUE_FULL_RETRY_S)
     return GatewayError("overloaded", "the request could not be accepted just now", retry_after_s=1)
+
+
+async def _in_use(tools: Tools, claim: ClaimKey) -> GatewayError:
+    """Names the request that came first, where the store still answers."""
+    first = None
+    with suppress(StoreFailed):
+        first = await tools.store.read(FindClaim(claim.workspace_id, claim.key))
+    used = f"by request {first}; GET /v1/tasks/{first} shows its result" if first else "already"
+    return GatewayError("idempotency_key_in_use", f"this Idempotency-Key was used {used}", param="Idempotency-Key")
 
 
 QUEUE_FULL_RETRY_S = 5.0

@@ -23,6 +23,7 @@ from imageway.engine.facts import TaskFacts
 from imageway.engine.inputs import check_mask, hold_all
 from imageway.engine.keeping import drop_ask
 from imageway.engine.memos import KeptAsk
+from imageway.engine.once import Once
 from imageway.engine.patience import surely
 from imageway.engine.pictures import store_all
 from imageway.engine.ports import Tools
@@ -42,8 +43,9 @@ Plan = Callable[[], Awaitable[tuple[ImageRequest, tuple[PartRun, ...]]]]
 @dataclass(slots=True)
 class TaskRun:
     """A task in this process. `store_images`: an answer that must survive this process goes to the media store before
-    it is charged. `settling`: how it ends is decided, and nobody's leaving changes that any more. `arrivals` None:
-    nobody follows what comes before the end."""
+    it is charged. `admitted`: it counts among those of its key. `accepting`: whether it is accepted is not known yet,
+    and nobody's leaving ends it before. `settling`: how it ends is decided, and nobody's leaving changes that any more.
+    `arrivals` None: nobody follows what comes before the end."""
 
     tools: Tools
     facts: TaskFacts
@@ -59,7 +61,10 @@ class TaskRun:
     fence: int = 1
     ask: KeptAsk | None = None  # it waited, and goes back to that while nothing of it was sent
     marked: bool = False  # its caller's wish to cancel was heeded
-    answer: asyncio.Future[Generated] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    admitted: bool = False
+    accepting: bool = False
+    acceptance: Once[None] = field(default_factory=Once)
+    answer: Once[Generated] = field(default_factory=Once)
 
     @property
     def submitted(self) -> bool:
@@ -72,7 +77,7 @@ class TaskRun:
 
     def cancel_unsent(self) -> bool:
         """Ends it when nothing of it has left this house. False: it has, and runs on."""
-        if self.work is None or self.settling or self.submitted:
+        if self.work is None or self.accepting or self.settling or self.submitted:
             return False
         return self.work.cancel()
 
@@ -140,9 +145,15 @@ class TaskRun:
             else:
                 raise
 
-    async def withdraw(self) -> None:
+    async def withdraw(self, told: GatewayError | None = None) -> None:
         """Ends a task of which nothing was submitted."""
-        await self._commit(cancelled(self.tools, self.facts, self._open_attempts()))
+        settlement = cancelled(self.tools, self.facts, self._open_attempts())
+        await self._commit(settlement if told is None else replace(settlement, answer=told))
+
+    def refuse(self, why: Exception) -> None:
+        """It was not accepted: there is no such task."""
+        self.acceptance.fail(why)
+        self.answer.fail(why)
 
     async def put_back(self) -> None:
         """Lets it wait again, for whoever has a hand free; nothing was submitted."""
@@ -232,18 +243,20 @@ class TaskRun:
 
     def last_word(self) -> None:
         """Nobody works on this here any more: whoever still waits is told so."""
-        self._tell(GatewayError("request_timeout", "this process stopped before the answer came; ask for it by its id"))
+        if not self.answer.told:
+            told = "this process stopped before the answer came; ask for it by its id"
+            self._tell(GatewayError("request_timeout", told))
 
     def _tell(self, answer: Generated | GatewayError) -> None:
-        if self.answer.done():
+        if self.answer.told:
             return
         if isinstance(answer, GatewayError):
             answer.request_id = self.facts.task_id
             answer.sandbox = self.sandbox
-            self.answer.set_exception(answer)
-            self.answer.exception()  # somebody looked: nobody may be listening any more
+            self.acceptance.fail(answer)
+            self.answer.fail(answer)
         else:
-            self.answer.set_result(answer)
+            self.answer.tell(answer)
         if self.arrivals is not None:
             self.arrivals.finish(self.settlement.pictures if self.settlement else (), answer)
 
@@ -307,9 +320,13 @@ class TaskHandle:
                     yield event
         yield Finished(await self.outcome())
 
+    async def accepted(self) -> None:
+        """Returns when the task is there, durably. Raises GatewayError when it was refused, with nothing spent."""
+        await self.run.acceptance.hear()
+
     async def outcome(self) -> Generated:
         """The pictures, once they are paid for. Raises GatewayError. Cancelling the wait cancels nothing else."""
-        return await asyncio.shield(self.run.answer)
+        return await self.run.answer.hear()
 
     @property
     def undelivered(self) -> bool:

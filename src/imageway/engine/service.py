@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -43,8 +42,7 @@ from imageway.engine.rows import end_waiting
 from imageway.engine.runs import TaskHandle, TaskRun
 from imageway.engine.settlement import CANCELLED
 from imageway.ledger.ops import MarkDelivery
-from imageway.tasks.ops import ClaimKey
-from imageway.tasks.queries import FindClaim, FindTasks, ShowTask
+from imageway.tasks.queries import FindTasks, ShowTask
 from imageway.tasks.queue import CancelMarks, MarkCancel, TaskStates, Waiting
 from imageway.telemetry import events, logger
 
@@ -70,32 +68,41 @@ class Engine:
     def __post_init__(self) -> None:
         self._admission = Admission(self.tools.settings)
 
-    async def start(self, intent: Generate, caller: Caller, scope: Scope) -> TaskHandle:
-        """Accepts a request: task, hold, first attempts and idempotency claim in one commit. Raises GatewayError with
-        nothing spent. The scope (and with it every blob of the request) is held until the task is settled."""
+    def start(self, intent: Generate, caller: Caller, scope: Scope) -> TaskHandle:
+        """Begins to accept a request: task, hold, first attempts and idempotency claim in one commit. Raises
+        GatewayError for what cannot be; whether it was accepted, the handle tells. Leaving meanwhile tears nothing in
+        two. The scope (and with it every blob of the request) is held until the task is settled."""
         if self.closing:
             raise _stopping()
         self._admission.enter(caller.key_id)
         try:
-            return await self._start(intent, caller, scope)
+            prepared = prepare(self.tools, intent, caller)
+            if not scope.reserve(prepared.max_answer_bytes * len(prepared.counts)):
+                raise GatewayError("overloaded", "there is no room for the answer just now", retry_after_s=1)
+            run = self._task_run(prepared, scope)
         except BaseException:
             self._admission.leave(caller.key_id)
             raise
-
-    async def _start(self, intent: Generate, caller: Caller, scope: Scope) -> TaskHandle:
-        prepared = prepare(self.tools, intent, caller)
-        if not scope.reserve(prepared.max_answer_bytes * len(prepared.counts)):
-            raise GatewayError("overloaded", "there is no room for the answer just now", retry_after_s=1)
-        run = self._task_run(prepared, scope)
-        await self._accept(prepared, run)
-        self.tools.faults.reach("after_accept")
-        if self.closing:  # since this was admitted: nobody would wait for it any more
-            await run.withdraw()
-            raise _stopping()
-        work = self.supervise(run, run.run(prepared.request))
-        work.add_done_callback(lambda _: self._admission.leave(caller.key_id))
+        run.admitted = run.accepting = True
         run.listeners = 1
+        self.supervise(run, self._accept_and_run(prepared, run))
         return TaskHandle(run)
+
+    async def _accept_and_run(self, prepared: Prepared, run: TaskRun) -> None:
+        try:
+            await self._accept(prepared, run)
+            self.tools.faults.reach("after_accept")
+        except GatewayError as refused:
+            run.refuse(refused)
+        else:
+            run.accepting = False
+            if self.closing:  # since this was admitted: nobody would wait for it any more
+                await run.withdraw(_stopping())
+            elif run.listeners == 0 and not run.store_images:
+                await run.withdraw()
+            else:
+                run.acceptance.tell(None)
+                await run.run(prepared.request)
 
     async def enqueue(self, intent: Generate, caller: Caller) -> TaskView:
         """Accepts a request that anybody may run, later: task, hold and idempotency claim in one commit, and what the
@@ -121,7 +128,7 @@ class Engine:
             raise _not_accepted() from error
         if isinstance(committed, Refused):
             await drop_ask(tools, ask)
-            raise await self._refused(committed, prepared)
+            raise await refusal(self.tools, committed, prepared)
         tools.faults.reach("after_enqueue")
         self.queued(
             Waiting(
@@ -216,7 +223,9 @@ class Engine:
         return view if view.finished_ms is not None else replace(view, warnings=(*view.warnings, NOT_CANCELLED))
 
     def running_here(self, task_id: str) -> TaskRun | None:
-        return next((run for run in self._running.values() if run and run.facts.task_id == task_id), None)
+        """Of those that were accepted."""
+        running = (run for run in self._running.values() if run and not run.accepting)
+        return next((run for run in running if run.facts.task_id == task_id), None)
 
     async def heed_marks(self) -> None:
         """What others were told by those who want no more of what runs here."""
@@ -287,7 +296,8 @@ class Engine:
         for task, run in left:
             if run is not None:
                 run.stopping = True
-            task.cancel()
+            if run is None or not run.accepting:  # which is taken back as soon as it is accepted
+                task.cancel()
         if left:
             await asyncio.wait([task for task, _ in left], timeout=LAST_WORDS_S)
 
@@ -325,18 +335,7 @@ class Engine:
             self.spawn(run.withdraw(), run)
             raise _not_accepted() from error
         if isinstance(committed, Refused):
-            raise await self._refused(committed, prepared)
-
-    async def _refused(self, refused: Refused, prepared: Prepared) -> GatewayError:
-        return await self._in_use(refused.op) if isinstance(refused.op, ClaimKey) else refusal(refused, prepared)
-
-    async def _in_use(self, claim: ClaimKey) -> GatewayError:
-        """Names the request that came first, where the store still answers."""
-        first = None
-        with suppress(StoreFailed):
-            first = await self.tools.store.read(FindClaim(claim.workspace_id, claim.key))
-        used = f"by request {first}; GET /v1/tasks/{first} shows its result" if first else "already"
-        return GatewayError("idempotency_key_in_use", f"this Idempotency-Key was used {used}", param="Idempotency-Key")
+            raise await refusal(self.tools, committed, prepared)
 
     async def _run(self, run: TaskRun, work: Coroutine[None, None, None]) -> None:
         try:
@@ -376,6 +375,9 @@ class Engine:
         if run := self._running.pop(task):
             run.last_word()
             run.scope.release()
+            if run.admitted:
+                run.admitted = False
+                self._admission.leave(run.facts.key_id)
 
 
 def _receipt(facts: TaskFacts, prepared: Prepared) -> TaskView:

@@ -53,7 +53,6 @@ from imageway.core.steps import FormBody
 from imageway.engine.following import follow
 from imageway.engine.models import ModelShelf
 from imageway.engine.preparation import with_the_rest
-from imageway.engine.runs import TaskHandle
 from imageway.engine.service import Engine
 from imageway.engine.stored_images import StoredImages
 from imageway.server.auth import KeyRing
@@ -180,7 +179,7 @@ class Gate:
     async def _generate(self, dialect: Dialect, intent: Generate, caller: Caller, scope: Scope) -> Outgoing:
         if intent.background:
             return await self._queue(dialect, intent, caller, scope)
-        handle = await self._start(intent, caller, scope)
+        handle = self.engine.start(intent, caller, scope)
 
         def finish(complete: bool) -> None:
             if complete:
@@ -190,6 +189,7 @@ class Gate:
 
         try:
             if intent.request.stream and dialect.encode_event:
+                await handle.accepted()
                 stream = EventStream(dialect, intent, handle, self.heartbeat_s)
                 payload = await stream.opened()
                 return Outgoing(200, stream.headers(), payload, _finisher(scope, finish))
@@ -217,21 +217,6 @@ class Gate:
             return self._outgoing(Answer(204, None), scope)
         headers = (self._request_id(), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
         return Outgoing(200, headers, payload, _finisher(scope, None))
-
-    async def _start(self, intent: Generate, caller: Caller, scope: Scope) -> TaskHandle:
-        """Accepting is never torn in two: who hangs up meanwhile leaves as soon as it is done."""
-        starting = asyncio.ensure_future(self.engine.start(intent, caller, scope))
-        try:
-            return await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            scope.hold()
-            starting.add_done_callback(lambda started: self._left_early(started, scope))
-            raise
-
-    def _left_early(self, started: asyncio.Future[TaskHandle], scope: Scope) -> None:
-        if not started.cancelled() and started.exception() is None:
-            self.engine.leave(started.result())
-        scope.release()
 
     async def _body(self, head: Head, match: Match, chunks: Chunks, scope: Scope) -> Tree | FormBody:
         written = head.headers.get("content-type", "")

@@ -43,7 +43,7 @@ class Engine:
     cancel_error: GatewayError | None = None
     said: list[str] = field(default_factory=list)
 
-    async def start(self, intent: Generate, caller: Caller, scope: Any) -> Handle:
+    def start(self, intent: Generate, caller: Caller, scope: Any) -> Handle:
         return self.handle
 
     async def cancel_task(self, task_id: str, caller: Caller) -> None:
