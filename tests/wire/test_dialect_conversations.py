@@ -206,7 +206,7 @@ def task(content: dict[str, Any]) -> TaskView:
 def build_event(kind: str, content: Any) -> Event:
     match kind:
         case "preview":
-            return Preview(image=content["image"], index=content["index"], picture=picture(content["picture"]))
+            return Preview(picture=picture(content.pop("picture")), **content)
         case "arrived":
             return Arrived(picture=picture(content.pop("picture")), **content)
         case "finished":

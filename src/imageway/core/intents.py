@@ -303,6 +303,7 @@ class Preview(Struct, frozen=True, kw_only=True):
     image: int
     index: int
     picture: Picture
+    created_s: int = 0
 
 
 class Arrived(Struct, frozen=True, kw_only=True):

@@ -63,7 +63,8 @@ class Arrivals:
         if isinstance(seen, str):
             return
         picture = Picture(media_type=MEDIA_TYPES[seen.format], width=seen.width, height=seen.height, blob=blob)
-        self.feed.tell(Preview(image=self._told, index=index, picture=picture))
+        created_s = self.facts.created_ms // 1000
+        self.feed.tell(Preview(image=self._told, index=index, picture=picture, created_s=created_s))
 
     def _tell(self, picture: Picture) -> None:
         facts = self.facts

@@ -53,8 +53,10 @@ class Loud(Feed):
     """Notes what it tells: "preview 0.1" is the second of the first image, "image 0" that image."""
 
     told: list[str] = field(default_factory=list)
+    created: list[int] = field(default_factory=list)
 
     def tell(self, event: Preview | Arrived) -> None:
+        self.created.append(event.created_s)
         self.told.append(
             f"image {event.image}" if isinstance(event, Arrived) else f"preview {event.image}.{event.index}"
         )
@@ -103,7 +105,7 @@ def sown(tools: Tools, count: int = 1, *, form: Any = "b64_json", output_format:
         form=form,
         hold_usd_micros=1,
         images=count,
-        created_ms=1,
+        created_ms=7_999,
         warnings=(),
     )
     scope = tools.spool.scope()
@@ -168,6 +170,13 @@ async def test_previews_are_counted_for_each_image(tools: Tools) -> None:
     await field.add(More((produced(1),)))
     await field.add(More(partials=(rough,)))
     assert field.told == ["preview 0.0", "preview 0.1", "image 0", "preview 1.0"]
+
+
+async def test_a_preview_and_its_image_say_when_the_request_came(tools: Tools) -> None:
+    field = sown(tools)
+    await field.add(More(partials=(produced(9),)))
+    await field.add(More((produced(1),)))
+    assert cast("Loud", field.arrivals.feed).created == [7, 7]
 
 
 async def test_a_preview_that_is_no_image_is_not_shown(tools: Tools) -> None:

@@ -23,7 +23,8 @@ def encode_event(intent: Generate, event: Event) -> tuple[StreamEvent, ...]:
         case Broken():
             return (StreamEvent({"type": "error", "error": error_of(event.error, event.request_id)}, "error"),)
         case Preview():
-            body = {"type": PARTIAL, "partial_image_index": event.index, **_shown(intent, event.picture)}
+            counted: dict[str, Tree] = {"created_at": event.created_s, "partial_image_index": event.index}
+            body = {"type": PARTIAL, **counted, **_shown(intent, event.picture)}
             return (StreamEvent(body, PARTIAL),)
     return ()
 

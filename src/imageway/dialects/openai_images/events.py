@@ -23,7 +23,8 @@ def encode_event(intent: Generate, event: Event) -> tuple[StreamEvent, ...]:
     match event:
         case Preview():
             name = f"{prefix}.partial_image"
-            shown = _shown(intent, event.picture) | {"partial_image_index": event.index}
+            counted: dict[str, Tree] = {"created_at": event.created_s, "partial_image_index": event.index}
+            shown = _shown(intent, event.picture) | counted
             return (StreamEvent({"type": name, **item_of(event.picture), **shown}, name),)
         case Arrived():
             return ()
