@@ -86,7 +86,8 @@ def options_again(tools: Tools, model: Model, request: ImageRequest, kept: KeptT
     options, _ = _fit_all(model, sellers_of(tools, model), checked)
     if kept.ask is not None and kept.ask.strict:
         options = tuple(option for option in options if not _told(model, request, option))
-    options = tuple(option for option in options if option.candidate.offering.max_n >= max(kept.counts))
+    if request.group is None:  # which is one call, whatever its size
+        options = tuple(option for option in options if option.candidate.offering.max_n >= max(kept.counts))
     if not options:
         message = f'no upstream is configured any more that serves this request to "{model.id}"; nothing was charged'
         raise GatewayError("no_healthy_route", message, retry_after_s=NO_ROUTE_RETRY_S)
