@@ -173,7 +173,7 @@ async def test_previews_are_counted_for_each_image(tools: Tools) -> None:
 
 
 async def test_a_preview_and_its_image_say_when_the_request_came(tools: Tools) -> None:
-    field = sown(tools)
+    field = sown(tools, 2)
     await field.add(More(partials=(produced(9),)))
     await field.add(More((produced(1),)))
     assert cast("Loud", field.arrivals.feed).created == [7, 7]
