@@ -9,14 +9,19 @@ from imageway.core.blobs import Tree
 from imageway.core.errors import GatewayError
 from imageway.core.intents import Answer, Dialect, Generate, Generated, Intent, Outcome, Picture, Route, Where
 from imageway.dialects.imagen.decode import decode
-from imageway.dialects.imagen.fields import TABLE
+from imageway.dialects.imagen.fields import REASONS, TABLE
 from imageway.dialects.shared.answers import error_headers, told
 from imageway.dialects.shared.cloud import HOUSES, credential, status_body, status_of
+
+REFUSED: Final = "content_policy_violation"
 
 
 def encode(intent: Intent, outcome: Outcome) -> Answer:
     if isinstance(intent, Generate) and isinstance(outcome, Generated):
-        return Answer(200, {"predictions": [_prediction(each) for each in outcome.pictures]}, told(outcome))
+        found = [_prediction(each) for each in outcome.pictures]
+        if intent.shape == REASONS:
+            found += [{"raiFilteredReason": each.message} for each in outcome.missing if each.code == REFUSED]
+        return Answer(200, {"predictions": found}, told(outcome))
     raise TypeError(f"{type(outcome).__name__} is no outcome of this dialect's intents")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from imageway.core.intents import Generate, Inbound
 from imageway.core.requests import ImageRequest, Operation
-from imageway.dialects.imagen.fields import FAMILY, TABLE
+from imageway.dialects.imagen.fields import FAMILY, REASONS, TABLE
 from imageway.dialects.imagen.instances import Instance, read_instances
 from imageway.dialects.shared.findings import Findings
 from imageway.dialects.shared.headers import read_idempotency_key, read_strict
@@ -27,7 +27,7 @@ def decode(inbound: Inbound) -> Generate:
         form="b64_json",
         strict=read_strict(inbound, findings),
         idempotency_key=read_idempotency_key(inbound, findings),
-        shape=inbound.route,
+        shape=REASONS if written.values.get("reasons") else inbound.route,
     )
     needed = "instances[0].image" if larger or asked.mask else None
     return concluded(intent, findings, conversation=("instances",), image=needed)

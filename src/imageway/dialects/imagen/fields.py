@@ -21,7 +21,9 @@ MEANINGS: Final = {
     "container": "holds other fields of this table",
     "ignored": "known to the vendor, offered by none here: reported",
     "silent": "says what happens anyway",
+    "reasons": "asks for a word in the place of every image that was filtered",
 }
+REASONS: Final = "reasons"  # the shape of an answer with them
 FACTORS: Final = {"x2": 2, "x3": 3, "x4": 4}
 ANYWAY: Final = ("EDIT_MODE_DEFAULT", "EDIT_MODE_INPAINT_INSERTION")  # what a prompt and a mask say by themselves
 
@@ -61,7 +63,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("personGeneration", "person", PERSON, "Which people may be drawn.", PARAMETERS),
     Field("mimeType", "output_format", kinds.media_types("png", "jpeg", "webp"), "The file format.", OPTIONS),
     Field("compressionQuality", "output_compression", kinds.integers(0, 100), "Of JPEG and WebP, in percent.", OPTIONS),
-    Field("includeRaiReason", "silent", kinds.BOOLEAN, "Why something was refused is always told.", PARAMETERS),
+    Field("includeRaiReason", "reasons", kinds.BOOLEAN, "Tell why an image was filtered, in its place.", PARAMETERS),
     Field("editMode", "ignored", EDIT_MODE, "Not sent.", PARAMETERS, why="the prompt says what to do with the images"),
     # Objects that hold fields
     Field("outputOptions", "container", kinds.OBJECT, "The image's file.", PARAMETERS),
