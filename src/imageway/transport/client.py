@@ -21,6 +21,7 @@ from imageway.core.upstreams import Upstream
 from imageway.sandbox.wire import Sandbox
 from imageway.transport.addresses import is_certainly_inside
 from imageway.transport.auth import MissingCredential, scheme
+from imageway.transport.deadlines import Deadlines
 from imageway.transport.http_wire import HttpWire
 from imageway.transport.links import DEFAULT_PORTS, Link, authorities, origin_of, read_link
 from imageway.transport.names import Resolve, resolve
@@ -64,6 +65,7 @@ class Transport:
         self._told_hosts = _authorities(told_hosts)
         self._resolve = resolve
         self._connect_timeout_s = connect_timeout_s
+        self._deadlines = Deadlines()
         self._wires: dict[bool, Wire] = {}
 
     def check(self, upstream: Upstream) -> None:
@@ -82,8 +84,9 @@ class Transport:
         target = self._target(upstream, request.path)
         outgoing = _composed(target, request)
         try:
-            async with asyncio.timeout(deadline_s), target.wire.exchange(outgoing) as incoming:
-                return await read_reply(incoming, scope, max_bytes=max_bytes)
+            with self._deadlines.within(deadline_s):
+                async with target.wire.exchange(outgoing) as incoming:
+                    return await read_reply(incoming, scope, max_bytes=max_bytes)
         except TimeoutError:
             raise _too_late(outgoing, deadline_s) from None
         except (SpoolFull, OSError) as failure:
@@ -100,12 +103,12 @@ class Transport:
         try:
             async with AsyncExitStack() as open_things:
                 # Each wait has its own timeout: one around a `yield` would go off in whoever is reading.
-                async with asyncio.timeout_at(until_s):
+                with self._deadlines.until(until_s):
                     incoming = await open_things.enter_async_context(target.wire.exchange(outgoing))
                 replies = read_stream(incoming, scope, max_bytes=max_bytes)
                 await open_things.enter_async_context(aclosing(replies))
                 while True:
-                    async with asyncio.timeout_at(until_s):
+                    with self._deadlines.until(until_s):
                         reply = await anext(replies, None)
                     if reply is None:
                         return
@@ -143,8 +146,9 @@ class Transport:
         wire = self._wire_to(link, self._told_hosts)
         outgoing = post(link.url, headers, content)
         try:
-            async with asyncio.timeout(deadline_s), wire.exchange(outgoing) as incoming:
-                return Reply(incoming.status, incoming.headers, Page(b""))
+            with self._deadlines.within(deadline_s):
+                async with wire.exchange(outgoing) as incoming:
+                    return Reply(incoming.status, incoming.headers, Page(b""))
         except TimeoutError:
             raise _too_late(outgoing, deadline_s) from None
 
@@ -159,13 +163,14 @@ class Transport:
         for wire in self._wires.values():
             await wire.close()
         self._wires.clear()
+        self._deadlines.close()
 
     async def _pull(
         self, choose: Callable[[str], _Target], url: str, scope: Scope, *, deadline_s: float, max_bytes: int
     ) -> BlobReply:
         """Follows redirects itself: each hop is chosen, and checked, as if it had come first."""
         try:
-            async with asyncio.timeout(deadline_s):
+            with self._deadlines.within(deadline_s):
                 for _ in range(MAX_REDIRECTS + 1):
                     target = choose(url)
                     async with target.wire.exchange(_composed(target, _GET)) as incoming:

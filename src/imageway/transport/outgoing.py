@@ -24,9 +24,10 @@ def compose(url: str, request: HttpRequest, upstream: Upstream | None) -> Outgoi
     Raises MissingCredential, ValueError for a body that cannot be written."""
     credential = Credential() if upstream is None else scheme(upstream.auth)(upstream)
     headers = {**_OWN_HEADERS}
-    headers.update((name.lower(), text) for name, text in _filled(request.headers, upstream))
+    if request.headers:
+        headers.update((name.lower(), text) for name, text in _filled(request.headers, upstream))
     headers.update(credential.headers)
-    query = (*_filled(request.query, upstream), *credential.query)
+    query = (*_filled(request.query, upstream), *credential.query) if request.query else credential.query
     payload = _payload(request.body)
     if payload is not None:
         headers["content-type"] = payload.content_type
