@@ -15,7 +15,8 @@ from imageway.core.intents import Dialect, Route, Where
 from imageway.server.described import SCHEMAS, Described, Object, described, schemas_of
 
 _NAMED: Final = re.compile(r"\{([^}]*)\}")
-_CODES: Final = tuple(code for code in (*KINDS, "invalid_value") if code not in ("link_expired", "method_not_allowed"))
+_NEVER: Final = ("link_expired", "method_not_allowed", "task_final")  # said to a generation
+_CODES: Final = tuple(code for code in (*KINDS, "invalid_value") if code not in _NEVER)
 _READS: Final = (  # what may be wrong with a request that has no body
     *("invalid_api_key", "model_not_allowed", "model_not_found", "model_retired", "task_not_found", "not_found"),
     *("internal_error", "overloaded", "invalid_value"),
@@ -186,7 +187,7 @@ def _done(told: Described) -> Object:
     if not told.content_type:
         return {"204": {"description": "Done.", "headers": _headers(_OF_ERRORS[:1])}}
     content: Object = {told.content_type: {"schema": told.answer}}
-    if told.events:
+    if told.events:  # in place of the answer, or all there ever is
         content["text/event-stream"] = {"schema": {"anyOf": [_event(*each) for each in told.events.items()]}}
     done: Object = {"description": "Done.", "headers": _headers(_OF_ANSWERS), "content": content}
     return {"200": done, **(_PARTS if told.content_type == _IMAGE else {})}
@@ -210,8 +211,9 @@ def _event(name: str, data: Tree) -> Object:
 
 
 def _codes_of(dialect: Dialect, route: Route) -> tuple[str, ...]:
-    reads = route.method == "GET" or (dialect.schema(route.name) is None and not route.form)
-    return _READS if reads else _CODES
+    if route.method != "GET" and (route.form or dialect.schema(route.name) is not None):
+        return _CODES
+    return (*_READS, "task_final") if route.method == "POST" else _READS
 
 
 def _errors(dialect: Dialect, route: Route | None, schema: Object, codes: Sequence[str]) -> Object:
