@@ -3,6 +3,7 @@ the hold covers whatever may come."""
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from typing import Any
 
@@ -28,8 +29,17 @@ from imageway.core.requests import (
 )
 from imageway.core.steps import FailureKind
 from imageway.core.upstreams import Upstream
+from imageway.engine.memos import KeptAsk, KeptTask, plain_fields
 from imageway.engine.ports import Tools
-from imageway.engine.preparation import Prepared, all_images, part_counts, prepare, with_images, with_the_rest
+from imageway.engine.preparation import (
+    Prepared,
+    all_images,
+    options_again,
+    part_counts,
+    prepare,
+    with_images,
+    with_the_rest,
+)
 from tests.values import replace
 
 CALLER = Caller("key_1", "ws_1")
@@ -358,3 +368,42 @@ def test_fetched_images_take_the_places_of_their_links() -> None:
     images: tuple[ImageInput, ...] = (got[id(linked)], sent)
     assert asked.turns == (Turn("user", ("look", got[id(linked)])),)
     assert (asked.images, asked.mask) == (images, got[id(mask)])
+
+
+# What waited
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        request(n=3),
+        request("doubao-seedream-4-0-250828", group=Group(3)),
+        request("gemini-2.5-flash-image", n=2),
+    ],
+    ids=["several", "a group", "one by one"],
+)
+def test_what_was_accepted_is_served_by_whoever_would_have_been_asked_at_once(
+    tools: Tools, asked: ImageRequest
+) -> None:
+    accepted = prepared(tools, asked)
+    kept = KeptTask(plain_fields(accepted.request), accepted.counts, "url", 5, ask=KeptAsk())
+    again = options_again(tools, accepted.model, accepted.request, kept)
+    assert {option.candidate.route for option in again} == {option.candidate.route for option in accepted.options}
+
+
+def test_what_nobody_sells_any_more_is_told(tools: Tools) -> None:
+    accepted = prepared(tools, request())
+    kept = KeptTask(plain_fields(accepted.request), accepted.counts, "url", 5, ask=KeptAsk())
+    with pytest.raises(GatewayError) as told:
+        options_again(dataclasses.replace(tools, upstreams=(at("google"),)), accepted.model, accepted.request, kept)
+    assert told.value.code == "no_healthy_route"
+
+
+@pytest.mark.parametrize(
+    ("intent", "param"), [({"deadline_s": 86_401}, "Imageway-Deadline"), ({"wait_s": 61}, "Prefer")], ids=str
+)
+def test_a_caller_may_not_ask_for_more_time_than_there_is(tools: Tools, intent: dict[str, Any], param: str) -> None:
+    """Told together with everything else that is wrong."""
+    told = refused(tools, request(n=11), **intent)
+    assert told.details[0].param == param
+    assert len(told.details) > 1

@@ -1,0 +1,69 @@
+"""Who waits for news of a task is told once of each, whether it happened here or elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+
+from imageway.core.intents import TaskView
+from imageway.engine.following import news_of
+from imageway.engine.pacing import Pacer
+from imageway.engine.watching import Watch, Watcher
+from imageway.tasks.queue import TaskState
+
+NOW = 0.01
+
+
+async def hears(watcher: Watcher) -> bool:
+    """Whether there are news: without any, the wait takes its whole time."""
+    begin_s = asyncio.get_running_loop().time()
+    await watcher.news(NOW)
+    return asyncio.get_running_loop().time() - begin_s < NOW / 2
+
+
+async def test_what_happens_here_is_told_at_once_to_whoever_waits_for_it() -> None:
+    watch = Watch()
+    with watch.following("req_1") as one, watch.following("req_1") as two, watch.following("req_2") as other:
+        watch.tell("req_1")
+        watch.tell("req_9")
+        assert [await hears(one), await hears(two), await hears(other)] == [True, True, False]
+        assert not await hears(one)
+
+
+async def test_what_happens_elsewhere_is_told_when_a_look_finds_it_changed() -> None:
+    watch = Watch()
+    with watch.following("req_1") as watcher:
+        for state, news in (("queued", True), ("queued", False), ("running", True), ("running", False)):
+            watch.compare((TaskState("req_1", state, 1, 0), TaskState("req_9", state, 1, 0)))
+            assert await hears(watcher) is news
+
+
+async def test_nobody_looks_while_nobody_waits() -> None:
+    watch = Watch()
+    assert not watch.wanted.is_set()
+    with watch.following("req_1"), watch.following("req_2"):
+        assert watch.wanted.is_set()
+        assert watch.ids == ("req_1", "req_2")
+    assert not watch.wanted.is_set()
+    assert watch.ids == ()
+
+
+def test_numbers_of_news_never_change() -> None:
+    """Whoever was cut off in the middle goes on with the next."""
+
+    def told(**facts: object) -> list[tuple[str, int]]:
+        view = TaskView(id="req_1", status="running", model="m", created_s=1, **facts)  # type: ignore[arg-type]
+        return [(news.kind, news.number) for news in news_of(view)]
+
+    begun = [("queued", 1), ("started", 2), ("attempt", 3), ("attempt", 4)]
+    assert told() == begun[:1]
+    assert told(attempts=1) == begun[:3]
+    assert told(attempts=2) == begun
+    assert told(attempts=2, finished_ms=9) == [*begun, ("completed", 5)]
+    assert told(finished_ms=9) == [("queued", 1), ("completed", 3)]
+
+
+def test_a_pace_is_kept_and_not_saved_up() -> None:
+    pacer = Pacer()
+    assert [pacer.delay_s(10.0, 4) for _ in range(3)] == [0.0, 0.25, 0.5]
+    assert pacer.delay_s(20.0, 4) == 0.0
+    assert pacer.delay_s(20.0, 4) == 0.25
