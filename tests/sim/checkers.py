@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 from collections import Counter
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -20,8 +23,9 @@ from imageway.storage.memory.tables import Tables
 from imageway.tasks.queries import Task
 from imageway.tasks.states import FINAL_PART, FINAL_TASK
 from tests.sim.machine import EPOCH_MS
+from tests.sim.receivers import Heard
 from tests.sim.upstreams import FAMILY_WORDS, Submit
-from tests.sim.world import SIGNER, Visit, World
+from tests.sim.world import LOOKS_S, SIGNER, WEBHOOK_KEY, Order, Visit, World
 
 Checker = Callable[[World], Iterator[str]]
 PRODUCED_NOTHING: Final = frozenset({FailureKind.NEVER_SENT, FailureKind.BUSY, FailureKind.DENIED, FailureKind.FAILED})
@@ -518,6 +522,107 @@ def inputs_go_with_their_task(world: World) -> Iterator[str]:
             yield f"{name} is still stored"
 
 
+# Who is told
+
+
+def _order(world: World, task: Task) -> Order | None:
+    """Also of a visitor who was cut off before he heard of his task: by what he asked for."""
+    visit, prompt = _visit(world, task), unpack_task(task.request).request.get("prompt")
+    asked = (order for order in world.shape.orders if order.request.prompt == prompt)
+    return visit.order if visit else next(asked, None)
+
+
+def _wanted(world: World, task: Task) -> dict[str, str]:
+    """Message → address, for everybody who wants to know of this end of this task."""
+    event, order = f"task.{task.state}", _order(world, task)
+    own = order.webhook if order else None
+    messages = {"msg_" + task.id.removeprefix("req_"): own.url} if own and event in (own.events or (event,)) else {}
+    for endpoint in world.shape.endpoints:
+        if endpoint.workspace_id == task.workspace_id and event in (endpoint.events or (event,)):
+            messages[f"msg_{task.id.removeprefix('req_')}_{endpoint.id.removeprefix('end_')}"] = endpoint.url
+    return messages
+
+
+def every_end_is_told(world: World) -> Iterator[str]:
+    """At least once, whatever died, to everybody who wants to know; but for those who said that they are gone."""
+    taken = {(heard.id, heard.url) for heard in world.receivers.heard if heard.taken}
+    for task in _tasks(world):
+        for message, url in _wanted(world, task).items():
+            if task.state in FINAL_TASK and (message, url) not in taken and "gone" not in url:
+                yield f"{task.id} is {task.state}, and {url} has not heard {message}"
+
+
+def only_what_happened_is_told(world: World) -> Iterator[str]:
+    """After it happened, to who wants to know, under an id that never changes, signed so that he can tell."""
+    known = {message: (task, url) for task in _tasks(world) for message, url in _wanted(world, task).items()}
+    for heard in world.receivers.heard:
+        task, url = known.get(heard.id, (None, ""))
+        if task is None or task.finished_ms is None or url != heard.url:
+            yield f"{heard.url} heard {heard.id}, which is not for it"
+            continue
+        if heard.at_s * 1000 + EPOCH_MS < task.finished_ms - 1:
+            yield f"{heard.url} heard of {task.id} before it had ended"
+        message = heard.json
+        if message["type"] != f"task.{task.state}" or message["data"]["id"] != task.id:
+            yield f"{heard.url} heard {message} of {task.id}, which is {task.state}"
+        if message["data"]["status"] != task.state:
+            yield f"{heard.url} heard that {task.id} is {message['data']['status']}, and it is {task.state}"
+        if not _is_signed(world, heard, task):
+            yield f"{heard.url} cannot tell that {heard.id} comes from here"
+
+
+def _is_signed(world: World, heard: Heard, task: Task) -> bool:
+    """Computed a second time, the naive way."""
+    secrets = tables_of(world).secrets.values()
+    endpoint = next((one.id for one in world.shape.endpoints if one.url == heard.url), task.workspace_id)
+    keys = [_mac(WEBHOOK_KEY, f"webhook secret\n{one.id}".encode()) for one in secrets if one.holder_id == endpoint]
+    signed = f"{heard.id}.{heard.headers['webhook-timestamp']}.".encode() + heard.content
+    expected = ["v1," + base64.b64encode(_mac(key, signed)).decode() for key in keys]
+    return len(expected) == 1 and heard.headers["webhook-signature"].split() == expected
+
+
+def _mac(key: bytes, content: bytes) -> bytes:
+    return hmac.new(key, content, hashlib.sha256).digest()
+
+
+def nobody_is_told_by_two_at_once(world: World) -> Iterator[str]:
+    """A process that stalls may outlive its claim, and tell what another tells by then."""
+    if any(trouble.what == "stall" and not trouble.die_at for trouble in world.shape.troubles):
+        return
+    until: dict[str, float] = {}
+    for heard in world.receivers.heard:
+        machine = next(process.machine for process in world.processes if process.machine.owner == heard.owner)
+        if heard.at_s < until.get(heard.id, 0.0):
+            yield f"{heard.url} heard {heard.id} while it was being told already"
+        until[heard.id] = min(heard.until_s, machine.died_s) if machine.dead else heard.until_s
+
+
+def who_took_it_is_left_alone(world: World) -> Iterator[str]:
+    """Once is enough where everybody lives and the store tells what it did."""
+    if world.shape.troubles or world.shape.weather.commit_fails or world.shape.weather.commit_fate_untold:
+        return
+    said_so = Counter((heard.id, heard.url) for heard in world.receivers.heard if heard.fate == "ok")
+    yield from (f"{url} took {message} {times} times" for (message, url), times in said_so.items() if times > 1)
+
+
+def who_is_gone_is_left_alone(world: World) -> Iterator[str]:
+    """Nothing more after a 410 that reached us: not of this message, and nothing else for an endpoint."""
+    if world.shape.troubles or world.shape.weather.commit_fails or world.shape.weather.commit_fate_untold:
+        return
+    gone: dict[str, float] = {}
+    for heard in world.receivers.heard:
+        own = next((visit.order.webhook for visit in world.visits if _is_own(visit, heard)), None)
+        about = heard.id if own else heard.url
+        if heard.at_s > gone.get(about, heard.at_s) + world.shape.weather.commit_s + LOOKS_S:
+            yield f"{heard.url} said that it is gone, and heard {heard.id} all the same"
+        if heard.fate == "gone":
+            gone.setdefault(about, heard.until_s)
+
+
+def _is_own(visit: Visit, heard: Heard) -> bool:
+    return visit.order.webhook is not None and visit.order.webhook.url == heard.url
+
+
 # Room
 
 
@@ -565,6 +670,11 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     previews_are_of_images_to_come,
     background_tasks_run_on,
     inputs_go_with_their_task,
+    every_end_is_told,
+    only_what_happened_is_told,
+    nobody_is_told_by_two_at_once,
+    who_took_it_is_left_alone,
+    who_is_gone_is_left_alone,
     spools_are_empty,
 )
 

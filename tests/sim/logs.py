@@ -15,7 +15,7 @@ CRASHES: list[str] = []
 
 def _keep(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     error, name = event.get("exc_info"), event.get("event")
-    if name in (events.TASK_CRASHED, events.ROUND_FAILED) and isinstance(error, Exception):
+    if name in (events.TASK_CRASHED, events.ROUND_FAILED, events.WEBHOOK_CRASHED) and isinstance(error, Exception):
         CRASHES.append(repr(error))
     raise structlog.DropEvent
 

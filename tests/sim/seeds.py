@@ -7,13 +7,15 @@ import random
 from typing import Final
 
 from imageway.bodies import blob_of
+from imageway.core.intents import Webhook
 from imageway.core.requests import Geometry, Group, ImageData, ImageInput, ImageLink, ImageRequest, Operation
 from imageway.engine.settings import EngineSettings
-from tests.sim.machine import Weather
+from imageway.tasks.webhooks import AddEndpoint
+from tests.sim.machine import EPOCH_MS, Weather
 from tests.sim.pictures import picture
 from tests.sim.plans import Chances
 from tests.sim.upstreams import Link
-from tests.sim.world import Order, Shape, Trouble, World
+from tests.sim.world import LOOKS_S, Order, Shape, Trouble, World
 
 MODELS: Final = {
     "gpt-image-1": 5,
@@ -39,6 +41,7 @@ FAULT_POINTS: Final = (
     "after_submit",
     "after_memo",
     "after_capture",
+    "after_webhook",
 )
 
 
@@ -50,15 +53,43 @@ def shape_of(seed: int, requests: int = 20) -> Shape:
     return Shape(
         seed=seed,
         plan=Chances(seed, chance.choice((0.0, 0.2, 0.5, 0.9))),
-        orders=tuple(_order(chance, number) for number in range(requests)),
+        orders=tuple(_order(chance, number, _webhook(seed, number)) for number in range(requests)),
         processes=processes,
         troubles=troubles,
         weather=_weather(chance),
         proves=chance.random() < 0.6,
-        settings=EngineSettings(tasks_per_key_at_once=chance.choice((2, 512, 512))),
+        settings=EngineSettings(tasks_per_key_at_once=chance.choice((2, 512, 512)), webhook_poll_s=LOOKS_S),
         workers=chance.choice((1, 3, 8, 64)),
         spool_bytes=chance.choice((1 << 40, 1 << 40, 150 << 20)),
+        endpoints=_endpoints(seed),
+        roughness=random.Random(f"receivers {seed}").choice((0.0, 0.3, 0.8)),
     )
+
+
+def _endpoints(seed: int) -> tuple[AddEndpoint, ...]:
+    """Of some workspaces, in half of the worlds."""
+    chance = random.Random(f"endpoints {seed}")
+    if chance.random() < 0.5:
+        return ()
+    return tuple(
+        AddEndpoint(
+            id=f"end_{number}",
+            workspace_id=chance.choice(("rich", "modest")),
+            url=f"https://endpoint-{number}.example/{chance.choice(('hook', 'hook', 'gone'))}",
+            events=chance.choice(((), ("task.succeeded",), ("task.failed", "task.unknown", "task.cancelled"))),
+            limit=9,
+            at_ms=EPOCH_MS,
+        )
+        for number in range(chance.randint(1, 3))
+    )
+
+
+def _webhook(seed: int, number: int) -> Webhook | None:
+    chance = random.Random(f"webhook {seed}/{number}")
+    if chance.random() < 0.6:
+        return None
+    events = chance.choice(((), (), ("task.succeeded",), ("task.failed", "task.unknown")))
+    return Webhook(f"https://caller-{number}.example/{chance.choice(('hook', 'hook', 'gone'))}", events)
 
 
 def _weather(chance: random.Random) -> Weather:
@@ -92,7 +123,7 @@ def _troubles(chance: random.Random, processes: int) -> tuple[Trouble, ...]:
     return tuple(found)
 
 
-def _order(chance: random.Random, number: int) -> Order:
+def _order(chance: random.Random, number: int, webhook: Webhook | None) -> Order:
     model = chance.choices(list(MODELS), list(MODELS.values()))[0]
     request = _request(chance, number, model)
     return Order(
@@ -109,6 +140,7 @@ def _order(chance: random.Random, number: int) -> Order:
         background=chance.random() < 0.25,
         cancels_after_s=chance.choice((None, None, 0.01, 0.2, 3.0)),
         deadline_s=chance.choice((None, None, None, None, 2.0, 90.0)),
+        webhook=webhook,
     )
 
 

@@ -4,6 +4,7 @@ checker that watches over that promise finds it. Without the bug the same world 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,9 +12,10 @@ from typing import Any, cast
 import pytest
 
 from imageway.bodies import blob_of
+from imageway.core.intents import Webhook
 from imageway.core.requests import ImageData, ImageLink, ImageRequest, Operation
 from imageway.core.steps import Failed, FailureKind
-from imageway.engine import attempts, harvest, preparation, runs, settlement, verdicts
+from imageway.engine import attempts, courier, harvest, preparation, runs, settlement, verdicts
 from imageway.engine.arrivals import Arrivals
 from imageway.engine.attempts import PartResult, PartRun
 from imageway.engine.crew import Crew
@@ -27,6 +29,7 @@ from imageway.storage.memory import ledger as books
 from imageway.storage.memory.store import WRITES
 from imageway.storage.memory.tables import Tables
 from imageway.tasks.ops import ClaimKey
+from imageway.tasks.webhooks import AddEndpoint, ClaimDelivery
 from tests.sim.checkers import CHECKERS, violations
 from tests.sim.logs import CRASHES
 from tests.sim.pictures import picture
@@ -50,6 +53,17 @@ def world_of(*fates: str, request: ImageRequest = COUNTED, **order: Any) -> Shap
 def dying(point: str, request: ImageRequest = COUNTED, **order: Any) -> Shape:
     """The process dies there, the first time; two seconds later there is another."""
     return replace(world_of(request=request, **order), troubles=(Trouble(process=0, die_at=(point, 1)),))
+
+
+def telling(*fates: str, path: str = "hook") -> Shape:
+    """One visitor who names an address, in a workspace with an endpoint; what their messages meet, in order."""
+    hook = Webhook(f"https://caller.example/{path}")
+    url = f"https://endpoint.example/{path}"
+    endpoint = AddEndpoint(id="end_1", workspace_id="rich", url=url, events=(), limit=9, at_ms=0)
+    return replace(world_of(webhook=hook), endpoints=(endpoint,), told=fates or ("ok",))
+
+
+KILLED_WHILE_TELLING = (Trouble(process=0, at_s=8),)
 
 
 def dying_stream(fate: str, request: ImageRequest | None = None) -> Shape:
@@ -366,6 +380,42 @@ def inputs_are_never_swept(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("imageway.engine.runs.drop_ask", forget)
 
 
+def nobody_writes_down_whom_to_tell(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(settlement, "notices", lambda facts, state, at_ms: ())
+
+
+def every_end_is_told_as_a_success(patch: pytest.MonkeyPatch) -> None:
+    notices = settlement.notices
+    patch.setattr(settlement, "notices", lambda facts, state, at_ms: notices(facts, "succeeded", at_ms))
+
+
+def claims_never_run_out(patch: pytest.MonkeyPatch) -> None:
+    claim = WRITES[ClaimDelivery]
+    patch.setitem(WRITES, ClaimDelivery, lambda tables, op: claim(tables, replace(op, until_ms=op.until_ms * 2)))
+
+
+def claims_keep_nobody_away(patch: pytest.MonkeyPatch) -> None:
+    patch.setitem(WRITES, ClaimDelivery, lambda tables, op: None)
+
+
+def every_try_has_an_id_of_its_own(patch: pytest.MonkeyPatch) -> None:
+    headers, count = courier.signed_headers, itertools.count()
+    patch.setattr(courier, "signed_headers", lambda name, *about: headers(f"{name}{next(count)}", *about))
+
+
+def the_body_is_signed_before_it_is_written(patch: pytest.MonkeyPatch) -> None:
+    headers = courier.signed_headers
+    patch.setattr(courier, "signed_headers", lambda name, at_s, body, keys: headers(name, at_s, body + b" ", keys))
+
+
+def what_was_taken_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(courier.Outcome, "delivered", property(lambda self: False))
+
+
+def gone_is_an_error_like_any_other(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(courier, "GONE", 0)
+
+
 # The worlds they do harm in
 
 PREVIEWS = replace(COUNTED, n=1, stream=True, partial_images=2)
@@ -449,6 +499,14 @@ BUGS = (
         inputs_are_never_swept,
         world_of(request=SENT_ALONG, background=True),
     ),
+    Bug("every_end_is_told", nobody_writes_down_whom_to_tell, telling()),
+    Bug("every_end_is_told", claims_never_run_out, replace(telling("silent", "ok"), troubles=KILLED_WHILE_TELLING)),
+    Bug("only_what_happened_is_told", every_end_is_told_as_a_success, replace(telling(), plan=Script(("refused",)))),
+    Bug("only_what_happened_is_told", every_try_has_an_id_of_its_own, telling("error", "ok")),
+    Bug("only_what_happened_is_told", the_body_is_signed_before_it_is_written, telling()),
+    Bug("nobody_is_told_by_two_at_once", claims_keep_nobody_away, telling("late", "ok")),
+    Bug("who_took_it_is_left_alone", what_was_taken_is_forgotten, telling()),
+    Bug("who_is_gone_is_left_alone", gone_is_an_error_like_any_other, telling("gone", "ok", path="gone")),
     Bug("spools_are_empty", scopes_are_held_twice, world_of()),
 )
 

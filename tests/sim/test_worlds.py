@@ -10,9 +10,10 @@ import os
 
 import pytest
 
-from imageway.core.intents import Arrived, Preview
+from imageway.core.intents import TASK_EVENTS, Arrived, Preview
 from tests.sim.checkers import violations
 from tests.sim.logs import CRASHES
+from tests.sim.receivers import HEARS
 from tests.sim.seeds import shape_of, with_inputs
 from tests.sim.world import World, run_world
 
@@ -39,7 +40,7 @@ def test_no_promise_breaks(first: int) -> None:
 def test_the_worlds_are_as_bad_as_they_claim_to_be() -> None:
     """Every fate is met, visitors hang up, processes die with work in their hands, money is held, spent and refunded:
     a world in which nothing happens proves nothing."""
-    worlds = [play(seed) for seed in range(2000, 2060)]
+    worlds = [play(seed) for seed in range(2000, 2090)]
     fates = {submit.fate for world in worlds for submit in world.providers.submits}
     states = {task.state for world in worlds for task in world.store._tables.tasks.values()}
     deliveries = {row.delivery for world in worlds for row in world.store._tables.usage.values()}
@@ -57,6 +58,10 @@ def test_the_worlds_are_as_bad_as_they_claim_to_be() -> None:
     assert {"queued", "running", "cancelled"} <= {
         visit.view.status for world in worlds for visit in world.visits if visit.view
     }
+    heard = [message for world in worlds for message in world.receivers.heard]
+    assert {message.fate for message in heard} == HEARS
+    assert {message.json["type"] for message in heard} == set(TASK_EVENTS)
+    assert len({message.owner for message in heard}) > 3
     assert any(task.fence > 2 for world in worlds for task in world.store._tables.tasks.values())
 
 

@@ -28,6 +28,7 @@ from imageway.core.upstreams import Upstream
 from imageway.providers import ADAPTERS
 from tests.sim.machine import Machine
 from tests.sim.pictures import broken, fetched, inline, picture
+from tests.sim.receivers import Receivers, check_told
 from tests.sim.streams import DEATHS, Piece, pieces
 from tests.values import replace
 
@@ -156,6 +157,14 @@ class SimTransport:
 
     machine: Machine
     providers: Providers
+    receivers: Receivers
+
+    async def notify(self, url: str, headers: Mapping[str, str], content: bytes, *, deadline_s: float) -> Reply:
+        self.machine.check()
+        return await self.receivers.take(self.machine, url, headers, content, deadline_s)
+
+    def check_told(self, url: str) -> None:
+        check_told(url)
 
     async def send(
         self, upstream: Upstream, request: HttpRequest, scope: Scope, *, deadline_s: float, max_bytes: int

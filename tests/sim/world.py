@@ -14,12 +14,14 @@ from pathlib import Path
 
 from imageway.bodies import Budget, Scope, Spool
 from imageway.catalog import Catalog, load
+from imageway.core.blobs import Tree
 from imageway.core.errors import GatewayError
 from imageway.core.failures import FaultInjected, StoreFailed
-from imageway.core.intents import Event, Finished, Form, Generate, Generated, TaskView
+from imageway.core.intents import Event, Finished, Form, Generate, Generated, TaskView, Webhook
 from imageway.core.ops import Committed
 from imageway.core.requests import Caller, ImageRequest
 from imageway.core.upstreams import Upstream
+from imageway.engine.courier import Courier
 from imageway.engine.crew import Crew
 from imageway.engine.ports import Tools
 from imageway.engine.recovery import Recovery
@@ -31,6 +33,8 @@ from imageway.media.links import LinkSigner
 from imageway.routing import Health
 from imageway.storage.memory import MemoryStore
 from imageway.tasks.queries import RunningTasks
+from imageway.tasks.signatures import new_secret
+from imageway.tasks.webhooks import AddEndpoint, AddSecret, ListDeliveries
 from tests.sim.machine import (
     EPOCH_MS,
     Machine,
@@ -45,16 +49,24 @@ from tests.sim.machine import (
     ignore_the_dead,
     make_task,
 )
+from tests.sim.receivers import Receivers
 from tests.sim.upstreams import Plan, Providers, SimTransport, telling_adapters
 from tests.sim.virtual_time import VirtualLoop, run_virtually
 
 ENDLESS_S = 4000.0
+LOOKS_S = 3.0  # for deliveries: a world has no time to look every half second
+WEBHOOK_KEY = b"a key of the tests"
 SIGNER = LinkSigner("http://gateway.test", "k1", {"k1": b"a secret of the tests"})
 UPSTREAMS = tuple(
     Upstream(id=f"{provider}-{number}", provider=provider, base_url=f"https://{provider}.test", auth="bearer")
     for provider in ("openai", "google", "volcengine", "dashscope")
     for number in (1, 2, 3)
 )
+
+
+def shown(view: TaskView) -> Tree:
+    """A task as its owner sees it, the little of it that is checked."""
+    return {"id": view.id, "status": view.status, "images": [picture.url for picture in view.pictures]}
 
 
 @lru_cache(maxsize=1)
@@ -82,6 +94,7 @@ class Order:
     background: bool = False
     cancels_after_s: float | None = None
     deadline_s: float | None = None
+    webhook: Webhook | None = None
 
 
 @dataclass(slots=True)
@@ -120,7 +133,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Everything that makes a world what it is."""
+    """Everything that makes a world what it is. `told`, `roughness`: what messages meet at their receivers."""
 
     seed: int
     plan: Plan
@@ -130,9 +143,12 @@ class Shape:
     weather: Weather = field(default_factory=Weather)
     proves: bool = True
     wallets: tuple[tuple[str, int], ...] = (("rich", 100_000_000), ("modest", 1_500_000), ("poor", 90_000))
-    settings: EngineSettings = field(default_factory=EngineSettings)
+    settings: EngineSettings = field(default_factory=lambda: EngineSettings(webhook_poll_s=LOOKS_S))
     spool_bytes: int = 1 << 40
     workers: int = 8
+    endpoints: tuple[AddEndpoint, ...] = ()
+    told: tuple[str, ...] = ()
+    roughness: float = 0.0
 
 
 @dataclass(slots=True)
@@ -143,6 +159,7 @@ class Process:
     tools: Tools
     engine: Engine
     recovery: Recovery
+    courier: Courier
     budget: Budget
     closed: bool = False
     unanswered: dict[int, Visit] = field(default_factory=dict)
@@ -225,6 +242,7 @@ def _intent(order: Order) -> Generate:
         idempotency_key=order.key,
         background=order.background,
         deadline_s=order.deadline_s,
+        webhook=order.webhook,
     )
 
 
@@ -240,10 +258,12 @@ class World:
     crashes: list[str] = field(default_factory=list)
     ended_s: float = 0.0
     providers: Providers = field(init=False)
+    receivers: Receivers = field(init=False)
     chance: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         self.providers = Providers(self.shape.plan)
+        self.receivers = Receivers(self.shape.seed, self.shape.told, self.shape.roughness)
         self.chance = random.Random(f"world {self.shape.seed}")
 
     def open_process(self, die_at: tuple[str, int] | None = None) -> Process:
@@ -259,7 +279,7 @@ class World:
             health=Health(),
             store=StoreDoor(machine, self.store, self.shape.weather),
             objects=ObjectsDoor(machine, self.objects, self.shape.weather, clock),
-            transport=SimTransport(machine, self.providers),
+            transport=SimTransport(machine, self.providers, self.receivers),
             signer=SIGNER,
             spool=Spool(self.folder, budget),
             clock=clock,
@@ -270,10 +290,12 @@ class World:
             settings=self.shape.settings,
         )
         engine = Engine(tools)
-        process = Process(machine, tools, engine, Recovery(engine), budget)
+        courier = Courier(tools, WEBHOOK_KEY, shown)
+        process = Process(machine, tools, engine, Recovery(engine), courier, budget)
         self.processes.append(process)
         machine.start(self._keep_going(process))
         machine.start(self._work(process))
+        machine.start(courier.keep_going())
         return process
 
     async def _keep_going(self, process: Process) -> None:
@@ -302,6 +324,11 @@ class World:
             key = CreateKey(f"key-{name}", name, name, name.encode(), "", (), EPOCH_MS)
             if not isinstance(await self.store.commit(*wallet, key), Committed):
                 raise AssertionError(name)
+        for endpoint in self.shape.endpoints:
+            secret = new_secret(WEBHOOK_KEY, endpoint.id, SimRandom(self.chance), EPOCH_MS)
+            first = AddSecret(secret.id, endpoint.id, secret.hint, EPOCH_MS)
+            if not isinstance(await self.store.commit(endpoint, first), Committed):
+                raise AssertionError(endpoint.id)
         traps = {trouble.process: trouble.die_at for trouble in self.shape.troubles if trouble.die_at}
         for index in range(self.shape.processes):
             self.open_process(traps.get(index))
@@ -317,19 +344,25 @@ class World:
                 raise error
 
     async def _settle_down(self) -> None:
-        """Until nothing runs any more, or until it is clear that something always will; then everybody goes home."""
-        patience_s = asyncio.get_running_loop().time() + 1500
-        while await self.store.read(RunningTasks()) and asyncio.get_running_loop().time() < patience_s:
+        """Until nothing runs any more and all are told, or until it is clear that something always will; then everybody
+        goes home."""
+        patience_s = asyncio.get_running_loop().time() + 2 * 3600
+        while await self._is_busy() and asyncio.get_running_loop().time() < patience_s:
             await asyncio.sleep(10)
         await asyncio.sleep(45)
         for process in self.processes:
             if process.alive:
                 await self._close(process, drain_s=5)
 
+    async def _is_busy(self) -> bool:
+        told = await self.store.read(ListDeliveries(state="pending", limit=1))
+        return bool(told or await self.store.read(RunningTasks()))
+
     async def _close(self, process: Process, *, drain_s: float) -> None:
         """The orderly end, as bootstrap does it."""
         process.closed = True
         await process.machine.start(process.engine.close(drain_s))
+        await process.machine.start(process.courier.close())
         await asyncio.sleep(5)
         for number in process.unanswered:
             self.crashes.append(f"{process.machine.owner} closed without a word to visitor {number}")
