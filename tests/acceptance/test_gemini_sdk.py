@@ -207,6 +207,20 @@ def test_what_was_signed_comes_back_as_it_was(client: genai.Client, size: int, m
     assert len(pictures(chat.send_message("Make it green"))) == 1
 
 
+def test_a_signature_that_was_altered_is_the_callers_mistake(client: genai.Client, house: House) -> None:
+    answer = client.models.generate_content(model="gemini-3-pro-image", contents="A boat")
+    drawn = (answer.candidates or [])[0].content
+    assert drawn is not None
+    before = house.money()
+    for part in drawn.parts or []:
+        part.thought_signature = b"altered"
+    with pytest.raises(errors.ClientError) as caught:
+        client.models.generate_content(model="gemini-3-pro-image", contents=["A boat", drawn, "Make it red"])
+    assert (caught.value.code, caught.value.status) == (400, "INVALID_ARGUMENT")
+    assert "signatures in contents" in str(caught.value)
+    assert house.money() == before
+
+
 def test_what_another_model_drew_can_be_gone_on_with(client: genai.Client) -> None:
     """Nobody signed it; the conversation goes on all the same."""
     begun = client.chats.create(model="gpt-image-1-mini")

@@ -64,8 +64,10 @@ async def settle(
     """Builds the end of a task. `store`: the images go to the media store first; OSError when it does not take them."""
     proved = [(result, image) for result in results for image in result.images]
     if not proved:
-        forwarded = results[-1].option.fitted.request.extras
-        return failed(tools, facts, results, verdict([r.failure for r in results if r.failure], forwarded))
+        sent = results[-1].option.fitted.request
+        signed = sent.param("turns") if any(turn.signatures for turn in sent.turns) else None
+        told = verdict([r.failure for r in results if r.failure], sent.extras, signed)
+        return failed(tools, facts, results, told)
     pictures, transcoded = await ready_all(tools, facts, scope, [image for _, image in proved])
     stored = store or facts.form == "url"
     expires_ms = next((p.expires_ms for p in pictures if p.name), 0) or tools.keep_until_ms(facts.workspace_id)

@@ -36,14 +36,18 @@ NO_ROUTE_RETRY_S: Final = 5.0  # nobody knows when somebody will be there again
 _NEVER_RESEND: Final = frozenset({FailureKind.UNKNOWN, FailureKind.SPOILED, FailureKind.REFUSED, FailureKind.INVALID})
 
 
-def verdict(failures: Sequence[Failed], forwarded: Collection[str] = ()) -> GatewayError:
+def verdict(failures: Sequence[Failed], forwarded: Collection[str] = (), signed: str | None = None) -> GatewayError:
     """The error for a task without a single image. `forwarded` are fields of the caller's that nobody here knows and
-    that went to the provider as they were: when it finds the request invalid, the mistake is most likely there."""
+    that went to the provider as they were: when it finds the request invalid, the mistake is most likely there. Else it
+    is in `signed`, the caller's name for a conversation with signatures: only who gave them can read them."""
     failed = min(failures, key=lambda failure: _ORDER.index(failure.kind))
     if failed.kind is FailureKind.INVALID and forwarded:
         names = ", ".join(f'"{name}"' for name in sorted(forwarded))
         message = f"the provider rejected this request, which holds fields that are not known here: {names}"
         return GatewayError("unknown_parameter", message, param=min(forwarded))
+    if failed.kind is FailureKind.INVALID and signed is not None:
+        message = f"the provider rejected this request: the signatures in {signed} must come back as they were given"
+        return GatewayError("invalid_value", message, param=signed)
     code, message = told(failed)
     retry_after_s = None
     if failed.kind is FailureKind.BUSY:

@@ -80,3 +80,15 @@ def test_the_task_is_unknown_when_any_part_is() -> None:
     assert task_state([failed(FailureKind.REFUSED), failed(FailureKind.UNKNOWN)]) == "unknown"
     assert task_state([failed(FailureKind.REFUSED), failed(FailureKind.BUSY)]) == "failed"
     assert task_state([]) == "failed"
+
+
+def test_signatures_that_a_provider_cannot_read_are_the_callers_mistake() -> None:
+    """Nobody but the provider can look at them beforehand; fields that nobody knows are named first."""
+    error = verdict([failed(FailureKind.INVALID)], signed="contents")
+    assert (error.code, error.kind.status, error.param) == ("invalid_value", 400, "contents")
+    assert verdict([failed(FailureKind.INVALID)], ["wibble"], "contents").code == "unknown_parameter"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind is not FailureKind.INVALID])
+def test_signatures_are_not_blamed_for_anything_else(kind: FailureKind) -> None:
+    assert verdict([failed(kind)], signed="contents").code == TOLD[kind][0]
