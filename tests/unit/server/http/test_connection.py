@@ -1,5 +1,5 @@
-"""What sockets cannot be made to do on purpose: a client that leaves between two turns of the loop. And whose turn it is
-while somebody reads as fast as we write."""
+"""What sockets cannot be made to do on purpose: a client that leaves between two turns of the loop. And whose turn
+it is while somebody reads as fast as we write."""
 
 from __future__ import annotations
 
