@@ -221,7 +221,7 @@ def _errors(dialect: Dialect, route: Route | None, schema: Object, codes: Sequen
     where = Where(route.name if route else None, "req_1")
     found: dict[int, list[str]] = {}
     for code in codes:
-        found.setdefault(dialect.encode_error(where, GatewayError(code, "…")).status, []).append(code)
+        found.setdefault(dialect.encode_error(where, GatewayError(code, "")).status, []).append(code)
     return {str(status): _error(schema, found[status]) for status in sorted(found) if status >= 300}
 
 
