@@ -91,7 +91,9 @@ class TaskRun:
 
     async def run_claimed(self, plan: Plan) -> None:
         """From claimed to settled, or back to where it waited. Never raises but CancelledError either."""
-        await self._to_its_end(self._begin_and_work(plan))
+        work = self._begin_and_work(plan)
+        del plan  # with the row: a task may poll for hours beside ten thousand others
+        await self._to_its_end(work)
 
     async def _work(self, request: ImageRequest) -> None:
         await self._hold_inputs(request)
@@ -99,7 +101,9 @@ class TaskRun:
 
     async def _begin_and_work(self, plan: Plan) -> None:
         request, self.parts = await plan()
+        del plan
         await self._hold_inputs(request)
+        del request
         if await self._begun():
             await self.end(await self._run_parts())
 
