@@ -8,6 +8,7 @@ sends the same message, under the same id, again."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -76,29 +77,38 @@ class Courier:
     show: Callable[[TaskView], Tree]
     closing: bool = False
     _under_way: dict[asyncio.Task[None], str] = field(default_factory=dict)  # → workspace
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one round at a time
     _forgets_at_s: float = 0.0
 
     async def keep_going(self) -> None:
         """Until it is cancelled or closed."""
         while not self.closing:
-            more = False
-            try:
-                more = await self._round()
-            except StoreFailed as error:
-                logger().error(events.STORE_FAILED, detail=str(error))
-            except Exception as error:  # noqa: BLE001  # the next round comes, whatever hole this one fell into
-                logger().exception(events.WEBHOOK_CRASHED, exc_info=error)
-            if not more:
+            if not await self._look():
                 await self.tools.clock.sleep(self.tools.settings.webhook_poll_s)
 
     async def close(self) -> None:
-        """Claims nothing more; what is being sent may still be taken. What is cut off, somebody sends again."""
+        """Looks a last time; what is being sent may still be taken. What is cut off, somebody sends again."""
         self.closing = True
-        if self._under_way:
-            _, left = await asyncio.wait(self._under_way, timeout=LAST_WORDS_S)
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._look()
+                while self._under_way:
+                    await asyncio.wait(self._under_way)
+        left = list(self._under_way)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    async def _look(self) -> bool:
+        """One round, and whatever it falls into, the next one comes. Whether that should be at once."""
+        async with self._turn:
+            try:
+                return await self._round()
+            except StoreFailed as error:
+                logger().error(events.STORE_FAILED, detail=str(error))
+            except Exception as error:  # noqa: BLE001  # see above; it is logged whole
+                logger().exception(events.WEBHOOK_CRASHED, exc_info=error)
+            return False
 
     async def _round(self) -> bool:
         """Whether to look again at once."""

@@ -561,6 +561,33 @@ async def test_closing_lets_what_is_being_told_be_told(
     assert (await row_of(store)).state == "delivered"
 
 
+async def test_closing_tells_what_has_ended_just_now(
+    courier: Courier, store: Store, receiver: Receiver, clock: Clock
+) -> None:
+    """The drain has settled it since the last look; and once closed, nothing more is begun."""
+    going = asyncio.ensure_future(courier.keep_going())
+    await asyncio.sleep(0)
+    await called(store, clock)
+    await asyncio.wait_for(courier.close(), 1)
+    await asyncio.wait_for(going, 1)
+    assert (await row_of(store)).state == "delivered"
+    await called(store, clock, "msg_2")
+    await asyncio.sleep(0.01)
+    assert len(receiver.posts) == 1
+
+
+async def test_closing_does_not_wait_for_ever(
+    courier: Courier, store: Store, receiver: Receiver, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imageway.engine.courier.LAST_WORDS_S", 0.05)
+    await called(store, clock)
+    receiver.open = asyncio.Event()
+    await asyncio.wait_for(courier.close(), 1)
+    row = await row_of(store)
+    assert (row.state, row.tries, len(receiver.posts)) == ("pending", 1, 1), "whoever comes next sends it again"
+    assert not courier._under_way
+
+
 async def test_it_goes_on_whatever_a_round_fell_into(
     courier: Courier, store: Store, receiver: Receiver, clock: Clock
 ) -> None:
