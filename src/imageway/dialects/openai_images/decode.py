@@ -66,7 +66,7 @@ def _decode_generate(inbound: Inbound) -> Generate:
     request = _build(written, inbound.route)
     intent = Generate(
         request=request,
-        form=written.values.get("form", "b64_json" if nested else None),
+        form=written.values.get("form", "b64_json" if nested or request.stream else None),
         strict=strict,
         idempotency_key=key,
         background=pace.background,
