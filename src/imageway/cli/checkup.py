@@ -19,6 +19,7 @@ from imageway.server.books import open_books
 from imageway.server.configuration import ConfigurationError, Settings, read_settings, upstreams_of
 from imageway.storage import StorageError, open_objects
 from imageway.tasks.queries import UnknownTasks
+from imageway.tasks.webhooks import ListDeliveries
 
 REACH_S = 5.0
 OLDEST_CLOCK_S = 1_767_225_600  # 2026-01-01: no machine with a working clock is older than this program
@@ -80,6 +81,7 @@ async def _storage(settings: Settings) -> AsyncIterator[Finding]:
             keys = [key for key in await every_key(store) if key.revoked_ms is None]
             wallets = [await store.read(ShowWallet(workspace.id)) for workspace in workspaces]
             unknown = await store.read(UnknownTasks())
+            dead = await store.read(ListDeliveries(state="dead"))
     except (OSError, StorageError) as error:
         yield Finding("storage", "error", str(error), "check the path, its owner, and the database setting")
         return
@@ -94,6 +96,10 @@ async def _storage(settings: Settings) -> AsyncIterator[Finding]:
             f"{least}{len(unknown)} task(s) ended unknown, whole or in part: compare them with the providers' own bills"
         )
         yield Finding("reconciliation", "warning", says, "imageway usage --json")
+    if dead:
+        least = "at least " if len(dead) == ListDeliveries().limit else ""
+        says = f"{least}{len(dead)} message(s) were not taken and are not tried any more"
+        yield Finding("webhooks", "warning", says, "imageway webhooks deliveries --dead")
 
 
 async def _media(settings: Settings) -> Finding:

@@ -242,6 +242,15 @@ def test_deliveries_are_listed_newest_first_and_the_dead_alone(shell: Shell, wor
     }
 
 
+def test_the_doctor_tells_of_the_dead(shell: Shell, workspace_id: str) -> None:
+    delivery(shell, workspace_id, 1)
+    assert "webhooks" not in {finding["about"] for finding in shell("doctor", "--json").json}
+    delivery(shell, workspace_id, 2, "dead")
+    (found,) = [finding for finding in shell("doctor", "--json").json if finding["about"] == "webhooks"]
+    assert (found["state"], found["advice"]) == ("warning", "imageway webhooks deliveries --dead")
+    assert found["says"].startswith("1 message(s)")
+
+
 def test_a_list_that_was_cut_says_so(shell: Shell, workspace_id: str) -> None:
     for number in (1, 2, 3):
         delivery(shell, workspace_id, number)
