@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pybase64
+from msgspec import Struct
 
 from imageway.bodies.base64_text import Base64Reader, InvalidBase64, split_data_url
 from imageway.bodies.gauge import Gauge
@@ -31,18 +32,17 @@ class SpoolFile:
     executor: Executor = field(repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredBlob:
+class StoredBlob(Struct, frozen=True, kw_only=True):
     """The one implementation of core's Blob. Base64 in it is canonical: one alphabet, no line breaks, padded."""
 
     encoding: Encoding
     stored_bytes: int
     decoded_bytes: int
     declared_type: str | None
-    head: bytes = field(repr=False)
-    tail: bytes = field(repr=False)
+    head: bytes
+    tail: bytes
     facts: ImageFacts | None
-    source: bytes | SpoolFile = field(repr=False)
+    source: bytes | SpoolFile
 
     @classmethod
     def of(
@@ -58,6 +58,11 @@ class StoredBlob:
             facts=gauge.facts,
             source=source,
         )
+
+    def __repr__(self) -> str:
+        """Without content: logs and failed tests show this."""
+        told = f"{self.decoded_bytes} bytes, {self.encoding.value}, {self.declared_type}, {self.facts}"
+        return f"StoredBlob({told})"
 
     def open(self) -> AsyncIterator[bytes]:
         return _MemoryReader(self.source) if isinstance(self.source, bytes) else _FileReader(self.source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from imageway.bodies import BlobTooLarge, StoredBlob, base64_blob, blob_of, decoded, digest, encoded, read_decoded
 from imageway.core.blobs import Blob, Encoding
 from tests.unit.bodies.conftest import gather
+from tests.values import replace
 
 SPELLINGS = {
     Encoding.BINARY: bytes,
@@ -101,3 +102,9 @@ async def test_a_short_string_of_base64_is_a_blob(text: str, content: bytes, dec
 )
 def test_any_other_short_string_is_not(text: str) -> None:
     assert base64_blob(text) is None
+
+
+def test_nothing_of_the_content_shows_where_a_blob_is_printed() -> None:
+    content = b"nobody reads this in a log"
+    shown = repr(blob_of(content, declared_type="image/png"))
+    assert shown == "StoredBlob(26 bytes, binary, image/png, None)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from imageway.core.blobs import Tree
 from imageway.core.intents import (
@@ -114,18 +114,20 @@ def _build(written: Written, route: str) -> ImageRequest:
     if values.get("scale") and operation is not Operation.UPSCALE:
         findings.ignored(written.spelled["scale"], 'it counts only beside operation "upscale"')
         written.forget("scale")
-    worked_out: dict[str, Any] = {
-        "model": values.get("model", ""),
-        "family": FAMILY,
-        "operation": operation,
-        "prompt": ask.prompt,
-        "images": ask.images,
-        "turns": ask.turns,
-        "mask": mask,
-        "geometry": read_geometry(written),
-        "group": _group(written),
-    }
-    return ImageRequest(**written.direct() | worked_out)
+    geometry = read_geometry(written)
+    said = written.direct()
+    said.update(
+        model=values.get("model", ""),
+        family=FAMILY,
+        operation=operation,
+        prompt=ask.prompt,
+        images=ask.images,
+        turns=ask.turns,
+        mask=mask,
+        geometry=geometry,
+        group=_group(written),
+    )
+    return ImageRequest(**said)
 
 
 def _operation(written: Written, route: str, *, with_images: bool) -> Operation:
@@ -133,7 +135,7 @@ def _operation(written: Written, route: str, *, with_images: bool) -> Operation:
     asked = written.values.get("asked_operation")
     if route == "variation":
         return Operation.VARIATION
-    if asked not in (None, Operation.GENERATE.value):
+    if asked not in (None, Operation.GENERATE):
         return Operation(asked)
     return Operation.EDIT if with_images or route in EDITS else Operation.GENERATE
 
@@ -145,7 +147,8 @@ def _ask(written: Written) -> Ask:
         turns = read_turns(values["contents"], spelled["contents"], findings)
     images: tuple[ImageInput, ...] = ()
     for target in ("images_top", "images_listed"):
-        images += read_images(values.get(target), spelled.get(target, target), findings)
+        if target in values:
+            images += read_images(values[target], spelled[target], findings)
     return combine(values.get("prompt"), images, turns, findings)
 
 

@@ -114,6 +114,8 @@ def _read_part(part: dict[str, Tree], path: str, findings: Findings) -> list[Par
 def combine(prompt: str | None, images: tuple[ImageInput, ...], turns: tuple[Turn, ...], findings: Findings) -> Ask:
     """The fields `prompt` and `image` beside a conversation belong to its last user turn. A prompt that only repeats
     what the conversation says is used once; one that differs goes first, with a warning."""
+    if not turns:
+        return Ask(prompt if prompt and prompt.strip() else None, images)
     said = "\n".join(_texts(turns))
     own = prompt if prompt and prompt.strip() and prompt not in (said, *_texts(turns[-1:])) else None
     if own and said:

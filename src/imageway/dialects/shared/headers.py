@@ -21,7 +21,10 @@ def bearer(headers: Mapping[str, str]) -> str | None:
 
 def read_strict(inbound: Inbound, findings: Findings) -> bool:
     """`Imageway-Strict: 1`: what cannot be honoured to the letter is refused."""
-    value = inbound.headers.get("imageway-strict", "0").strip().lower()
+    text = inbound.headers.get("imageway-strict")
+    if text is None:
+        return False
+    value = text.strip().lower()
     if value not in STRICT:
         findings.wrong("Imageway-Strict", value, ("1", "0"))
     return STRICT.get(value, False)

@@ -40,22 +40,22 @@ class Written:
         self._read(tree, TOP, "", self.extras)
 
     def _read(self, tree: Mapping[str, Tree], place: str, prefix: str, extras: dict[str, Tree]) -> None:
+        by_place = self.table.by_place
         for name, value in tree.items():
             if value is None:
                 continue
-            known = self.table.by_place.get((place, name))
-            path = prefix + printable(name)
+            known = by_place.get((place, name))
             if known is None:
-                self._keep_unknown(name, value, place, path, extras)
+                self._keep_unknown(name, value, place, prefix + printable(name), extras)
             elif (result := known.kind.read(value)) is None:
-                self._refuse(known.kind, path, value)
+                self._refuse(known.kind, prefix + name, value)
             elif known.target == "container" and isinstance(value, dict):
                 inner: dict[str, Tree] = {}
-                self._read(value, known.name, f"{path}.", inner)
+                self._read(value, known.name, f"{prefix}{name}.", inner)
                 if inner:
                     extras[known.name] = inner
             else:
-                self._keep(known, path, result, value)
+                self._keep(known, prefix + name, result, value)
 
     def _refuse(self, kind: Kind, path: str, value: Tree) -> None:
         if kind is BOOLEAN and isinstance(value, str):
@@ -65,17 +65,16 @@ class Written:
             self.findings.wrong(path, value, kind.accepted, code=kind.code(value))
 
     def _keep(self, known: Field, path: str, value: object, raw: Tree) -> None:
-        if known.target == "ignored":
+        target, values = known.target, self.values
+        if target in values:
+            if values[target] != value:
+                message = f"{self.spelled[target]} and {path} say different things: send one of them"
+                self.findings.problem("conflicting_parameters", path, message)
+        elif target == "ignored":
             if value:
                 self.findings.ignored(path, known.why)
-        elif known.target == "silent":
-            return
-        elif known.target in self.values and self.values[known.target] != value:
-            other = self.spelled[known.target]
-            message = f"{other} and {path} say different things: send one of them"
-            self.findings.problem("conflicting_parameters", path, message)
-        elif known.target not in self.values:
-            self.values[known.target], self.spelled[known.target], self.raw[known.target] = value, path, raw
+        elif target != "silent":
+            values[target], self.spelled[target], self.raw[target] = value, path, raw
 
     def _keep_unknown(self, name: str, value: Tree, place: str, path: str, extras: dict[str, Tree]) -> None:
         if self.table.strict:
@@ -107,11 +106,10 @@ class Written:
     def direct(self) -> dict[str, Any]:
         """What goes into an ImageRequest as it was read, by field; and how the caller wrote it all."""
         values = {name: value for name, value in self.values.items() if name in DIRECT}
-        return values | {
-            "extras": MappingProxyType(self.extras),
-            "spelled": MappingProxyType(self.names()),
-            "written": Words(self.values, self.raw),
-        }
+        values["extras"] = MappingProxyType(self.extras)
+        values["spelled"] = MappingProxyType(self.names())
+        values["written"] = Words(self.values, self.raw)
+        return values
 
     def names(self) -> dict[str, str]:
         """Our field → the caller's name for it, where the two differ."""
@@ -119,10 +117,10 @@ class Written:
         for ours, theirs in self.table.synonyms:
             if theirs in spelled:
                 spelled.setdefault(ours, spelled[theirs])
-        return {ours: theirs for ours, theirs in spelled.items() if ours in NAMED and ours != theirs}
+        return {ours: theirs for ours, theirs in spelled.items() if ours != theirs and ours in NAMED}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Words(Mapping[str, str]):
     """Our field → its value as the caller wrote it, where that is not simply the value. Worked out when somebody asks:
     only errors and warnings do."""

@@ -23,13 +23,16 @@ def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:
     tree = reply.body.tree if isinstance(reply.body, JsonReply) else None
     if isinstance(error := at(tree, "error"), dict):
         return failed(reply, error)
-    items = list_at(tree, "data") if reply.status < 300 else []
-    images = tuple(produced for item in items if (produced := _produced(item)) is not None)
-    errors = (at(item, "error") for item in items)
-    missing = tuple(failed(reply, error) for error in errors if isinstance(error, dict))
+    images: list[Produced] = []
+    missing: list[Failed] = []
+    for item in list_at(tree, "data") if reply.status < 300 else ():
+        if (produced := _produced(item)) is not None:
+            images.append(produced)
+        if isinstance(error := at(item, "error"), dict):
+            missing.append(failed(reply, error))
     if not images:
         return missing[0] if missing else unreadable(reply)
-    return Done(images, usage=_usage(at(tree, "usage")), missing=missing)
+    return Done(tuple(images), usage=_usage(at(tree, "usage")), missing=tuple(missing))
 
 
 def _event(call: Call, reply: Reply, event: StreamEvent) -> Step:
@@ -61,6 +64,8 @@ def _produced(item: Tree) -> Produced | None:
 
 def _usage(usage: Tree) -> Usage | None:
     """The totals are binding; what their details leave over is prompt text on the way in, image on the way out."""
+    if usage is None:
+        return None
     input_image = count_at(usage, "input_tokens_details", "image_tokens")
     output_text = count_at(usage, "output_tokens_details", "text_tokens")
     return reported(
