@@ -132,7 +132,6 @@ def _tasks() -> None:
         whole("finished_ms", optional=True),
         within("tasks_state", column="state", accepted="queued running succeeded failed cancelled unknown"),
     )
-    _index("tasks_by_workspace", "tasks", "workspace_id created_ms")
     _index("tasks_running", "tasks", "owner", where="state IN ('queued', 'running')")
     _index("tasks_unknown", "tasks", "finished_ms", where="state = 'unknown'")
 

@@ -202,11 +202,8 @@ BEGIN
       RETURN CASE WHEN NOT FOUND THEN 'in_use' END;
     WHEN 'ReplaceResult' THEN
       UPDATE tasks SET result = decode(op->>'result', 'base64')
-        WHERE id = op->>'id' AND finished_ms IS NOT NULL
-          AND (op->>'was' IS NULL OR result = decode(op->>'was', 'base64'));
-      IF FOUND THEN RETURN NULL; END IF;
-      PERFORM 1 FROM tasks WHERE id = op->>'id' AND finished_ms IS NOT NULL;
-      RETURN CASE WHEN FOUND THEN 'changed' ELSE 'not_final' END;
+        WHERE id = op->>'id' AND finished_ms IS NOT NULL;
+      RETURN CASE WHEN NOT FOUND THEN 'not_final' END;
     WHEN 'RenewLease' THEN
       INSERT INTO leases (owner, until_ms) VALUES (op->>'owner', (op->>'until_ms')::bigint)
         ON CONFLICT (owner) DO UPDATE SET until_ms = excluded.until_ms;

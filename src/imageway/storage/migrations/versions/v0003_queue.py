@@ -1,4 +1,5 @@
-"""Tasks that wait, and marks on those whose callers want no more of them. PostgreSQL's function learns their ops."""
+"""Tasks that wait, marks on those whose callers want no more of them, and lists of a workspace's. PostgreSQL's function
+learns their ops."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ down_revision: Final = "0002"
 
 def upgrade() -> None:
     op.add_column("tasks", whole("cancel_ms", optional=True))
+    op.create_index("tasks_by_workspace", "tasks", ["workspace_id", "created_ms"])
     _index("tasks_queued", "workspace_id created_ms id", where="state = 'queued'")
     _index("tasks_marked", "owner", where="cancel_ms IS NOT NULL AND finished_ms IS NULL")
     if op.get_context().dialect.name != "sqlite":
