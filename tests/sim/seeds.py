@@ -108,7 +108,8 @@ def _troubles(chance: random.Random, processes: int) -> tuple[Trouble, ...]:
     for process in range(processes):
         if chance.random() < 0.4:
             continue
-        trap = (chance.choice(FAULT_POINTS), chance.randint(1, 8)) if chance.random() < 0.4 else None
+        point = chance.choice((*FAULT_POINTS, *["after_capture"] * 4))  # money is taken, and nobody has anything yet
+        trap = (point, chance.randint(1, 6)) if chance.random() < 0.4 else None
         found.append(
             Trouble(
                 process=process,
@@ -131,7 +132,7 @@ def _order(chance: random.Random, number: int, webhook: Webhook | None) -> Order
         request=request,
         at_s=chance.uniform(0, 120),
         workspace=chance.choice(("rich", "rich", "modest", "poor")),
-        form=chance.choice((None, "b64_json", "b64_json", "url")),
+        form=chance.choice((None, "b64_json", "b64_json", "b64_json", "url")),
         key=chance.choice((None, None, None, None, None, None, "key-1", f"key-{number}")),
         strict=chance.random() < 0.05,
         patience_s=chance.choice((9000.0, 9000.0, chance.expovariate(1 / 20), chance.uniform(0, 0.05))),
