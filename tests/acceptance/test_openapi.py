@@ -183,6 +183,8 @@ def worth_serving(case: Case, random: Random) -> dict[str, Any]:
     kept = [name for name in case.body if name not in ("model", *needed)]
     random.shuffle(kept)
     names = {"model", *kept[: random.choice((0, 1, 2, len(kept)))]}
+    if "stream" in case.body and random.random() < 0.3:
+        needed = needed | {"stream": True}
     return {name: value for name, value in case.body.items() if name in names} | needed
 
 

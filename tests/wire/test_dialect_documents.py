@@ -75,7 +75,8 @@ def told_in(file: Path) -> Iterator[Told]:
             events = response_of(operation_of(dialect, route), "200")["content"]["text/event-stream"]["schema"]
             for name, data in section.content:
                 shapes = [each["properties"] for each in events["anyOf"]]
-                (schema,) = [s["data"]["contentSchema"] for s in shapes if s["event"]["const"] == (name or "message")]
+                named = [each["data"] for each in shapes if each["event"]["const"] == (name or "message")]
+                schema = {"anyOf": [each.get("contentSchema", each) for each in named]}
                 yield f"{route} {name}", schema, data
 
 

@@ -188,7 +188,7 @@ def _done(told: Described) -> Object:
         return {"204": {"description": "Done.", "headers": _headers(_OF_ERRORS[:1])}}
     content: Object = {told.content_type: {"schema": told.answer}}
     if told.events:  # in place of the answer, or all there ever is
-        content["text/event-stream"] = {"schema": {"anyOf": [_event(*each) for each in told.events.items()]}}
+        content["text/event-stream"] = {"schema": {"anyOf": [*_events(told.events)]}}
     done: Object = {"description": "Done.", "headers": _headers(_OF_ANSWERS), "content": content}
     return {"200": done, **(_PARTS if told.content_type == _IMAGE else {})}
 
@@ -203,11 +203,15 @@ def _besides(told: Described) -> Object:
     return besides
 
 
-def _event(name: str, data: Tree) -> Object:
-    """One server-sent event; one without a name is a "message" to its readers."""
-    content: Object = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
-    properties: Object = {"event": {"const": name or "message"}, "data": content}
-    return {"type": "object", "properties": properties, "required": ["data"]}
+def _events(told: Object) -> Iterator[Tree]:
+    """Server-sent events; one without a name is a "message" to its readers. What is a constant is plain text."""
+    for name, data in told.items():
+        for each in _list(_object(data).get("anyOf")) or [data]:
+            content: Object = {"contentMediaType": "application/json", "contentSchema": each}
+            if "const" in _object(each):
+                content = _object(each)
+            properties: Object = {"event": {"const": name or "message"}, "data": {"type": "string", **content}}
+            yield {"type": "object", "properties": properties, "required": ["data"]}
 
 
 def _codes_of(dialect: Dialect, route: Route) -> tuple[str, ...]:
