@@ -97,8 +97,8 @@ def room_bytes(facts: TaskFacts, parts: int) -> int:
 
 def run_for_s(tools: Tools, options: Sequence[Option]) -> float:
     """How long a task may run: the longest of the candidates' own deadlines, else the setting."""
-    own = (option.candidate.offering.task_deadline_s for option in options)
-    return float(max((deadline_s for deadline_s in own if deadline_s), default=tools.settings.task_deadline_s))
+    own = [option.candidate.offering.task_deadline_s or 0 for option in options]
+    return float(max(own) or tools.settings.task_deadline_s)
 
 
 def deadline_s(tools: Tools, prepared: Prepared) -> float:

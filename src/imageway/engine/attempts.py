@@ -6,7 +6,6 @@ of a stream only one that comes before anything else."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec import Struct
@@ -62,8 +61,7 @@ class PartResult(Struct, frozen=True, kw_only=True):
         return EndAttempt(self.attempt_id, self.state, detail, at_ms)
 
 
-@dataclass(slots=True)
-class PartRun:
+class PartRun(Struct, eq=False):
     """The changing state of one part. `options` are what is left to try, the present one first."""
 
     tools: Tools
@@ -74,7 +72,7 @@ class PartRun:
     options: tuple[Option, ...]
     attempt_id: str
     deadline_s: float  # the task's, monotonic
-    until_s: float = field(init=False)  # the present attempt's: what its durable row says
+    until_s: float = 0.0  # the present attempt's: what its durable row says
     fence: int = 1
     request: ImageRequest | None = None  # with its remote inputs fetched; None: as fitted
     arrivals: Arrivals | None = None

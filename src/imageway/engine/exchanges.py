@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct
 
 from imageway.core.failures import FetchRefused, TransportFailed
 from imageway.core.ops import Refused
@@ -20,8 +21,7 @@ from imageway.tasks.ops import KeepMemo
 _NO_STREAM: Final = Failed(FailureKind.SPOILED, "stream", "a stream came where one answer was asked for")
 
 
-@dataclass(slots=True)
-class Exchanges:
+class Exchanges(Struct, eq=False):
     """Of one attempt. `harvest` takes what comes before the last word. `submitted`: something may have left this house;
     `polling`: a memo is durable, another process could go on."""
 
@@ -29,7 +29,7 @@ class Exchanges:
     adapter: Adapter
     call: Call
     harvest: Harvest
-    memo: Mapping[str, str] = field(default_factory=lambda: NO_VALUES)
+    memo: Mapping[str, str] = NO_VALUES
     submitted: bool = False
     polling: bool = False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 
 from msgspec import Struct
 
@@ -42,8 +41,7 @@ class Attempt(Struct, frozen=True):
         await self.tools.clock.sleep(max(0.0, min(seconds, self.left_s)))
 
 
-@dataclass(slots=True)
-class _Slot:
+class _Slot(Struct, eq=False):
     """Room for one image. `certain`: nothing better will come in its place; `told`: whoever follows knows of it."""
 
     certain: bool
@@ -51,19 +49,18 @@ class _Slot:
     told: bool = False
 
 
-@dataclass(slots=True)
-class Harvest:
+class Harvest(Struct, eq=False):
     """Of one attempt. `produced` counts what the provider says it made, provable or not; `flowing`: a stream has begun
     to come. `arrivals` None: nobody follows this task."""
 
     attempt: Attempt
     arrivals: Arrivals | None = None
-    missing: list[Failed] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
+    missing: list[Failed] = []
+    texts: list[str] = []
     usage: Usage | None = None
     produced: int = 0
     flowing: bool = False
-    _slots: list[_Slot] = field(default_factory=list)
+    _slots: list[_Slot] = []
     _previews: int = 0
 
     @property

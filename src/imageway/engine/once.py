@@ -5,26 +5,26 @@ from __future__ import annotations
 import asyncio
 from typing import Generic, TypeVar
 
+from msgspec import Struct
+
 T = TypeVar("T")
 
 
-class Once(Generic[T]):
+class Once(Struct, Generic[T], eq=False):
     """Belongs to the loop it is used in. `told`: the word is out."""
 
-    __slots__ = ("_failure", "_value", "_waiters", "told")
-
-    def __init__(self) -> None:
-        self.told = False
-        self._value: T | None = None
-        self._failure: Exception | None = None
-        self._waiters: list[asyncio.Future[T]] = []
+    told: bool = False
+    _value: T | None = None
+    _failure: Exception | None = None
+    _waiters: list[asyncio.Future[T]] = []
 
     def tell(self, value: T) -> None:
         """The first word counts."""
         if not self.told:
             self.told, self._value = True, value
-            for waiter in self._listening():
-                waiter.set_result(value)
+            if self._waiters:
+                for waiter in self._listening():
+                    waiter.set_result(value)
 
     def fail(self, failure: Exception) -> None:
         """The first word counts. It is raised wherever somebody waits, now or later."""

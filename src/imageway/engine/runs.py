@@ -7,8 +7,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from imageway.bodies import Scope
@@ -40,8 +40,7 @@ Plan = Callable[[], Awaitable[tuple[ImageRequest, tuple[PartRun, ...]]]]
 """Reads what a claimed task's caller wrote, and decides who could serve it. Raises GatewayError."""
 
 
-@dataclass(slots=True)
-class TaskRun:
+class TaskRun(Struct, eq=False):
     """A task in this process. `store_images`: an answer that must survive this process goes to the media store before
     it is charged. `admitted`: it counts among those of its key. `accepting`: whether it is accepted is not known yet,
     and nobody's leaving ends it before. `settling`: how it ends is decided, and nobody's leaving changes that any more.
@@ -294,8 +293,7 @@ def _came_to_nothing(result: PartResult) -> bool:
     return failure is not None and failure.kind is FailureKind.FAILED and not result.produced
 
 
-@dataclass(slots=True)
-class TaskHandle:
+class TaskHandle(Struct, eq=False):
     """One subscriber of a task. Use it once: wait for the outcome, then say how the delivery went."""
 
     run: TaskRun
