@@ -3,18 +3,21 @@ can prove who told him. The receiver listens on loopback, and is called because 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
@@ -30,6 +33,7 @@ from tests.integration.processes import (
     command,
     wait_for,
 )
+from tests.store.server import postgres_server
 
 BODY = {"model": "gpt-image-1", "prompt": "a boat", "size": "1024x1024", "quality": "low"}
 POLLED = {"model": "qwen-image-plus", "prompt": "a boat"}
@@ -107,15 +111,39 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def house(tmp_path: Path, receiver: Receiver) -> Iterator[House]:
-    settings = tmp_path / "imageway.toml"
+    yield from house_in(tmp_path, receiver)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_house(request: pytest.FixtureRequest, tmp_path: Path, receiver: Receiver) -> Iterator[House]:
+    """On either database."""
+    yield from house_in(tmp_path, receiver, **(postgres_database() if request.param == "postgres" else {}))
+
+
+def house_in(folder: Path, receiver: Receiver, **environment: str) -> Iterator[House]:
+    settings = folder / "imageway.toml"
     settings.write_text(
         f'webhook_allow = ["{receiver.authority}"]\n'
         "[limits]\nwebhook_deadline_s = 1\nwebhook_claim_s = 3\nwebhook_poll_s = 0.1\n"
     )
-    made = House(tmp_path / "data", clean_environment(IMAGEWAY_CONFIG=str(settings)), ("--sandbox",))
+    own = clean_environment(IMAGEWAY_CONFIG=str(settings), **environment)
+    made = House(folder / "data", own, ("--sandbox",))
     made.fund()
     yield made
     made.close()
+
+
+def postgres_database() -> dict[str, str]:
+    """A database of its own, as the environment names it."""
+    url, name = postgres_server(), f"webhooks_{uuid.uuid4().hex}"
+
+    async def create() -> None:
+        connection = await asyncpg.connect(url("postgres"))
+        await connection.execute(f"CREATE DATABASE {name}")
+        await connection.close()
+
+    asyncio.run(create())
+    return {"IMAGEWAY_DATABASE": url(name)}
 
 
 def ask(gateway: Process, house: House, **more: Any) -> Answer:
@@ -407,27 +435,29 @@ def die_of(house: House, fault: str, **more: Any) -> None:
 
 @pytest.mark.parametrize("background", [False, True], ids=["sync", "async"])
 def test_killed_between_the_end_and_the_telling_another_process_tells(
-    house: House, receiver: Receiver, background: bool
+    any_house: House, receiver: Receiver, background: bool
 ) -> None:
-    die_of(house, "after_capture", webhook={"url": receiver.url()}, **{"async": background})
+    die_of(any_house, "after_capture", webhook={"url": receiver.url()}, **{"async": background})
     assert receiver.messages == []
-    assert [row.state for row in deliveries(house)] == ["pending"]
-    house.serve()
+    assert [row.state for row in deliveries(any_house)] == ["pending"]
+    any_house.serve()
     wait_for(lambda: receiver.messages)
     (message,) = receiver.messages
-    Webhook(secret_of_workspace(house)).verify(message.body, dict(message.headers))
+    Webhook(secret_of_workspace(any_house)).verify(message.body, dict(message.headers))
     assert message.json["type"] == "task.succeeded"
-    wait_for(lambda: [row.state for row in deliveries(house)] == ["delivered"])
+    wait_for(lambda: [row.state for row in deliveries(any_house)] == ["delivered"])
 
 
-def test_killed_between_the_telling_and_its_note_the_same_message_comes_again(house: House, receiver: Receiver) -> None:
-    die_of(house, "after_webhook", webhook={"url": receiver.url()})
+def test_killed_between_the_telling_and_its_note_the_same_message_comes_again(
+    any_house: House, receiver: Receiver
+) -> None:
+    die_of(any_house, "after_webhook", webhook={"url": receiver.url()})
     assert len(receiver.messages) == 1
-    house.serve()
+    any_house.serve()
     wait_for(lambda: len(receiver.messages) == 2, seconds=15)
     first, second = receiver.messages
     assert (first.id, first.json["data"]["id"]) == (second.id, second.json["data"]["id"])
-    wait_for(lambda: [row.state for row in deliveries(house)] == ["delivered"])
+    wait_for(lambda: [row.state for row in deliveries(any_house)] == ["delivered"])
 
 
 def test_killed_before_the_end_whoever_ends_the_task_tells(house: House, receiver: Receiver) -> None:
@@ -450,11 +480,11 @@ def test_a_polled_task_that_is_resumed_is_told_when_it_has_ended(house: House, r
     assert receiver.messages[0].json["data"]["data"]
 
 
-def test_two_replicas_tell_everybody_once(house: House, receiver: Receiver) -> None:
+def test_two_replicas_tell_everybody_once(any_house: House, receiver: Receiver) -> None:
     """On one database, both looking all the time."""
-    gateways = [house.serve(), house.serve()]
-    webhooks(house, "add", "w", receiver.url("/endpoint"))
-    answers = [ask(gateways[number % 2], house, webhook={"url": receiver.url()}) for number in range(12)]
+    gateways = [any_house.serve(), any_house.serve()]
+    webhooks(any_house, "add", "w", receiver.url("/endpoint"))
+    answers = [ask(gateways[number % 2], any_house, webhook={"url": receiver.url()}) for number in range(12)]
     assert {answer.status for answer in answers} == {200}
     wait_for(lambda: len(receiver.messages) >= 24)
     time.sleep(0.5)

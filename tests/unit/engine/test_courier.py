@@ -500,7 +500,7 @@ async def test_a_slow_receiver_holds_up_its_own_workspace_alone(
     await called(store, clock, "msg_other", workspace_id="ws_2")
     receiver.open = asyncio.Event()
     await courier._round()
-    await courier._round()
+    await asyncio.wait_for(courier._round(), 1)
     await asyncio.sleep(0.01)
     told = [post.headers["webhook-id"] for post in receiver.posts]
     assert told == ["msg_slow_00", "msg_slow_01", "msg_other"]
