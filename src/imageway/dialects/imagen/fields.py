@@ -20,7 +20,6 @@ MEANINGS: Final = {
     "mode": "says that the image is only made larger",
     "container": "holds other fields of this table",
     "ignored": "known to the vendor, offered by none here: reported",
-    "silent": "says what happens anyway",
     "reasons": "asks for a word in the place of every image that was filtered",
 }
 REASONS: Final = "reasons"  # the shape of an answer with them
