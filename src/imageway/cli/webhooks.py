@@ -13,7 +13,7 @@ from imageway.core.ops import Committed, Refused, Store
 from imageway.engine.notices import why_not
 from imageway.server.configuration import Settings
 from imageway.server.keyfiles import WEBHOOK_KEY, key_in
-from imageway.tasks.signatures import PREFIX, WrongKey, new_secret, spelled
+from imageway.tasks.signatures import PREFIX, WrongKey, new_secret, signing, spelled
 from imageway.tasks.webhooks import (
     EVENTS,
     AddEndpoint,
@@ -173,11 +173,8 @@ def show_secret(books: Books, workspace: str, *, as_json: bool) -> None:
             first = new_secret(key, holder_id, RANDOM, now_ms)
             await store.commit(AddSecret(first.id, holder_id, first.hint, now_ms))  # refused: somebody was faster
         try:
-            return [
-                {"secret": spelled(key, one), "until": day(one.until_ms)}
-                for one in await store.read(ListSecrets(holder_id))
-                if one.until_ms is None or one.until_ms > now_ms
-            ]
+            known = signing(key, await store.read(ListSecrets(holder_id)), now_ms)
+            return [{"secret": secret, "until": day(one.until_ms)} for one, secret in known]
         except WrongKey:
             raise Stop(
                 f'"{settings.data / WEBHOOK_KEY}" is not the key that the secret was made with: '

@@ -26,7 +26,7 @@ from imageway.engine.ports import Tools
 from imageway.engine.results import view_of
 from imageway.providers.fields import wait_s
 from imageway.tasks.queries import ShowTask
-from imageway.tasks.signatures import WrongKey, new_secret, signed_headers, spelled
+from imageway.tasks.signatures import WrongKey, new_secret, signed_headers, signing
 from imageway.tasks.webhooks import (
     AddSecret,
     ClaimDelivery,
@@ -77,6 +77,7 @@ class Courier:
     show: Callable[[TaskView], Tree]
     closing: bool = False
     _under_way: dict[asyncio.Task[None], str] = field(default_factory=dict)  # → workspace
+    _behind: bool = False  # more was due than could be begun
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # one round at a time
     _forgets_at_s: float = 0.0
 
@@ -84,7 +85,13 @@ class Courier:
         """Until it is cancelled or closed."""
         while not self.closing:
             if not await self._look():
-                await self.tools.clock.sleep(self.tools.settings.webhook_poll_s)
+                await self._news_or_time()
+
+    async def _news_or_time(self) -> None:
+        """Until something is due in this process, or may be by now for all we know."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.tools.outbox.wait(), self.tools.settings.webhook_poll_s)
+        self.tools.outbox.clear()
 
     async def close(self) -> None:
         """Looks a last time; what is being sent may still be taken. What is cut off, somebody sends again."""
@@ -117,11 +124,14 @@ class Courier:
         if free <= 0:
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
             return True
-        now_ms = self.tools.clock.now_ms()
-        due = await self.tools.store.read(DueDeliveries(now_ms, free, self._busy()))
-        for claimed in await self._claimed(self._fairly(due), now_ms):
-            self._spawn(claimed)
-        return len(due) == free
+        now_ms, busy = self.tools.clock.now_ms(), self._busy()
+        due = await self.tools.store.read(DueDeliveries(now_ms, free, busy))
+        chosen = self._fairly(due)
+        self._behind = bool(busy) or len(due) == free or len(chosen) < len(due)
+        claimed = await self._claimed(chosen, now_ms)
+        for row in claimed:
+            self._spawn(row)
+        return len(due) == free and bool(claimed)
 
     def _busy(self) -> tuple[str, ...]:
         """Workspaces that have as much under way as one may: a slow receiver must not hold up the others'."""
@@ -156,7 +166,12 @@ class Courier:
     def _spawn(self, row: Delivery) -> None:
         task = asyncio.get_running_loop().create_task(self._deliver(row))
         self._under_way[task] = row.workspace_id
-        task.add_done_callback(lambda done: self._under_way.pop(done, None))
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        del self._under_way[task]
+        if self._behind:
+            self.tools.outbox.set()
 
     async def _deliver(self, row: Delivery) -> None:
         try:
@@ -221,7 +236,7 @@ class Courier:
             first = new_secret(self.key, holder_id, self.tools.random, now_ms)
             await store.commit(AddSecret(first.id, holder_id, first.hint, now_ms))  # refused: somebody was faster
             known = await store.read(ListSecrets(holder_id))
-        return [spelled(self.key, one) for one in known if one.until_ms is None or one.until_ms > now_ms]
+        return [spelled for _, spelled in signing(self.key, known, now_ms)]
 
     def _noted(self, row: Delivery, outcome: Outcome) -> tuple[Op, ...]:
         """What is written down of a try."""

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from imageway.bodies import Scope, Spool
 from imageway.catalog import Catalog
+from imageway.core.intents import Webhook
 from imageway.core.objects import ObjectStore
 from imageway.core.ops import Store
 from imageway.core.ports import Clock, FaultPoints, Liveness, Random, Workers
@@ -51,7 +52,8 @@ class Transport(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """Everything the engine works with. `owner` names this process in leases; `converting` lets few at once convert;
-    `watch` hears of every change of a task in this process; `polls` paces its reads of providers' tasks."""
+    `watch` hears of every change of a task in this process; `polls` paces its reads of providers' tasks;
+    `outbox` is set when somebody is to be told of one."""
 
     owner: str
     catalog: Catalog
@@ -72,6 +74,13 @@ class Tools:
     converting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONVERSIONS_AT_ONCE))
     watch: Watch = field(default_factory=Watch)
     polls: Pacer = field(default_factory=Pacer)
+    outbox: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def tell_end(self, task_id: str, webhook: Webhook | None) -> None:
+        """Of a task, in this process, once it is durable."""
+        self.watch.tell(task_id)
+        if webhook is not None:
+            self.outbox.set()
 
     def keep_until_ms(self, workspace_id: str) -> int:
         """When an image of that workspace that is stored now may go."""

@@ -60,9 +60,10 @@ async def give_up(tools: Tools, task: Task, error: Exception) -> None:
     )
     ended = [EndAttempt(attempt.id, "unknown", "not readable here", now_ms) for attempt in open_attempts]
     finish = FinishTask(task.id, outcome, b"", now_ms)
-    told = notices_of(task.id, task.workspace_id, webhook_of(task.request), state=outcome, at_ms=now_ms)
+    webhook = webhook_of(task.request)
+    told = notices_of(task.id, task.workspace_id, webhook, state=outcome, at_ms=now_ms)
     await surely(tools, lambda: store.commit(*ended, Void(task.id, now_ms), usage, finish, *told))
-    tools.watch.tell(task.id)
+    tools.tell_end(task.id, webhook)
 
 
 async def end_waiting(tools: Tools, task_id: str, why: str) -> bool:
@@ -77,7 +78,7 @@ async def end_waiting(tools: Tools, task_id: str, why: str) -> bool:
     committed = await surely(tools, lambda: tools.store.commit(claim, *settlement.ops))
     if kept.ask is not None and isinstance(committed, Committed):
         await drop_ask(tools, kept.ask)
-    tools.watch.tell(task.id)
+    tools.tell_end(task.id, kept.webhook)
     return isinstance(committed, Committed) or await _is_final(tools, task_id)
 
 

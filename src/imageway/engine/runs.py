@@ -227,7 +227,7 @@ class TaskRun(Struct, eq=False):
         if committed:
             self.settlement = settlement
             self._tell(settlement.answer)
-            self.tools.watch.tell(self.facts.task_id)
+            self.tools.tell_end(self.facts.task_id, self.facts.webhook)
             if self.listeners == 0:  # the last one left while this was being committed
                 await self.keep()
             if self.ask is not None:

@@ -5,6 +5,7 @@ worth anything."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 from base64 import b64decode, b64encode
@@ -35,6 +36,19 @@ def spelled(key: bytes, secret: Secret) -> str:
     if hint_of(made) != secret.hint:
         raise WrongKey
     return made
+
+
+def signing(key: bytes, known: tuple[Secret, ...], now_ms: int) -> list[tuple[Secret, str]]:
+    """Of all that one holder has, those that sign now, the current one first. Raises WrongKey for that one; an older
+    one that was made with a lost key is what a rotation mends."""
+    found = []
+    for secret in known:
+        if secret.until_ms is None:
+            found.append((secret, spelled(key, secret)))
+        elif secret.until_ms > now_ms:
+            with contextlib.suppress(WrongKey):
+                found.append((secret, spelled(key, secret)))
+    return found
 
 
 def secret_of(key: bytes, secret_id: str) -> str:

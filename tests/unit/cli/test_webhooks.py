@@ -211,6 +211,8 @@ def test_another_key_than_the_secret_was_made_with_is_told(shell: Shell, workspa
     ran = shell("webhooks", "secret", "studio")
     assert (ran.code, ran.out) == (1, "")
     assert "restore that file" in ran.err
+    new = shell("webhooks", "rotate", "studio", "--json").json["secret"]
+    assert shell("webhooks", "secret", "studio", "--json").json == [{"secret": new, "until": None}]
     (shell.data / WEBHOOK_KEY).write_text("nonsense")
     assert "does not hold a key" in shell("webhooks", "secret", "studio").err
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from standardwebhooks.webhooks import Webhook
+from structlog.testing import capture_logs
 
 from imageway.core.failures import FetchRefused, StoreFailed, TransportFailed
 from imageway.core.intents import TaskView
@@ -263,6 +264,20 @@ async def test_nothing_is_signed_with_another_key_than_its_secret_was_made_with(
     assert receiver.posts == []
     row = await row_of(store, "msg_1_1")
     assert (row.state, row.detail) == ("pending", "its secret was made with another key than this process has")
+
+
+async def test_a_rotation_mends_a_lost_key_at_once(
+    courier: Courier, store: Store, receiver: Receiver, clock: Clock
+) -> None:
+    """The old secret cannot be made any more, and would sign for another day."""
+    await listed(store, clock)
+    courier.key = b"made after the old one was lost"
+    new = new_secret(courier.key, "end_1", courier.tools.random, clock.now_ms())
+    await done(store, webhooks.RotateSecret(new.id, "end_1", new.hint, clock.now_ms(), clock.now_ms() + 60_000))
+    await turn(courier)
+    (post,) = receiver.posts
+    assert post.headers["webhook-signature"].count("v1,") == 1
+    Webhook(spelled(courier.key, new)).verify(post.content, dict(post.headers))
 
 
 async def test_every_try_has_the_same_id_and_its_own_moment(
@@ -540,7 +555,9 @@ async def test_a_hole_of_ours_is_a_try_like_any_other(
         raise KeyError(view.id)
 
     courier.show = cast("Callable[[TaskView], Any]", broken)
-    await turn(courier)
+    with capture_logs() as logs:
+        await turn(courier)
+    assert [line["event"] for line in logs] == ["webhook.crashed", "webhook.failed"]
     row = await row_of(store)
     assert (row.state, row.detail, row.tries) == ("pending", "the gateway failed on it", 1)
 
@@ -588,14 +605,56 @@ async def test_closing_does_not_wait_for_ever(
     assert not courier._under_way
 
 
+async def test_what_has_just_ended_here_is_told_at_once(
+    courier: Courier, store: Store, receiver: Receiver, clock: Clock
+) -> None:
+    """The next look would be in an hour."""
+    courier.tools = with_settings(courier.tools, webhook_poll_s=3600.0)
+    going = asyncio.ensure_future(courier.keep_going())
+    await asyncio.sleep(0.01)
+    await called(store, clock)
+    courier.tools.outbox.set()
+    await asyncio.sleep(0.01)
+    assert len(receiver.posts) == 1
+    going.cancel()
+    await asyncio.gather(going, return_exceptions=True)
+
+
+async def test_a_long_line_moves_on_as_soon_as_there_is_room(
+    courier: Courier, store: Store, receiver: Receiver, clock: Clock
+) -> None:
+    """Not a few at each look: forty of one workspace, two at once, and the next look would be in an hour."""
+    courier.tools = with_settings(courier.tools, webhook_poll_s=3600.0, webhooks_per_workspace_at_once=2)
+    for number in range(40):
+        await called(store, clock, f"msg_{number}")
+    going = asyncio.ensure_future(courier.keep_going())
+    for _ in range(1000):
+        await asyncio.sleep(0.005)
+        if len(receiver.posts) == 40:
+            break
+    assert len(receiver.posts) == 40
+    going.cancel()
+    await asyncio.gather(going, return_exceptions=True)
+
+
+async def test_a_store_that_takes_no_claims_is_not_asked_without_a_pause(
+    courier: Courier, store: Store, receiver: Receiver, clock: Clock
+) -> None:
+    courier.tools = with_settings(courier.tools, webhooks_at_once=1)
+    await called(store, clock)
+    await courier._forget()
+    store.failures = 1
+    assert not await courier._round()
+
+
 async def test_it_goes_on_whatever_a_round_fell_into(
     courier: Courier, store: Store, receiver: Receiver, clock: Clock
 ) -> None:
+    courier.tools = with_settings(courier.tools, webhook_poll_s=0.001)
     await called(store, clock)
     store.failures = 2
     going = asyncio.ensure_future(courier.keep_going())
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await asyncio.sleep(0.05)
     going.cancel()
     await asyncio.gather(going, return_exceptions=True)
     assert (await row_of(store)).state == "delivered"

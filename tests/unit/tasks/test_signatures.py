@@ -8,7 +8,8 @@ import time
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from imageway.tasks.signatures import hint_of, secret_of, signed_headers
+from imageway.tasks.signatures import WrongKey, hint_of, secret_of, signed_headers, signing
+from imageway.tasks.webhooks import Secret
 
 KEY = b"a key of the tests"
 BODY = json.dumps({"type": "task.succeeded", "data": {"prompt": "a cat 猫"}}, ensure_ascii=False).encode()
@@ -58,6 +59,18 @@ def test_a_secret_depends_on_its_id_and_on_the_key() -> None:
     assert len(made) == 4
     assert all(secret.startswith("whsec_") and len(secret) == 50 for secret in made)
     assert secret_of(KEY, "whs_1") == secret_of(KEY, "whs_1")
+
+
+def test_who_signs_now() -> None:
+    """The current one, and an older one until its time is over; one that was made with a lost key does not sign."""
+    current = Secret("whs_2", "end_1", hint_of(secret_of(KEY, "whs_2")), 5, None)
+    old = Secret("whs_1", "end_1", hint_of(secret_of(KEY, "whs_1")), 1, 50)
+    assert [one.id for one, _ in signing(KEY, (current, old), 49)] == ["whs_2", "whs_1"]
+    assert [one.id for one, _ in signing(KEY, (current, old), 50)] == ["whs_2"]
+    lost = Secret("whs_1", "end_1", "lost", 1, 50)
+    assert [one.id for one, _ in signing(KEY, (current, lost), 9)] == ["whs_2"]
+    with pytest.raises(WrongKey):
+        signing(b"another", (current, old), 9)
 
 
 def test_a_hint_is_the_end_that_says_something() -> None:
