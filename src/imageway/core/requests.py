@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from imageway.core.access import NO_SCOPE, NO_SETTINGS, Budget, KeyScope, WorkspaceSettings
 from imageway.core.blobs import Blob, Tree
 from imageway.core.wording import quoted
 
@@ -164,8 +165,13 @@ class RequestWarning(Struct, frozen=True):
 
 
 class Caller(Struct, frozen=True):
-    """Who a key speaks for. `models` are glob patterns; empty means every model."""
+    """Who a key speaks for. `models` are glob patterns; empty means every model. `budget_id` is whose budgets are spent
+    (empty: the key has none)."""
 
     key_id: str
     workspace_id: str
     models: tuple[str, ...] = ()
+    scope: KeyScope = NO_SCOPE
+    settings: WorkspaceSettings = NO_SETTINGS
+    budget_id: str = ""
+    budgets: tuple[Budget, ...] = ()

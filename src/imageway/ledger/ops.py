@@ -1,9 +1,11 @@
 """Money as durable changes. Every op guards itself: a hold that does not fit, a capture without a hold or above it, a
 second refund are Refused, and nothing else in the same commit happens. Amounts are micro-dollars and never negative.
 
-A wallet is three balances: available, held, spent. Each op moves money between them and writes an immutable transfer
-for each move (kind, task, amount); available + held + spent always equals what was topped up, and the transfers of a
-wallet, replayed, give its balances. Where several words of refusal fit, the one named first is said."""
+A wallet has six balances: available, held and spent on one side; topped up, granted and adjusted, where its money came
+from, on the other. Each op moves money between two accounts (ledger.accounts says which) and writes an immutable
+transfer for each move. That available + held + spent = topped_up + granted + adjusted is a check of the table itself,
+and the transfers of a wallet, replayed, give its balances. Where several words of refusal fit, the first named is
+said."""
 
 from __future__ import annotations
 
@@ -43,6 +45,34 @@ class TopUp(Op, frozen=True):
 
     def __post_init__(self) -> None:
         if not 0 <= self.usd_micros <= MAX_USD_MICROS:
+            raise _immovable(self.usd_micros)
+
+
+class Grant(Op, frozen=True):
+    """Adds to available and to granted: money that nobody paid for. Refused as TopUp."""
+
+    id: str
+    workspace_id: str
+    usd_micros: int
+    at_ms: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.usd_micros <= MAX_USD_MICROS:
+            raise _immovable(self.usd_micros)
+
+
+class Adjust(Op, frozen=True):
+    """Corrects a wallet by hand: adds `usd_micros`, which may be negative, to available and to adjusted; the transfer's
+    kind is `adjust_up` or `adjust_down`. Refused: "no_workspace", "insufficient_balance" (less would be left than
+    nothing), "duplicate"."""
+
+    id: str
+    workspace_id: str
+    usd_micros: int
+    at_ms: int
+
+    def __post_init__(self) -> None:
+        if not -MAX_USD_MICROS <= self.usd_micros <= MAX_USD_MICROS:
             raise _immovable(self.usd_micros)
 
 
@@ -87,12 +117,14 @@ class Refund(Op, frozen=True):
 
 
 class BookCost(Op, frozen=True):
-    """What the operator owes a provider for an attempt. Account `cost:<upstream>`; touches no wallet."""
+    """What the operator owes a provider for an attempt. Account `cost:<upstream>`; where nobody knows whether the
+    provider made anything (not `known`), kind `unknown` and account `unknown:<upstream>`. Touches no wallet."""
 
     task_id: str
     upstream_id: str
     usd_micros: int
     at_ms: int
+    known: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.usd_micros <= MAX_USD_MICROS:
@@ -111,8 +143,30 @@ class BookOverrun(Op, frozen=True):
             raise _immovable(self.usd_micros)
 
 
+class SpendBudget(Op, frozen=True):
+    """Reserves for a hold what a key may spend in one period (ledger.access.SetBudget). A window other than the one
+    last written starts at zero. Refused: "budget_exceeded". Without such a budget nothing happens."""
+
+    budget_id: str
+    period: str
+    window_ms: int
+    usd_micros: int
+
+
+class ReleaseBudget(Op, frozen=True):
+    """Gives back what a hold reserved and a capture did not take, while the window is still the one it was taken from.
+    Never refused."""
+
+    budget_id: str
+    period: str
+    window_ms: int
+    usd_micros: int
+
+
 class CreateKey(Op, frozen=True):
     """`digest` is sha256 of the key (32 bytes); `hint` its last four characters; `models` glob patterns, empty: all.
+    `scope`: JSON of a core.access.KeyScope. `expires_ms` 0: never. `root_id`: the key that this one was rotated from,
+    at the beginning (empty: itself); whoever shares it shares budgets. `signed`: requests must be signed.
     Refused: "no_workspace", "duplicate" (the id or the digest)."""
 
     id: str
@@ -122,6 +176,10 @@ class CreateKey(Op, frozen=True):
     hint: str
     models: tuple[str, ...]
     at_ms: int
+    scope: bytes = b"{}"
+    expires_ms: int = 0
+    root_id: str = ""
+    signed: bool = False
 
 
 class RevokeKey(Op, frozen=True):
@@ -132,10 +190,12 @@ class RevokeKey(Op, frozen=True):
 
 
 class RecordUsage(Op, frozen=True, kw_only=True):
-    """One row per finished request. `lines` is a JSON array of price lines. `outcome`: succeeded, failed, cancelled,
-    unknown. `delivery`: `undelivered` (a synchronous answer whose last byte has not left), `delivered`, `stored` (the
-    images are in the media store), `refunded`, `none` (nothing to deliver). `owner` is the process that delivers.
-    Refused: "duplicate"."""
+    """One row per finished request, and what it adds to the sums of its hour (ledger.usage). `lines` is a JSON array
+    of price lines. `outcome`: succeeded, failed, cancelled, unknown. `delivery`: `undelivered` (a synchronous answer
+    whose last byte has not left), `delivered`, `stored` (the images are in the media store), `refunded`, `none`
+    (nothing to deliver). `owner` is the process that delivers. Tokens are those the price was worked out from;
+    milliseconds: waiting in the queue, at upstreams, altogether. `warnings` are codes, `error` is one; both empty where
+    there was none. Refused: "duplicate"."""
 
     request_id: str
     workspace_id: str
@@ -151,6 +211,19 @@ class RecordUsage(Op, frozen=True, kw_only=True):
     owner: str
     upstream_id: str
     at_ms: int
+    dialect: str = ""
+    operation: str = "generate"
+    offering: str = ""
+    size: str = ""
+    input_text_tokens: int = 0
+    input_image_tokens: int = 0
+    output_text_tokens: int = 0
+    output_image_tokens: int = 0
+    queue_ms: int = 0
+    upstream_ms: int = 0
+    total_ms: int = 0
+    warnings: str = ""
+    error: str = ""
 
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES:
@@ -160,7 +233,8 @@ class RecordUsage(Op, frozen=True, kw_only=True):
 
 
 class MarkDelivery(Op, frozen=True):
-    """undelivered → `delivery` for one request. Refused: "not_undelivered"."""
+    """undelivered → `delivery` for one request; `refunded` takes its price out of its hour's sums (`refunded`).
+    Refused: "not_undelivered"."""
 
     request_id: str
     delivery: str

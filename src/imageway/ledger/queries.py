@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from imageway.core.access import Budget
 from imageway.core.ops import Query
 
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
+    """`settings`: JSON of core.access.WorkspaceSettings."""
+
     id: str
     name: str
     created_ms: int
+    settings: bytes = b"{}"
+    alert_below_usd_micros: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +28,16 @@ class Wallet:
     available: int
     held: int
     spent: int
+    topped_up: int = 0
+    granted: int = 0
+    adjusted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
+    """`expires_ms` 0: never. `scope` and `settings` (the workspace's) are JSON of core.access. `budgets` are those of
+    its root."""
+
     id: str
     workspace_id: str
     workspace: str
@@ -35,6 +46,12 @@ class Key:
     models: tuple[str, ...]
     created_ms: int
     revoked_ms: int | None
+    scope: bytes = b"{}"
+    expires_ms: int = 0
+    root_id: str = ""
+    signed: bool = False
+    settings: bytes = b"{}"
+    budgets: tuple[Budget, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

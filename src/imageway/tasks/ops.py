@@ -123,9 +123,13 @@ class DropLease(Op, frozen=True):
 
 
 class ClaimKey(Op, frozen=True):
-    """An Idempotency-Key is used once per workspace. Refused: "in_use"."""
+    """An Idempotency-Key is used once per workspace. `fingerprint` is a digest of what was asked. A claim is over, and
+    may be taken anew, when its task failed or was cancelled, when that task is gone, and when it was made at
+    `expired_ms` or before. Refused: "in_use"."""
 
     workspace_id: str
     key: str
     task_id: str
     at_ms: int
+    fingerprint: bytes = b""
+    expired_ms: int = -1
