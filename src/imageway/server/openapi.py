@@ -52,6 +52,12 @@ _COMMON: Final[Mapping[str, Object]] = {
         "description": "A key is served once; a second request with it is refused, and bought nothing.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     },
+    "Imageway-Deadline": {
+        "name": "Imageway-Deadline",
+        "in": "header",
+        "description": "What is not there after so many seconds is not wanted any more.",
+        "schema": {"type": "number", "exclusiveMinimum": 0},
+    },
 }
 _IMAGE: Final = "image/*"
 _PARTS: Final[Object] = {

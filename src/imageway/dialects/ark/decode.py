@@ -9,7 +9,7 @@ from imageway.core.intents import Generate, Inbound, Intent, ShowModels
 from imageway.core.requests import Group, ImageRequest, Operation
 from imageway.dialects.ark.fields import FAMILY, MOST_IN_A_GROUP, TABLE
 from imageway.dialects.shared.findings import Findings
-from imageway.dialects.shared.headers import read_idempotency_key, read_strict
+from imageway.dialects.shared.headers import read_manner
 from imageway.dialects.shared.images import read_images
 from imageway.dialects.shared.reading import concluded, read_object
 from imageway.dialects.shared.written import Written
@@ -23,12 +23,10 @@ def decode(inbound: Inbound) -> Intent:
     if inbound.route == "models":
         return ShowModels()
     findings = Findings()
-    strict, key = read_strict(inbound, findings), read_idempotency_key(inbound, findings)
+    manner = read_manner(inbound, findings)
     written = Written(TABLE, findings)
     written.read(read_object(inbound, findings))
-    intent = Generate(
-        request=_build(written), form=written.values.get("form", "url"), strict=strict, idempotency_key=key
-    )
+    intent = Generate(request=_build(written), form=written.values.get("form", "url"), **manner)
     return concluded(intent, findings, conversation=())
 
 

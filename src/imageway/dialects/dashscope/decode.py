@@ -16,7 +16,7 @@ from imageway.dialects.dashscope.listing import read_list
 from imageway.dialects.dashscope.uploads import read_grant, read_upload
 from imageway.dialects.shared.conversation import Ask, combine, read_turns
 from imageway.dialects.shared.findings import Findings
-from imageway.dialects.shared.headers import read_idempotency_key, read_strict
+from imageway.dialects.shared.headers import read_manner
 from imageway.dialects.shared.images import by_light, read_image, read_images
 from imageway.dialects.shared.reading import concluded, read_geometry, read_object
 from imageway.dialects.shared.written import Written
@@ -43,7 +43,7 @@ def _decode_generate(inbound: Inbound) -> Generate:
     background = _asks_for_task(inbound)
     if _enabled(inbound, "x-dashscope-sse"):
         findings.ignored("X-DashScope-SSE", "images are answered at once, as one JSON object")
-    strict, key = read_strict(inbound, findings), read_idempotency_key(inbound, findings)
+    manner = read_manner(inbound, findings)
     written = Written(TABLE, findings)
     body = read_object(inbound, findings)
     written.read(body)
@@ -53,7 +53,7 @@ def _decode_generate(inbound: Inbound) -> Generate:
     text = "input" if body.get("input") is None else flat
     image = _look_for_what_is_missing(written, ask, text=text, must_edit=inbound.route == EDIT)
     request = _build(written, ask)
-    intent = Generate(request=request, form="url", strict=strict, idempotency_key=key, background=background)
+    intent = Generate(request=request, form="url", background=background, **manner)
     return concluded(intent, findings, conversation=("input",) if unreadable else (), image=image)
 
 

@@ -13,7 +13,7 @@ from imageway.dialects.gemini.fields import FAMILY, TABLE
 from imageway.dialects.shared.cloud import action_of
 from imageway.dialects.shared.conversation import combine, put_before, read_turns
 from imageway.dialects.shared.findings import Findings
-from imageway.dialects.shared.headers import read_idempotency_key, read_strict
+from imageway.dialects.shared.headers import read_manner
 from imageway.dialects.shared.reading import concluded, read_geometry, read_object
 from imageway.dialects.shared.table import snaked
 from imageway.dialects.shared.written import Written
@@ -63,9 +63,8 @@ def _decode_generate(inbound: Inbound) -> Generate:
     intent = Generate(
         request=request,
         form=FORMS[written.values.get("delivery", "inline")],
-        strict=read_strict(inbound, findings),
-        idempotency_key=read_idempotency_key(inbound, findings),
         shape=inbound.route,
+        **read_manner(inbound, findings),
     )
     return concluded(intent, findings, conversation=("contents",))
 

@@ -9,7 +9,7 @@ from imageway.core.requests import ImageRequest, Operation
 from imageway.dialects.imagen.fields import FAMILY, REASONS, TABLE
 from imageway.dialects.imagen.instances import Instance, read_instances
 from imageway.dialects.shared.findings import Findings
-from imageway.dialects.shared.headers import read_idempotency_key, read_strict
+from imageway.dialects.shared.headers import read_manner
 from imageway.dialects.shared.reading import concluded, read_geometry, read_object
 from imageway.dialects.shared.written import Written
 
@@ -25,9 +25,8 @@ def decode(inbound: Inbound) -> Generate:
     intent = Generate(
         request=_build(inbound, written, asked, larger=larger),
         form="b64_json",
-        strict=read_strict(inbound, findings),
-        idempotency_key=read_idempotency_key(inbound, findings),
         shape=REASONS if written.values.get("reasons") else inbound.route,
+        **read_manner(inbound, findings),
     )
     needed = "instances[0].image" if larger or asked.mask else None
     return concluded(intent, findings, conversation=("instances",), image=needed)

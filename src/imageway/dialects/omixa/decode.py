@@ -10,7 +10,7 @@ from imageway.core.requests import ImageData, ImageInput, ImageRequest, Operatio
 from imageway.dialects.omixa.fields import FAMILY, table_of
 from imageway.dialects.omixa.inline import read_inline
 from imageway.dialects.shared.findings import Findings
-from imageway.dialects.shared.headers import read_idempotency_key, read_strict
+from imageway.dialects.shared.headers import read_manner
 from imageway.dialects.shared.reading import concluded, read_geometry, read_object
 from imageway.dialects.shared.written import Written
 
@@ -23,12 +23,12 @@ def decode(inbound: Inbound) -> Intent:
     if inbound.route == "models":
         return ShowModels()
     findings = Findings()
-    strict, key = read_strict(inbound, findings), read_idempotency_key(inbound, findings)
+    manner = read_manner(inbound, findings)
     body = read_object(inbound, findings)
     model = body.get("model")
     written = Written(table_of(inbound.family_of(model) if isinstance(model, str) else None), findings)
     written.read(body)
-    intent = Generate(request=_build(written), form="b64_json", strict=strict, idempotency_key=key)
+    intent = Generate(request=_build(written), form="b64_json", **manner)
     return concluded(intent, findings, conversation=())
 
 

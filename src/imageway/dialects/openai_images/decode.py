@@ -24,7 +24,7 @@ from imageway.dialects.openai_images.forms import tree_of
 from imageway.dialects.openai_images.tasks import read_pace, read_task
 from imageway.dialects.shared.conversation import Ask, combine, read_turns
 from imageway.dialects.shared.findings import Findings
-from imageway.dialects.shared.headers import read_deadline, read_idempotency_key, read_strict
+from imageway.dialects.shared.headers import read_manner
 from imageway.dialects.shared.images import read_image, read_images
 from imageway.dialects.shared.reading import concluded, read_geometry, read_object
 from imageway.dialects.shared.written import Written
@@ -54,7 +54,7 @@ def decode(inbound: Inbound) -> Intent:
 
 def _decode_generate(inbound: Inbound) -> Generate:
     findings = Findings()
-    strict, key = read_strict(inbound, findings), read_idempotency_key(inbound, findings)
+    manner = read_manner(inbound, findings)
     form = inbound.body
     body = tree_of(form, TABLE, findings) if isinstance(form, FormBody) else read_object(inbound, findings)
     written = Written(TABLE, findings)
@@ -67,13 +67,11 @@ def _decode_generate(inbound: Inbound) -> Generate:
     intent = Generate(
         request=request,
         form=written.values.get("form", "b64_json" if nested or request.stream else None),
-        strict=strict,
-        idempotency_key=key,
         background=pace.background,
         wait_s=pace.wait_s,
-        deadline_s=read_deadline(inbound, findings),
         webhook=_webhook(written, body),
         shape="nested" if nested else "flat",
+        **manner,
     )
     image = "image" if request.operation is not Operation.GENERATE or request.mask else None
     return concluded(intent, findings, conversation=("contents", "input"), image=image)

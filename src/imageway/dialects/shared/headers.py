@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypedDict
 
 from imageway.core.intents import Inbound
 from imageway.dialects.shared.findings import Findings
@@ -17,6 +17,23 @@ def bearer(headers: Mapping[str, str]) -> str | None:
     """The token of `Authorization: Bearer …` (RFC 6750)."""
     scheme, _, token = headers.get("authorization", "").strip().partition(" ")
     return (token.strip() or None) if scheme.lower() == "bearer" else None
+
+
+class Manner(TypedDict):
+    """How a request is to be served, whatever it asks for: fields of core's Generate."""
+
+    strict: bool
+    idempotency_key: str | None
+    deadline_s: float | None
+
+
+def read_manner(inbound: Inbound, findings: Findings) -> Manner:
+    """Of `Imageway-Strict`, `Idempotency-Key` and `Imageway-Deadline`."""
+    return {
+        "strict": read_strict(inbound, findings),
+        "idempotency_key": read_idempotency_key(inbound, findings),
+        "deadline_s": read_deadline(inbound, findings),
+    }
 
 
 def read_strict(inbound: Inbound, findings: Findings) -> bool:
