@@ -37,12 +37,14 @@ class MaskForm(StrEnum):
 class ImageLink(Struct, frozen=True):
     """An input image that the caller named by http(s) URL, or by the `oss://` name of a file he uploaded. `param` is
     where he wrote it. Of a mask, `marks` is its form, and `wanted` the one it must be turned into for its model; a mask
-    that says neither is one of transparent pixels, and right as it is."""
+    that says neither is one of transparent pixels, and right as it is. `max_bytes`: what the format that it came in
+    allows a file to have; None: our own limits alone."""
 
     url: str
     param: str
     marks: MaskForm | None = None
     wanted: MaskForm | None = None
+    max_bytes: int | None = None
 
 
 class ImageData(Struct, frozen=True):

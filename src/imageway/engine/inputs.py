@@ -105,18 +105,19 @@ async def _hold(tools: Tools, link: ImageLink, scope: Scope, workspace_id: str) 
     if tools.signer.has_expired(link.url, tools.clock.now_ms()):
         return _not_fetched(link, "this link to a stored image has expired")
     settings = tools.settings
+    most = min(settings.fetched_image_bytes, link.max_bytes or settings.fetched_image_bytes)
     try:
-        reply = await tools.transport.fetch(
-            link.url, scope, deadline_s=settings.fetch_deadline_s, max_bytes=settings.fetched_image_bytes
-        )
+        reply = await tools.transport.fetch(link.url, scope, deadline_s=settings.fetch_deadline_s, max_bytes=most)
     except FetchRefused as refused:
         return _not_fetched(link, refused.message)
     except TransportFailed:
-        return _not_fetched(link, "the address did not answer with a complete image")
+        return _not_fetched(link, f"the address did not answer with a complete image of at most {most:,} bytes")
     return _fetched(link, reply.blob)
 
 
-def _fetched(link: ImageLink, blob: Blob) -> ImageData:
+def _fetched(link: ImageLink, blob: Blob) -> ImageData | Problem:
+    if link.max_bytes is not None and blob.decoded_bytes > link.max_bytes:
+        return _not_fetched(link, f"it has {blob.decoded_bytes:,} bytes; at most {link.max_bytes:,} are taken")
     return ImageData(blob, link.param, link.marks, link.wanted)
 
 

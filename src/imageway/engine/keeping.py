@@ -45,7 +45,10 @@ class _Shelf:
     def input(self, image: ImageInput) -> int:
         if id(image) not in self.inputs:
             about: dict[str, Any] = {"param": image.param, "marks": image.marks, "wanted": image.wanted}
-            about |= {"url": image.url} if isinstance(image, ImageLink) else {"stored": self.blob(image.blob)}
+            if isinstance(image, ImageLink):
+                about |= {"url": image.url, "max_bytes": image.max_bytes}
+            else:
+                about["stored"] = self.blob(image.blob)
             self.inputs[id(image)] = len(self.inputs), KeptInput(**about)
         return self.inputs[id(image)][0]
 
@@ -148,7 +151,7 @@ async def _read(tools: Tools, name: str, scope: Scope) -> Blob:
 
 def _input(kept: KeptInput, blobs: Mapping[str, Blob]) -> ImageInput:
     if kept.stored is None:
-        return ImageLink(kept.url, kept.param, kept.marks, kept.wanted)
+        return ImageLink(kept.url, kept.param, kept.marks, kept.wanted, kept.max_bytes)
     return ImageData(blobs[kept.stored.name], kept.param, kept.marks, kept.wanted)
 
 

@@ -45,6 +45,7 @@ class KeptInput(msgspec.Struct, frozen=True, omit_defaults=True):
     stored: KeptBlob | None = None
     marks: MaskForm | None = None
     wanted: MaskForm | None = None
+    max_bytes: int | None = None
 
 
 class KeptTurn(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -101,6 +101,29 @@ async def test_every_problem_is_told_at_once(tools: Tools) -> None:
     assert "secret" not in told[1].message
 
 
+async def test_a_format_may_allow_smaller_files_than_we_do(tools: Tools) -> None:
+    """Wherever they are; what our own limit is stays so."""
+    cast("Any", tools.objects).contents["req_1-0.png"] = made()
+    size = len(made())
+    most: list[int] = []
+    fetch = web(tools).fetch
+
+    async def asked(url: str, scope: object, *, max_bytes: int, **options: Any) -> Any:
+        most.append(max_bytes)
+        return await fetch(url, scope, max_bytes=max_bytes, **options)
+
+    web(tools).fetch = asked
+    for url in ("https://x.test/a.png", tools.signer.sign("req_1-0.png", NOW_MS + 60_000)):
+        web(tools).replies["https://x.test/a.png"] = reply(made())
+        exact, small = (ImageLink(url, "image", max_bytes=bytes_) for bytes_ in (size, size - 1))
+        assert (await held(tools, exact))[id(exact)].blob.decoded_bytes == size
+        (told,) = await problems(tools, small)
+        assert told.code == "invalid_image_url"
+        assert f"at most {size - 1:,}" in told.message
+    await held(tools, ImageLink("https://x.test/a.png", "image", max_bytes=10**12))
+    assert most == [size, size - 1, tools.settings.fetched_image_bytes]
+
+
 async def test_a_link_of_ours_is_opened_from_the_store(tools: Tools) -> None:
     """Without going out and coming in again by our own door."""
     cast("Any", tools.objects).contents["req_1-0.png"] = made()

@@ -38,7 +38,7 @@ def tools(tmp_path: Path) -> Any:
 
 
 SENT = ImageData(blob_of(picture("png", 3)), "image")
-LINKED = ImageLink("https://pictures.example/a.png", "image[1]")
+LINKED = ImageLink("https://pictures.example/a.png", "image[1]", max_bytes=10_000)
 MASK = ImageData(blob_of(picture("png", 4)), "mask", MaskForm.LIGHT, MaskForm.ALPHA)
 REQUEST = ImageRequest(
     model="painter-1",
