@@ -13,7 +13,7 @@ from imageway.core.blobs import Tree
 QUICK_BYTES: Final = 16 << 10
 LARGEST: Final = 2**64 - 1  # what the writing side can put out again
 SMALLEST: Final = -(2**63)
-_CONTAINERS: Final = (dict, list)
+_CONTAINERS: Final = frozenset({dict, list})
 _decode: Final = msgspec.json.Decoder().decode
 
 
@@ -49,9 +49,9 @@ def _members(tree: Tree, depth: int) -> int:
     if depth <= 0:
         raise Unsure
     for value in values:
-        if isinstance(value, _CONTAINERS):
+        if type(value) in _CONTAINERS:
             count += _members(value, depth - 1)
-        elif isinstance(value, int) and not SMALLEST <= value <= LARGEST:
+        elif type(value) is int and not SMALLEST <= value <= LARGEST:
             raise Unsure
     return count
 

@@ -57,6 +57,8 @@ def _plain(node: object, blobs: list[Blob]) -> object:
     if type(node) in _SCALARS:
         return node
     if isinstance(node, dict):
+        if _SCALARS.issuperset(map(type, node.values())):
+            return node
         members = {}
         for key, value in node.items():
             members[key] = value if type(value) in _SCALARS else _plain(value, blobs)

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
+from imageway.bodies import Scope
 from imageway.core.errors import GatewayError
 from imageway.core.failures import StoreFailed
+from imageway.core.ids import new_id
 from imageway.core.money import format_usd
 from imageway.core.ops import Op, Refused
+from imageway.engine.arrivals import Arrivals
 from imageway.engine.attempts import PartRun
 from imageway.engine.facts import TaskFacts
+from imageway.engine.feeds import Feed
 from imageway.engine.memos import KeptAsk, KeptTask, pack_task, plain_fields
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option, Prepared, all_images
+from imageway.engine.runs import TaskRun
 from imageway.ledger.ops import Hold
 from imageway.tasks.ops import ClaimKey, CreateTask
 from imageway.tasks.queries import FindClaim
@@ -34,6 +39,33 @@ def facts_for(prepared: Prepared, task_id: str, now_ms: int) -> TaskFacts:
         warnings=prepared.warnings,
         webhook=prepared.intent.webhook,
     )
+
+
+def task_for(tools: Tools, prepared: Prepared, scope: Scope) -> TaskRun:
+    """The task of a request that is begun at once, before it is accepted."""
+    now_ms = tools.clock.now_ms()
+    task_id = new_id("req", tools.random, now_ms)
+    task_deadline_s = tools.clock.monotonic_s() + deadline_s(tools, prepared)
+    facts = facts_for(prepared, task_id, now_ms)
+    follows = prepared.request.stream
+    arrivals = Arrivals(tools, facts, scope, Feed(tools.settings.events_kept)) if follows else None
+    parts = tuple(
+        PartRun(
+            tools=tools,
+            scope=scope,
+            task_id=task_id,
+            part=index,
+            count=count,
+            options=prepared.options,
+            attempt_id=new_id("att", tools.random, now_ms),
+            deadline_s=task_deadline_s,
+            arrivals=arrivals,
+        )
+        for index, count in enumerate(prepared.counts)
+    )
+    # Whoever asks for it again, or is told of it, finds the images where its view says.
+    store_images = prepared.intent.idempotency_key is not None or prepared.intent.webhook is not None
+    return TaskRun(tools, facts, scope, parts, store_images, arrivals)
 
 
 def begin_ops(tools: Tools, prepared: Prepared, facts: TaskFacts, parts: Sequence[PartRun]) -> tuple[Op, ...]:

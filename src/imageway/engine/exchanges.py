@@ -4,7 +4,7 @@ streams event by event."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Final
 
@@ -33,9 +33,9 @@ class Exchanges(Struct, eq=False):
     submitted: bool = False
     polling: bool = False
 
-    async def begin(self) -> Done | Failed:
+    def begin(self) -> Coroutine[None, None, Done | Failed]:
         """Everything from the first request to the last word."""
-        return await self.go_on(self.adapter.encode(self.call))
+        return self.go_on(self.adapter.encode(self.call))
 
     async def go_on(self, send: Send) -> Done | Failed:
         self.memo = NO_VALUES

@@ -54,7 +54,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
 
     @property
     def max_answer_bytes(self) -> int:
-        return max(option.max_answer_bytes for option in self.options)
+        return max([option.max_answer_bytes for option in self.options])
 
 
 def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
@@ -65,7 +65,7 @@ def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
     if intent.strict:
         options = _strictly(model, checked, warnings, options)
     ordered = _in_order(tools, options, model, checked.request)
-    counts = part_counts(checked.request, min(option.candidate.offering.max_n for option in ordered))
+    counts = part_counts(checked.request, min([option.candidate.offering.max_n for option in ordered]))
     return Prepared(
         intent=intent,
         caller=caller,
@@ -106,6 +106,8 @@ def _beside(tools: Tools, intent: Generate) -> tuple[Problem, ...]:
 
 
 def _time_problems(tools: Tools, intent: Generate) -> tuple[Problem, ...]:
+    if not intent.deadline_s and not intent.wait_s:
+        return ()
     settings = tools.settings
     named = (
         ("Imageway-Deadline", intent.deadline_s or 0, settings.longest_deadline_s),
@@ -156,8 +158,10 @@ def find_model(tools: Tools, name: str, caller: Caller) -> tuple[Model, tuple[Re
 
 
 def allowed(caller: Caller, name: str, model: Model) -> bool:
+    if not caller.models:
+        return True
     names = (name, model.id, *model.aliases)
-    return not caller.models or any(fnmatchcase(name, pattern) for name in names for pattern in caller.models)
+    return any(fnmatchcase(name, pattern) for name in names for pattern in caller.models)
 
 
 def sellers_of(tools: Tools, model: Model) -> tuple[Candidate, ...]:
@@ -194,7 +198,8 @@ def sent_images(request: ImageRequest) -> tuple[ImageData, ...]:
 
 def all_images(request: ImageRequest) -> tuple[ImageInput, ...]:
     """Every input image once, in order: of the conversation when there is one, then the mask."""
-    return (*images_of(request), *([request.mask] if request.mask else []))
+    images = images_of(request)
+    return images if request.mask is None else (*images, request.mask)
 
 
 def part_counts(request: ImageRequest, max_n: int) -> tuple[int, ...]:

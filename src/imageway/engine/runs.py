@@ -322,13 +322,13 @@ class TaskHandle(Struct, eq=False):
                     yield event
         yield Finished(await self.outcome())
 
-    async def accepted(self) -> None:
+    def accepted(self) -> Coroutine[None, None, None]:
         """Returns when the task is there, durably. Raises GatewayError when it was refused, with nothing spent."""
-        await self.run.acceptance.hear()
+        return self.run.acceptance.hear()
 
-    async def outcome(self) -> Generated:
+    def outcome(self) -> Coroutine[None, None, Generated]:
         """The pictures, once they are paid for. Raises GatewayError. Cancelling the wait cancels nothing else."""
-        return await self.run.answer.hear()
+        return self.run.answer.hear()
 
     @property
     def undelivered(self) -> bool:

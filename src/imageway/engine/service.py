@@ -20,18 +20,15 @@ from imageway.core.ops import Refused
 from imageway.core.requests import Caller, RequestWarning
 from imageway.engine.acceptance import (
     begin_ops,
-    deadline_s,
     facts_for,
     queue_deadline_s,
     queue_ops,
     refusal,
     room_bytes,
+    task_for,
 )
 from imageway.engine.admission import Admission
-from imageway.engine.arrivals import Arrivals
-from imageway.engine.attempts import PartRun
 from imageway.engine.facts import TaskFacts
-from imageway.engine.feeds import Feed
 from imageway.engine.keeping import GRACE_MS, drop_ask, put_ask
 from imageway.engine.outcomes import answer_of, ended_badly
 from imageway.engine.patience import surely
@@ -46,6 +43,7 @@ from imageway.tasks.queries import FindTasks, ShowTask
 from imageway.tasks.queue import CancelMarks, MarkCancel, TaskStates, Waiting
 from imageway.telemetry import events, logger
 
+HOLE: Final = "the gateway failed on this request; nothing was charged"
 LAST_WORDS_S: Final = 5.0  # what is cancelled at the end may still write down how it ended
 
 MARK_AFTER_S = 0.005
@@ -79,7 +77,7 @@ class Engine:
             prepared = prepare(self.tools, intent, caller)
             if not scope.reserve(prepared.max_answer_bytes * len(prepared.counts)):
                 raise GatewayError("overloaded", "there is no room for the answer just now", retry_after_s=1)
-            run = self._task_run(prepared, scope)
+            run = task_for(self.tools, prepared, scope)
         except BaseException:
             self._admission.leave(caller.key_id)
             raise
@@ -94,6 +92,9 @@ class Engine:
             self.tools.faults.reach("after_accept")
         except GatewayError as refused:
             run.refuse(refused)
+        except Exception:
+            run.refuse(GatewayError("internal_error", HOLE))
+            raise
         else:
             run.accepting = False
             if self.closing:  # since this was admitted: nobody would wait for it any more
@@ -301,31 +302,6 @@ class Engine:
         if left:
             await asyncio.wait([task for task, _ in left], timeout=LAST_WORDS_S)
 
-    def _task_run(self, prepared: Prepared, scope: Scope) -> TaskRun:
-        tools, now_ms = self.tools, self.tools.clock.now_ms()
-        task_id = new_id("req", tools.random, now_ms)
-        task_deadline_s = tools.clock.monotonic_s() + deadline_s(tools, prepared)
-        facts = facts_for(prepared, task_id, now_ms)
-        follows = prepared.request.stream
-        arrivals = Arrivals(tools, facts, scope, Feed(tools.settings.events_kept)) if follows else None
-        parts = tuple(
-            PartRun(
-                tools=tools,
-                scope=scope,
-                task_id=task_id,
-                part=index,
-                count=count,
-                options=prepared.options,
-                attempt_id=new_id("att", tools.random, now_ms),
-                deadline_s=task_deadline_s,
-                arrivals=arrivals,
-            )
-            for index, count in enumerate(prepared.counts)
-        )
-        # Whoever asks for it again, or is told of it, finds the images where its view says.
-        store_images = prepared.intent.idempotency_key is not None or prepared.intent.webhook is not None
-        return TaskRun(tools, facts, scope, parts, store_images, arrivals)
-
     async def _accept(self, prepared: Prepared, run: TaskRun) -> None:
         try:
             committed = await self.tools.store.commit(*begin_ops(self.tools, prepared, run.facts, run.parts))
@@ -342,7 +318,7 @@ class Engine:
             await work
         except Exception as error:  # noqa: BLE001  # a hole of ours must not leave a hold open; it is logged whole
             logger().exception(events.TASK_CRASHED, task=run.facts.task_id, exc_info=error)
-            await run.abandon("the gateway failed on this request; nothing was charged")
+            await run.abandon(HOLE)
 
     async def _guarded(self, work: Coroutine[None, None, None]) -> None:
         try:

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from imageway.bodies import (
     LiftError,
-    LiftLimits,
     Scope,
     Spool,
     SpoolFull,
@@ -236,7 +235,7 @@ class Gate:
         try:
             if form:
                 return await read_form(self._counted(chunks), _boundary(written), scope)
-            return await lift_json(self._counted(chunks), scope, LiftLimits())
+            return await lift_json(self._counted(chunks), scope)
         except LiftError as error:
             if error.code == "body_empty" and match.dialect.schema(match.route.name) is None:
                 return None
@@ -271,7 +270,7 @@ class Gate:
 
     def _outgoing(self, answer: Answer, scope: Scope, finish: Callable[[bool], None] | None = None) -> Outgoing:
         headers, body = answer.headers, answer.body
-        if not any(name == "x-request-id" for name, _ in headers):
+        if "x-request-id" not in dict(headers):
             name, request_id = self._request_id()
             headers = (*headers, (name, request_id))
             if answer.id_key and isinstance(body, dict):

@@ -4,8 +4,10 @@ what two readers could take for two things, is no request. Knows no sockets."""
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import parse_qsl, unquote
+
+from msgspec import Struct
 
 from imageway.server.routes import Head
 
@@ -31,7 +33,7 @@ class Malformed(Exception):
         super().__init__(why)
 
 
-class RequestHead(NamedTuple):
+class RequestHead(Struct, frozen=True):
     """`length` of the body in bytes, or CHUNKED. `keeps`: the client allows another request on the connection.
     `expects`: it waits for "100 Continue" before it sends the body."""
 
