@@ -70,7 +70,7 @@ async def _serve(
     async with opener(url) as service:
         host = Host(service.site, limits)
         server = await asyncio.get_running_loop().create_server(host.connection, sock=listener, backlog=_BACKLOG)
-        _settle_memory()
+        settle_memory()
         with _told_to_stop() as told:
             print(f"ready {url}", flush=True)
             await told.wait()
@@ -88,7 +88,7 @@ async def _end(host: Host, service: Service, drain_s: float) -> None:
         await draining
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """20 ms pauses at the 99th percentile are full collections over what start-up made; none of it is garbage. What
     requests make dies by reference counts: looking at it every 700 objects is 5 % of a small request."""
     gc.collect()
@@ -111,7 +111,7 @@ def _told_to_stop() -> Iterator[asyncio.Event]:
 
 async def _work(opener: Opener) -> None:
     async with opener(""):
-        _settle_memory()
+        settle_memory()
         with _told_to_stop() as told:
             print("ready worker", flush=True)
             await told.wait()
