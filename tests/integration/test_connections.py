@@ -176,6 +176,9 @@ class Served:
         await self._stop.wait()
         server.close()
         await self.host.close(self.grace_s)
+        async with asyncio.timeout(5):
+            while self.connections():  # a loop tells of what was torn down in its next rounds
+                await asyncio.sleep(0.01)
 
     def open_gate(self) -> None:
         self.loop.call_soon_threadsafe(self.site.gate.set)

@@ -10,7 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from imageway.catalog.schema import Model, Offering
-from imageway.catalog.tariffs import PriceBook, Rate, Tariff, tariff_of, with_margin
+from imageway.catalog.tariffs import Pixels, PriceBook, Rate, Tariff, known_tokens, tariff_of, with_margin
 from imageway.core.intents import PriceLine
 from imageway.core.money import round_up
 from imageway.core.requests import ImageRequest, Size
@@ -41,13 +41,16 @@ class Quote(Struct, frozen=True):
 class Bill(Struct, frozen=True):
     """What is to be paid for: the fitted request and size, the images that were delivered, the tokens the provider
     reported for the whole task (None: it reported none). `produced`, when more images than were delivered are behind
-    `usage`, says how many: the caller then pays the delivered share of the tokens."""
+    `usage`, says how many: the caller then pays the delivered share of the tokens. `quality` and `pixels` are what the
+    provider chose, as far as that is known."""
 
     request: ImageRequest
     size: Size
     delivered: int
     usage: Usage | None = None
     produced: int | None = None
+    quality: str | None = None
+    pixels: Pixels | None = None
 
 
 class Charge(Struct, frozen=True):
@@ -73,25 +76,27 @@ def charge(catalog: PriceBook, model: Model, bill: Bill) -> Charge:
     if bill.delivered <= 0:
         return Charge(0, ())
     tariff = tariff_of(catalog, model, None, bill.request.quality, bill.size)
-    reported = _delivered_share(bill)
+    reported = _delivered_share(bill, model)
     tokens = reported or _estimated(tariff, model, bill.request, bill.delivered, worst=False)
     lines = _lines(tariff, bill.request, bill.delivered, tokens)
     return Charge(_total(tariff, lines), _shown(lines, estimated=reported is None and tariff.counts_tokens))
 
 
-def cost(catalog: PriceBook, offering: Offering, bill: Bill) -> int:
-    """What the provider takes from us, in micro-dollars, for everything it produced, delivered or not. An offering
+def cost(catalog: PriceBook, offering: Offering, bill: Bill) -> Charge:
+    """What the provider takes from us for everything it produced, delivered or not. An offering
     without cost rows costs nothing; tokens that nobody reported are taken from the model's own table."""
     if not offering.cost:
-        return 0
+        return Charge(0, ())
     images, usage = bill.delivered if bill.produced is None else bill.produced, bill.usage
     model = catalog.models.get(bill.request.model)
     tariff = tariff_of(catalog, model, offering, bill.request.quality, bill.size)
-    if usage is not None and (usage.output or not images):
-        tokens = _counts(usage)
+    reported = usage is not None and bool(usage.output or not images)
+    if usage is not None and reported:
+        tokens = _counts(usage, bill, model)
     else:
         tokens = _estimated(tariff, model, bill.request, images, worst=False)
-    return _total(tariff, _lines(tariff, bill.request, images, tokens))
+    lines = _lines(tariff, bill.request, images, tokens)
+    return Charge(_total(tariff, lines), _shown(lines, estimated=not reported and tariff.counts_tokens))
 
 
 # Lines and sums
@@ -112,6 +117,8 @@ def _lines(tariff: Tariff, request: ImageRequest, images: int, tokens: Counts) -
     for rate, count in zip(tariff.tokens, tokens, strict=True):
         if rate is not None and count > 0:
             lines.append((rate, count))
+    if tariff.surcharge is not None and images > 0:
+        lines.append((tariff.surcharge, images))
     return lines
 
 
@@ -130,6 +137,7 @@ def _shown(lines: Sequence[Line], *, estimated: bool) -> tuple[PriceLine, ...]:
             quantity=str(quantity),
             unit=rate.unit,
             unit_usd=rate.unit_usd,
+            effective=rate.effective,
             assumed=rate.assumed or (estimated and rate.unit == "token"),
         )
         for rate, quantity in lines
@@ -140,16 +148,25 @@ def _shown(lines: Sequence[Line], *, estimated: bool) -> tuple[PriceLine, ...]:
 # Tokens
 
 
-def _counts(usage: Usage) -> Counts:
-    return usage.input_text, usage.input_image, usage.output_text, usage.output_image
+def _counts(usage: Usage, bill: Bill, model: Model | None) -> Counts:
+    """As reported. A model that always writes besides, and says nothing of it, has its text told from its images: what
+    the table and the previews do not account for (an event of a stream splits no output, wire page 1.8)."""
+    written, drawn = usage.output_text, usage.output_image
+    if model is not None and model.output_text_tokens and not written:
+        images = bill.delivered if bill.produced is None else bill.produced
+        one = known_tokens(model, bill.quality or bill.request.quality, bill.size.pixels or bill.pixels)
+        if one is not None:
+            one += (bill.request.partial_images or 0) * model.partial_image_tokens
+            written = max(0, drawn - one * images)
+    return usage.input_text, usage.input_image, written, usage.output - written
 
 
-def _delivered_share(bill: Bill) -> Counts | None:
+def _delivered_share(bill: Bill, model: Model) -> Counts | None:
     """The reported tokens that belong to the delivered images; None when nothing usable was reported."""
     usage = bill.usage
     if usage is None or not usage.output:
         return None
-    counts = _counts(usage)
+    counts = _counts(usage, bill, model)
     if bill.produced is None or bill.produced <= bill.delivered:
         return counts
     text, image, output_text, output_image = (count * bill.delivered // bill.produced for count in counts)

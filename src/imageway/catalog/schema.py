@@ -110,9 +110,11 @@ class Geometry(Row, frozen=True, kw_only=True, eq=False):
 
 class Price(Row, frozen=True, kw_only=True):
     """One price. `per` image: what the caller pays for one delivered image to which every condition applies (the first
-    matching row wins). `per` token: per million tokens of one kind. `amount` is decimal text in `currency`."""
+    matching row wins). `per` token: per million tokens of one kind. `per` surcharge: on top of all else, for each
+    delivered image. `amount` is decimal text in `currency`. Of rows with the same conditions the one that became
+    effective last counts."""
 
-    per: Literal["image", "input_image", "token"]
+    per: Literal["image", "input_image", "token", "surcharge"]
     amount: str
     currency: Literal["USD", "CNY"] = "USD"
     tokens: Literal["input_text", "input_image", "output_text", "output_image"] | None = None

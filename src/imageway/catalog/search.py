@@ -41,6 +41,11 @@ class Catalog:
         """The model of this id, alias or former id; None when nobody bears the name."""
         return self._names.get(name)
 
+    def id_of(self, name: str | None) -> str | None:
+        """The id of the model that a name means; a name that nobody bears is left as it is."""
+        found = self.find(name) if name is not None else None
+        return name if found is None else found.model.id
+
     def closest(self, name: str) -> tuple[str, ...]:
         """At most three known names that look like this one, the likeliest first."""
         spelled = {known.lower(): known for known in self._names}

@@ -49,6 +49,7 @@ class Rate(Struct, frozen=True):
     shares: int
     assumed: bool
     free_first: int
+    effective: str = ""
 
 
 class Tariff(Struct, frozen=True):
@@ -59,6 +60,7 @@ class Tariff(Struct, frozen=True):
     minimum_hold_usd_micros: int
     image: Rate | None
     input_image: Rate | None
+    surcharge: Rate | None
     tokens: tuple[Rate | None, ...]
     counts_tokens: bool
     most_tokens: int
@@ -80,6 +82,7 @@ def tariff_of(
         minimum_hold_usd_micros=parse_usd(model.minimum_hold) if model is not None else 0,
         image=rates.get(_IMAGE),
         input_image=rates.get(_INPUT_IMAGE),
+        surcharge=rates.get(_SURCHARGE),
         tokens=tuple(rates.get(billed) for billed in _TOKENS),
         counts_tokens=model is not None and any(billed in rates for billed in _TOKENS),
         most_tokens=_image_tokens(model, case, worst=True) if model is not None else 0,
@@ -132,6 +135,7 @@ Billed = tuple[str, str | None]
 
 _IMAGE: Final[Billed] = ("image", None)
 _INPUT_IMAGE: Final[Billed] = ("input_image", None)
+_SURCHARGE: Final[Billed] = ("surcharge", None)
 _TOKENS: Final[tuple[Billed, ...]] = tuple(
     ("token", kind) for kind in ("input_text", "input_image", "output_text", "output_image")
 )
@@ -194,14 +198,15 @@ def _rate(book: PriceBook, row: Price, whole: int) -> Rate:
         shares=int(usd_micros * whole),
         assumed=row.assumed,
         free_first=row.free_first,
+        effective=row.effective,
     )
 
 
 def _named(row: Price) -> str:
     if row.per == "token":
         return f"{row.tokens} tokens".replace("_", " ")
-    if row.per == "input_image":
-        return "input image"
+    if row.per in ("input_image", "surcharge"):
+        return row.per.replace("_", " ")
     conditions = [*row.qualities, *row.tiers, *row.sizes]
     if row.max_pixels:
         conditions.append(f"up to {row.max_pixels} pixels")
@@ -220,6 +225,14 @@ def _decimal_text(value: Fraction) -> str:
 def with_margin(tokens: int) -> int:
     """A quarter more: nobody published them."""
     return -(-tokens * 5 // 4)
+
+
+def known_tokens(model: Model, quality: str | None, pixels: Pixels | None) -> int | None:
+    """Output tokens of one image, where the vendor published just this case."""
+    if pixels is None:
+        return None
+    size = f"{pixels[0]}x{pixels[1]}"
+    return next((row.sizes[size] for row in model.tokens if row.quality == quality and size in row.sizes), None)
 
 
 def _image_tokens(model: Model, case: _Case, *, worst: bool) -> int:

@@ -39,13 +39,13 @@ class Budget(Struct, frozen=True):
     window_ms: int = 0
 
 
-class Terms(Struct, frozen=True):
-    """What the prices of a request are multiplied by (in millionths), and what is added for each image. `rule_id` says
-    who said so; `rows` are price rows (JSON) in place of the model's own, where there are any."""
+class Terms(Struct, frozen=True, omit_defaults=True):
+    """How a caller's prices differ from the catalog's. Each of `steps` multiplies every price (in millionths) and then
+    adds so many micro-dollars for each image; `rows`, a JSON array of price rows, stand in place of the model's own
+    (empty: those do). `rule_ids` name who said so."""
 
-    rule_id: str = ""
-    multiplier_millionths: int = 1_000_000
-    per_image_usd_micros: int = 0
+    rule_ids: tuple[str, ...] = ()
+    steps: tuple[tuple[int, int], ...] = ()
     rows: bytes = b""
 
 

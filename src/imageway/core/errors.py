@@ -23,8 +23,14 @@ INVALID: Final = ErrorKind(400, "invalid_request_error")
 KINDS: Final[dict[str, ErrorKind]] = {
     "content_policy_violation": INVALID,
     "invalid_api_key": ErrorKind(401, "authentication_error"),
+    "signature_required": ErrorKind(401, "authentication_error"),
+    "signature_expired": ErrorKind(401, "authentication_error"),
+    "signature_mismatch": ErrorKind(401, "authentication_error"),
+    "signature_replayed": ErrorKind(401, "authentication_error"),
     "insufficient_balance": ErrorKind(402, "billing_error"),
+    "budget_exceeded": ErrorKind(402, "billing_error"),
     "model_not_allowed": ErrorKind(403, "permission_error"),
+    "key_not_allowed": ErrorKind(403, "permission_error"),
     "signature_invalid": ErrorKind(403, "permission_error"),
     "model_not_found": ErrorKind(404, "not_found_error"),
     "model_retired": ErrorKind(404, "not_found_error"),
@@ -37,6 +43,7 @@ KINDS: Final[dict[str, ErrorKind]] = {
     "link_expired": ErrorKind(410, "invalid_request_error"),
     "body_too_large": ErrorKind(413, "invalid_request_error"),
     "unsupported_content_type": ErrorKind(415, "invalid_request_error"),
+    "idempotency_key_reused": ErrorKind(422, "invalid_request_error"),
     "rate_limit_exceeded": ErrorKind(429, "rate_limit_error", resend=True),
     "internal_error": ErrorKind(500, "server_error"),
     "empty_response": ErrorKind(502, "upstream_error"),
@@ -76,6 +83,8 @@ class GatewayError(Exception):
         self.details = details
         self.retry_after_s = retry_after_s
         self.request_id: str | None = None
+        self.drawn = False  # what was refused is a picture that had been made, not the words that asked for it
+        self.replayed = False  # an earlier request under the same Idempotency-Key ended with it
         self.sandbox = False  # a pretend upstream had part in it: every such answer is labelled
         self.resend_override: bool | None = None
 

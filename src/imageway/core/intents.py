@@ -11,15 +11,14 @@ from msgspec import Struct
 from imageway.core.blobs import Blob, Tree
 from imageway.core.errors import GatewayError
 from imageway.core.requests import ImageRequest, RequestWarning
-from imageway.core.steps import NO_VALUES, FormBody, Usage
+from imageway.core.steps import NO_VALUES, FormBody, Settled, Usage
 from imageway.core.streams import StreamEvent
 
 
 class Inbound(Struct, frozen=True, kw_only=True):
     """One request as a dialect sees it. `route` is the name of the dialect's own route; `params` come from its path.
-    Header names are lower case; `query` values are the last of each name. `body` is None when there was none, a
-    FormBody when it was multipart/form-data. `family_of` finds the catalog's family of the model that a name means, for
-    formats that have other fields for each; None: nobody bears it."""
+    Header names are lower case; `query` values are the last of each name. `body`: None without one, a FormBody of
+    multipart/form-data. `family_of` finds the catalog's family of the model that a name means, None of a stranger."""
 
     route: str
     method: str = "POST"
@@ -32,7 +31,6 @@ class Inbound(Struct, frozen=True, kw_only=True):
 
 
 Form = Literal["b64_json", "url"]
-
 
 TASK_EVENTS: Final = ("task.cancelled", "task.failed", "task.succeeded", "task.unknown")
 """What a task's end is announced as, one for each final state."""
@@ -50,18 +48,22 @@ class Webhook(Struct, frozen=True):
 class Generate(Struct, frozen=True, kw_only=True):
     """`form` None: the model's default. `shape` is the dialect's own word for how to answer. `warnings` are what decode
     itself could not honour. `background`: the answer is the task, the images are fetched later, unless they come within
-    `wait_s`. `deadline_s`: what comes later than so long after now is not wanted; None: our own limits."""
+    `wait_s`. `deadline_s`: what comes later than so long after now is not wanted; None: our own limits. The engine
+    writes the `fingerprint` of a request with a key; `reject_running`: not to wait for an earlier one under it."""
 
     request: ImageRequest
     form: Form | None = None
     strict: bool = False
     idempotency_key: str | None = None
+    fingerprint: bytes = b""
+    reject_running: bool = False
     webhook: Webhook | None = None
     shape: str = "flat"
     background: bool = False
     deadline_s: float | None = None
     wait_s: float = 0
     warnings: tuple[RequestWarning, ...] = ()
+    dialect: str = ""  # its name; the server writes it
 
 
 class Estimate(Struct, frozen=True, kw_only=True):
@@ -89,6 +91,7 @@ class ShowTask(Struct, frozen=True):
     id: str
     wait_s: float = 0
     known: tuple[str, ...] = ()
+    shape: str = "flat"
 
 
 class ListTasks(Struct, frozen=True, kw_only=True):
@@ -118,8 +121,7 @@ class FollowTask(Struct, frozen=True):
 
 
 class ShowImage(Struct, frozen=True):
-    """The bytes of a stored image, or a small picture of it. `id` is its name in the media store, with or without what
-    follows the dot. There is no outcome to encode: bytes are the same in every format."""
+    """The bytes of a stored image, or a small picture of it. `id`: its name in the store, perhaps without its suffix."""
 
     id: str
     thumbnail: bool = False
@@ -162,8 +164,7 @@ Intent = (
 
 
 class Picture(Struct, frozen=True, kw_only=True):
-    """One proved image on its way out: `blob` for b64_json, `url` for url (exactly one is set). `signature`: see core's
-    Turn."""
+    """One proved image on its way out: `blob` for b64_json, or `url` for url. `signature`: see core's Turn."""
 
     media_type: str
     width: int
@@ -175,15 +176,16 @@ class Picture(Struct, frozen=True, kw_only=True):
 
 
 class Missing(Struct, frozen=True):
-    """One image of several that did not come, in words for the caller: `code` is one of core's errors."""
+    """One image that did not come, in words for the caller: `code` is core's, `place` counts from 0 (None: unknown)."""
 
     code: str
     message: str
+    place: int | None = None
 
 
 class Generated(Struct, frozen=True, kw_only=True):
     """A finished generation with k ≥ 1 pictures. `family` is the model's family in the catalog. `missing`: the images
-    asked for that did not come; of a group that was left to choose, only those that were begun and failed."""
+    asked for that did not come; of a group left to choose, only those begun. `settled`: the provider's choices."""
 
     request_id: str
     model: str
@@ -197,18 +199,21 @@ class Generated(Struct, frozen=True, kw_only=True):
     text: str | None = None
     seeds: tuple[int, ...] = ()
     missing: tuple[Missing, ...] = ()
+    settled: Settled | None = None
     warnings: tuple[RequestWarning, ...] = ()
     sandbox: bool = False
 
 
 class PriceLine(Struct, frozen=True, kw_only=True):
-    """One line of a bill, exact before rounding: `quantity` × `unit_usd` per `unit`, as decimal text."""
+    """One line of a bill, before rounding: `quantity` × `unit_usd` per `unit`, as decimal text, by the price row that
+    became effective on that day (YYYY-MM-DD; empty: nobody said)."""
 
     what: str
     quantity: str
     unit: str
     unit_usd: str
     assumed: bool = False
+    effective: str = ""
 
 
 class Estimated(Struct, frozen=True, kw_only=True):
@@ -236,10 +241,9 @@ class ModelList(Struct, frozen=True):
 
 
 class TaskView(Struct, frozen=True, kw_only=True):
-    """One task as its owner may see it: `pictures` carry signed URLs while the images are stored. `error` is
-    (code, message). `started_ms` is when its first attempt began; `requested` is how many images were asked for,
-    `missing` those of a success that did not come; `attempts` how many were begun; `expires_ms` when stored images go;
-    `text` and `seeds` as in Generated; `sandbox`: a pretend upstream may have part in it."""
+    """One task as its owner may see it: `pictures` carry signed URLs while they are stored, until `expires_ms`. `error`
+    is (code, message). `started_ms`: of its first attempt; `requested`: images asked for; `missing`: those of a success
+    that did not come; `text`, `seeds`: as in Generated; `sandbox`: a pretend upstream may have part in it."""
 
     id: str
     status: str
@@ -263,8 +267,7 @@ class TaskView(Struct, frozen=True, kw_only=True):
 
 
 class TaskList(Struct, frozen=True, kw_only=True):
-    """One page of a workspace's tasks; `total` counts all that match, where that was asked for; `next`: where the next
-    page begins (`before`), None: there is none."""
+    """One page of a workspace's tasks; `total`: all that match, where asked for; `next`: `before` of the next page."""
 
     tasks: tuple[TaskView, ...]
     total: int
@@ -274,9 +277,8 @@ class TaskList(Struct, frozen=True, kw_only=True):
 
 
 class UploadGrant(Struct, frozen=True, kw_only=True):
-    """What the caller needs to put one file: a form posted to his dialect's own path at `url`, with `fields` and the
-    file itself, of at most `max_bytes`, within `expires_s` seconds; requests then name it `folder`/file name.
-    `capacity_bytes`: of all that one workspace may have there at once."""
+    """How to put one file: a form posted to the dialect's own path at `url`, with `fields` and the file, of at most
+    `max_bytes`, within `expires_s`; requests name it `folder`/file name. `capacity_bytes`: of a whole workspace."""
 
     url: str
     fields: Mapping[str, str]
@@ -307,8 +309,8 @@ class Preview(Struct, frozen=True, kw_only=True):
 
 
 class Arrived(Struct, frozen=True, kw_only=True):
-    """One finished, proved image, in the form asked for, before the whole is settled: the `image`-th to come, from 0.
-    It is charged for when the task is. `model` and `created_s` are what Generated will say."""
+    """One finished, proved image, in the form asked for, before the whole is settled: the `image`-th to come or fail,
+    from 0. It is charged for when the task is. `model` and `created_s` are what Generated will say."""
 
     image: int
     picture: Picture
@@ -354,8 +356,7 @@ class Answer(Struct, frozen=True):
 
 
 class Where(Struct, frozen=True):
-    """Where an error happened: the dialect's route name (None: before one was found), the request id, and what stood
-    in the path."""
+    """Where an error happened: the dialect's route name (None: before one was found), and what stood in the path."""
 
     route: str | None
     request_id: str
@@ -366,8 +367,8 @@ class Where(Struct, frozen=True):
 class Route:
     """One path a dialect owns. `path` may hold {names} that match one segment each, or its beginning:
     "{model}:predict". `carriers`: it is taken only with one of these headers or query parameters ("x-goog-api-key",
-    "?key"), so that two dialects may share a path. `form`: its body may be multipart/form-data. `public`: no caller
-    is asked for. `summary` is its line in documents."""
+    "?key"), so that two dialects may share it. `form`: its body may be multipart/form-data. `public`: no caller is
+    asked for. `summary` is its line in documents."""
 
     name: str
     method: str
@@ -382,10 +383,10 @@ class Route:
 class Dialect:
     """The code for one inbound wire format: pure functions. `credential` finds the caller's key in headers and query.
     `decode` raises InvalidRequest with every problem at once. `encode_event` turns each event of a stream into what is
-    written, the closing words included; None: it has no streams. `heartbeat` is written while nothing else comes.
-    `prefixes`: paths below these that nobody owns are refused in this dialect's envelope. `schema`: the JSON Schema
-    (2020-12) of a route's body, by the route's name; None: it has none. `encode_news` writes what becomes of a task
-    that is followed; None: tasks cannot be followed in this format."""
+    written, the closing words included; None: it has no streams. `heartbeat` is written while nothing else comes,
+    `line_end` closes events. `prefixes`: paths below these that nobody owns are refused in this dialect's envelope.
+    `schema`: the JSON Schema (2020-12) of a route's body, by the route's name; None: it has none. `encode_news` writes
+    what becomes of a task that is followed; None: tasks cannot be followed in this format."""
 
     name: str
     routes: tuple[Route, ...]
@@ -395,6 +396,7 @@ class Dialect:
     encode_error: Callable[[Where, GatewayError], Answer]
     encode_event: Callable[[Generate, Event], tuple[StreamEvent, ...]] | None = None
     heartbeat: bytes = b": waiting\n\n"
+    line_end: bytes = b"\n"
     prefixes: tuple[str, ...] = ()
     schema: Callable[[str], Mapping[str, Tree] | None] = lambda route: None
     encode_news: Callable[[TaskNews], StreamEvent] | None = None

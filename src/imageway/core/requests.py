@@ -168,7 +168,7 @@ class RequestWarning(Struct, frozen=True):
 
 class Caller(Struct, frozen=True):
     """Who a key speaks for. `models` are glob patterns; empty means every model. `budget_id` is whose budgets are spent
-    (empty: the key has none)."""
+    (empty: the key has none). `signed`: his requests must be."""
 
     key_id: str
     workspace_id: str
@@ -177,3 +177,4 @@ class Caller(Struct, frozen=True):
     settings: WorkspaceSettings = NO_SETTINGS
     budget_id: str = ""
     budgets: tuple[Budget, ...] = ()
+    signed: bool = False

@@ -109,12 +109,13 @@ class Send(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens as the provider reported them for the whole call. `output_text` includes thinking."""
+    """Tokens as the provider reported them for the whole call. `output_text` includes `thinking`."""
 
     input_text: int = 0
     input_image: int = 0
     output_text: int = 0
     output_image: int = 0
+    thinking: int = 0
 
     @property
     def input(self) -> int:
@@ -130,7 +131,15 @@ class Usage(Struct, frozen=True):
             self.input_image + other.input_image,
             self.output_text + other.output_text,
             self.output_image + other.output_image,
+            self.thinking + other.thinking,
         )
+
+
+class Settled(Struct, frozen=True):
+    """What the provider says it chose, in its own words, where the request may have left it open."""
+
+    quality: str | None = None
+    background: str | None = None
 
 
 class Produced(Struct, frozen=True):
@@ -149,6 +158,7 @@ class Done(Struct, frozen=True):
     usage: Usage | None = None
     text: str | None = None
     missing: tuple[Failed, ...] = ()
+    settled: Settled | None = None
 
 
 class More(Struct, frozen=True):
@@ -160,6 +170,7 @@ class More(Struct, frozen=True):
     text: str | None = None
     missing: tuple[Failed, ...] = ()
     usage: Usage | None = None
+    settled: Settled | None = None
 
 
 class FailureKind(StrEnum):
@@ -177,13 +188,16 @@ class FailureKind(StrEnum):
 
 class Failed(Struct, frozen=True):
     """`code` and `detail` are the provider's own words, for the operator's log; a caller never sees them. `empty`: the
-    answer could be read and says that nothing was made."""
+    answer could be read and says that nothing was made. `drawn`: refused was what had been drawn, not what was asked
+    for. `place`: of one image among several, which of them it is, from 0; None: the provider did not say."""
 
     kind: FailureKind
     code: str = ""
     detail: str = ""
     retry_after_s: float | None = None
     empty: bool = False
+    drawn: bool = False
+    place: int | None = None
 
 
 Step = Send | More | Done | Failed

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from imageway.bodies import Scope
+from imageway.core.access import CATALOG_TERMS
 from imageway.core.errors import GatewayError
-from imageway.core.failures import StoreFailed
 from imageway.core.ids import new_id
 from imageway.core.money import format_usd
 from imageway.core.ops import Op, Refused
@@ -21,8 +20,11 @@ from imageway.engine.preparation import Option, Prepared, all_images
 from imageway.engine.runs import TaskRun
 from imageway.ledger.ops import Hold
 from imageway.tasks.ops import ClaimKey, CreateTask
-from imageway.tasks.queries import FindClaim
 from imageway.tasks.queue import QueueTask
+
+
+class KeyTaken(GatewayError):
+    """An earlier request was accepted under this Idempotency-Key: engine.replay finds it."""
 
 
 def facts_for(prepared: Prepared, task_id: str, now_ms: int) -> TaskFacts:
@@ -38,6 +40,8 @@ def facts_for(prepared: Prepared, task_id: str, now_ms: int) -> TaskFacts:
         created_ms=now_ms,
         warnings=prepared.warnings,
         webhook=prepared.intent.webhook,
+        terms=prepared.terms,
+        dialect=prepared.intent.dialect,
     )
 
 
@@ -80,7 +84,7 @@ def begin_ops(tools: Tools, prepared: Prepared, facts: TaskFacts, parts: Sequenc
         created_ms=facts.created_ms,
         deadline_ms=facts.created_ms + int(deadline_s(tools, prepared) * 1000),
     )
-    return (create, *_claim_and_hold(prepared, facts), *[part.begin() for part in parts])
+    return (create, *_claim_and_hold(tools, prepared, facts), *[part.begin() for part in parts])
 
 
 def queue_ops(tools: Tools, prepared: Prepared, facts: TaskFacts, ask: KeptAsk) -> tuple[Op, ...]:
@@ -95,7 +99,7 @@ def queue_ops(tools: Tools, prepared: Prepared, facts: TaskFacts, ask: KeptAsk) 
         deadline_ms=facts.created_ms + int(queue_deadline_s(tools, prepared) * 1000),
         limit=tools.settings.queued_per_workspace,
     )
-    return (queue, *_claim_and_hold(prepared, facts))
+    return (queue, *_claim_and_hold(tools, prepared, facts))
 
 
 def _kept(prepared: Prepared, ask: KeptAsk | None = None) -> KeptTask:
@@ -112,13 +116,23 @@ def _kept(prepared: Prepared, ask: KeptAsk | None = None) -> KeptTask:
         warnings=prepared.warnings,
         webhook=prepared.intent.webhook,
         ask=ask,
+        terms=prepared.terms if prepared.terms is not CATALOG_TERMS else None,
+        dialect=prepared.intent.dialect,
     )
 
 
-def _claim_and_hold(prepared: Prepared, facts: TaskFacts) -> tuple[Op, ...]:
+def _claim_and_hold(tools: Tools, prepared: Prepared, facts: TaskFacts) -> tuple[Op, ...]:
     hold = Hold(facts.task_id, facts.workspace_id, facts.hold_usd_micros, facts.created_ms)
-    key = prepared.intent.idempotency_key
-    return (ClaimKey(facts.workspace_id, key, facts.task_id, facts.created_ms), hold) if key else (hold,)
+    if (key := prepared.intent.idempotency_key) is None:
+        return (hold,)
+    now_ms, mark = facts.created_ms, prepared.intent.fingerprint
+    expired_ms = expired_claims_ms(tools, now_ms)
+    return ClaimKey(facts.workspace_id, key, facts.task_id, now_ms, mark, expired_ms), hold
+
+
+def expired_claims_ms(tools: Tools, now_ms: int) -> int:
+    """Keys that were claimed then, or before, are free again."""
+    return now_ms - int(tools.settings.idempotency_keep_s * 1000)
 
 
 def room_bytes(facts: TaskFacts, parts: int) -> int:
@@ -147,7 +161,7 @@ def queue_deadline_s(tools: Tools, prepared: Prepared) -> float:
 async def refusal(tools: Tools, refused: Refused, prepared: Prepared) -> GatewayError:
     """Why the request was not accepted, in words for the caller."""
     if isinstance(refused.op, ClaimKey):
-        return await _in_use(tools, refused.op)
+        return KeyTaken("idempotency_key_in_use", "this Idempotency-Key was used before", param="Idempotency-Key")
     if refused.why == "insufficient_balance":
         needed = format_usd(prepared.quote.hold_usd_micros)
         return GatewayError(
@@ -160,15 +174,6 @@ async def refusal(tools: Tools, refused: Refused, prepared: Prepared) -> Gateway
         message = f"this workspace has {refused.op.limit} tasks waiting already"
         return GatewayError("rate_limit_exceeded", message, retry_after_s=QUEUE_FULL_RETRY_S)
     return GatewayError("overloaded", "the request could not be accepted just now", retry_after_s=1)
-
-
-async def _in_use(tools: Tools, claim: ClaimKey) -> GatewayError:
-    """Names the request that came first, where the store still answers."""
-    first = None
-    with suppress(StoreFailed):
-        first = await tools.store.read(FindClaim(claim.workspace_id, claim.key))
-    used = f"by request {first}; GET /v1/tasks/{first} shows its result" if first else "already"
-    return GatewayError("idempotency_key_in_use", f"this Idempotency-Key was used {used}", param="Idempotency-Key")
 
 
 QUEUE_FULL_RETRY_S = 5.0

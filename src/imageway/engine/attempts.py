@@ -15,7 +15,7 @@ from imageway.bodies import Scope
 from imageway.core.ids import new_id
 from imageway.core.ops import Refused
 from imageway.core.requests import ImageRequest
-from imageway.core.steps import Adapter, Call, Done, Failed, FailureKind, Send, Usage
+from imageway.core.steps import Adapter, Call, Done, Failed, FailureKind, Send, Settled, Usage
 from imageway.engine.arrivals import Arrivals
 from imageway.engine.exchanges import Exchanges
 from imageway.engine.harvest import Attempt, Harvest
@@ -34,19 +34,23 @@ NEXT: Final = frozenset({FailureKind.NEVER_SENT, FailureKind.BUSY, FailureKind.D
 class PartResult(Struct, frozen=True, kw_only=True):
     """How a part ended. `images` empty: `failure` says why; beside images it says how their stream died. `option` is
     the last candidate tried, `attempt_id` empty when none was; `produced` counts what the provider says it made,
-    provable or not; `missing` are the images that came to nothing by themselves."""
+    provable or not; `missing` are the images that came to nothing by themselves. It was with upstreams from `began_ms`
+    (0: begun in another process) to `ended_ms`."""
 
     part: int
     attempt_id: str
     option: Option
     images: tuple[Proved, ...] = ()
     usage: Usage | None = None
+    settled: Settled | None = None
     text: str | None = None
     seed: int | None = None
     failure: Failed | None = None
     missing: tuple[Failed, ...] = ()
     produced: int = 0
     asked: int = 1
+    began_ms: int = 0
+    ended_ms: int = 0
 
     @property
     def state(self) -> str:
@@ -80,6 +84,7 @@ class PartRun(Struct, eq=False):
     exchanges: Exchanges | None = None  # with the present candidate
     result: PartResult | None = None  # how it ended
     cancelled: bool = False  # nobody else is asked for it
+    began_ms: int = 0  # the first attempt
     _sent: bool = False  # to an earlier candidate
 
     def __post_init__(self) -> None:
@@ -104,6 +109,7 @@ class PartRun(Struct, eq=False):
         clock, candidate = self.tools.clock, self.option.candidate
         now_s, now_ms = clock.monotonic_s(), clock.now_ms()
         self.until_s = self._until(now_s)
+        self.began_ms = self.began_ms or now_ms
         return BeginAttempt(
             id=self.attempt_id,
             task_id=self.task_id,
@@ -204,12 +210,15 @@ class PartRun(Struct, eq=False):
             option=self.option,
             images=images,
             usage=harvest.usage,
+            settled=harvest.settled,
             text="".join(harvest.texts) or None,
             seed=self._seed(),
             failure=failure,
             missing=missing,
             produced=harvest.produced,
             asked=self.count,
+            began_ms=self.began_ms,
+            ended_ms=self.tools.clock.now_ms(),
         )
 
     async def _fail_over(self, result: PartResult) -> bool:

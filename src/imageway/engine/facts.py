@@ -5,12 +5,14 @@ from __future__ import annotations
 from msgspec import Struct
 
 from imageway.catalog.schema import Model
+from imageway.core.access import CATALOG_TERMS, Terms
 from imageway.core.intents import Form, Webhook
 from imageway.core.requests import ImageRequest, RequestWarning
 
 
 class TaskFacts(Struct, frozen=True, kw_only=True):
-    """`images` is how many were asked for; `warnings` are those of before the first attempt."""
+    """`images` is how many were asked for; `warnings` are those of before the first attempt. `model` has the prices of
+    this caller, which `terms` say the reasons of; `dialect` is the one he spoke."""
 
     task_id: str
     workspace_id: str
@@ -23,3 +25,5 @@ class TaskFacts(Struct, frozen=True, kw_only=True):
     created_ms: int
     warnings: tuple[RequestWarning, ...]
     webhook: Webhook | None = None
+    terms: Terms = CATALOG_TERMS
+    dialect: str = ""

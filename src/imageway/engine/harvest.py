@@ -9,7 +9,7 @@ from msgspec import Struct
 from imageway.bodies import Scope
 from imageway.core.blobs import Blob
 from imageway.core.failures import FetchRefused, TransportFailed
-from imageway.core.steps import Done, Failed, FailureKind, More, Produced, Usage
+from imageway.core.steps import Done, Failed, FailureKind, More, Produced, Settled, Usage
 from imageway.core.upstreams import Upstream
 from imageway.engine.arrivals import Arrivals
 from imageway.engine.images import Proved
@@ -51,15 +51,17 @@ class _Slot(Struct, eq=False):
 
 class Harvest(Struct, eq=False):
     """Of one attempt. `produced` counts what the provider says it made, provable or not; `flowing`: a stream has begun
-    to come. `arrivals` None: nobody follows this task."""
+    to come; `skipped`: how many images' numbers went to failures. `arrivals` None: nobody follows this task."""
 
     attempt: Attempt
     arrivals: Arrivals | None = None
     missing: list[Failed] = []
     texts: list[str] = []
     usage: Usage | None = None
+    settled: Settled | None = None
     produced: int = 0
     flowing: bool = False
+    skipped: int = 0
     _slots: list[_Slot] = []
     _previews: int = 0
 
@@ -103,15 +105,26 @@ class Harvest(Struct, eq=False):
         await self.close()
 
     async def close(self) -> None:
-        """Nothing more comes."""
-        for slot in self._slots:
+        """Nothing more comes. What came in one piece is told as if it had come one after the other."""
+        lost = set() if self.flowing else {failed.place for failed in self.missing}
+        for number, slot in enumerate(self._slots):
+            while self.arrivals and number + self.skipped in lost:
+                self._skip(1)
             await self._tell(slot)
+
+    def _skip(self, count: int) -> None:
+        if self.arrivals:
+            self.arrivals.skip(count)
+            self.skipped += count
 
     def _note(self, step: Done | More) -> None:
         self.produced += len(step.images)
         if self.flowing:
             self.produced = min(self.produced, self.attempt.count)
         self.missing += step.missing
+        if self.flowing:
+            self._skip(len(step.missing))
+        self.settled = step.settled or self.settled
         if step.text:
             self.texts.append(step.text)
         if step.usage:

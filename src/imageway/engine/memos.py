@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from imageway.core.access import Terms
 from imageway.core.intents import Form, Webhook
 from imageway.core.requests import Geometry, Group, ImageLink, ImageRequest, MaskForm, Operation, RequestWarning
 from imageway.core.steps import HttpRequest, Send
@@ -100,6 +101,8 @@ class KeptTask(msgspec.Struct, frozen=True, omit_defaults=True):
     warnings: tuple[RequestWarning, ...] = ()
     webhook: Webhook | None = None
     ask: KeptAsk | None = None
+    terms: Terms | None = None
+    dialect: str = ""
 
 
 _encoder = msgspec.json.Encoder()

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final
 
+from msgspec.structs import replace
+
+from imageway.catalog.operations import INSTRUCTIONS
 from imageway.catalog.parameters import typed
 from imageway.catalog.schema import Geometry, Model, Parameter, Price
 from imageway.core.blobs import Tree
@@ -26,14 +29,13 @@ class ModelShelf:
     tools: Tools
 
     def all(self, caller: Caller) -> ModelList:
-        """Every model that some upstream of this gateway serves and this key may use, in the catalog's order."""
-        return ModelList(
-            tuple(
-                card(model)
-                for model in self.tools.catalog.models.values()
-                if allowed(caller, model.id, model) and self._sold(model)
-            )
-        )
+        """Every model that some upstream of this gateway serves and this key may use, in the catalog's order, each by
+        its id; then by the names that the caller's workspace has set. One of these hides the model that it was."""
+        models, aliases = self.tools.catalog.models, caller.settings.aliases
+        named = [(model.id, model) for model in models.values() if model.id not in aliases]
+        found = ((name, self.tools.catalog.find(target)) for name, target in aliases.items())
+        named += [(name, one.model) for name, one in found if one]
+        return ModelList(tuple(_named(name, model) for name, model in named if self._usable(caller, name, model)))
 
     def one(self, name: str, caller: Caller) -> ModelCard:
         """By id, alias or former name, of those that `all` lists. Raises GatewayError 404 or 403."""
@@ -41,18 +43,36 @@ class ModelShelf:
         if not candidates(model, self.tools.upstreams):
             raise GatewayError("model_not_found", f'no upstream is configured that serves "{name}"', param="model")
         sellers_of(self.tools, model)
-        return card(model)
+        return _named(name, model) if name in caller.settings.aliases else card(model)
 
     def family_of(self, name: str) -> str | None:
         """Of the model that bears this name, whoever sells it; None: no model does."""
         found = self.tools.catalog.find(name)
         return found.model.family if found else None
 
+    def _usable(self, caller: Caller, name: str, model: Model) -> bool:
+        return allowed(caller, name, model) and _performs(caller, model) and self._sold(model)
+
     def _sold(self, model: Model) -> bool:
         try:
             return bool(sellers_of(self.tools, model))
         except GatewayError:
             return False
+
+
+def _performs(caller: Caller, model: Model) -> bool:
+    """Something that the key is for."""
+    asked = caller.scope.operations
+    told = INSTRUCTIONS if "edit" in model.operations else ()
+    return not asked or not {*model.operations, *told}.isdisjoint(asked)
+
+
+def _named(name: str, model: Model) -> ModelCard:
+    """Under another name than its own: with that in its capabilities."""
+    own = card(model)
+    if name == model.id:
+        return own
+    return replace(own, id=name, capabilities={**own.capabilities, "alias_of": model.id})
 
 
 def card(model: Model) -> ModelCard:

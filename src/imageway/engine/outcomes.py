@@ -6,7 +6,7 @@ from typing import Final
 
 from imageway.bodies import Scope, SpoolFull
 from imageway.core.errors import GatewayError
-from imageway.core.intents import Generated, Picture, TaskView
+from imageway.core.intents import Form, Generated, Picture, TaskView
 from imageway.core.wording import moment
 from imageway.engine.memos import unpack_task
 from imageway.engine.ports import Tools
@@ -25,12 +25,15 @@ def ended_badly(view: TaskView, *, sandbox: bool) -> GatewayError:
     return error
 
 
-async def answer_of(tools: Tools, task: Task, scope: Scope, *, sandbox: bool) -> Generated:
-    """With the bytes of its pictures in `scope`, where it was asked for these. Raises GatewayError: 410 when they are
-    no longer stored, 503 when they cannot be read."""
-    kept, form = unpack_result(task.result), unpack_task(task.request).form
+async def answer_of(tools: Tools, task: Task, scope: Scope, *, sandbox: bool, form: Form | None = None) -> Generated:
+    """With the bytes of its pictures in `scope`, where it is asked for these: by `form`, else by the request. Raises
+    GatewayError: 410 when they are no longer stored, 503 when they cannot be read."""
+    kept, form = unpack_result(task.result), form or unpack_task(task.request).form
     if kept.expires_ms <= tools.clock.now_ms():
         raise GatewayError("link_expired", f"the images of this task expired at {moment(kept.expires_ms)}", param="id")
+    if (gone := next((one for one in kept.pictures if one.deleted), None)) is not None:
+        when = f" at {moment(gone.deleted_ms)}" if gone.deleted_ms else ""
+        raise GatewayError("link_expired", f"an image of this task was deleted{when}", param="id")
     family = tools.catalog.models[task.model].family
     pictures = tuple(
         [await _picture(tools, one, kept.expires_ms, None if form == "url" else scope) for one in kept.pictures]

@@ -17,6 +17,7 @@ from imageway.core.steps import Adapter, BlobReply, HttpRequest, Reply
 from imageway.core.upstreams import Upstream
 from imageway.engine.pacing import Pacer
 from imageway.engine.settings import EngineSettings
+from imageway.engine.terms import PriceTerms
 from imageway.engine.watching import Watch
 from imageway.media.links import LinkSigner
 from imageway.routing import Health
@@ -75,6 +76,12 @@ class Tools:
     watch: Watch = field(default_factory=Watch)
     polls: Pacer = field(default_factory=Pacer)
     outbox: asyncio.Event = field(default_factory=asyncio.Event)
+    terms: PriceTerms = field(default_factory=PriceTerms)
+
+    @property
+    def pretend(self) -> frozenset[str]:
+        """The ids of the sandbox's upstreams."""
+        return frozenset(upstream.id for upstream in self.upstreams if upstream.sandbox)
 
     def tell_end(self, task_id: str, webhook: Webhook | None) -> None:
         """Of a task, in this process, once it is durable."""

@@ -4,6 +4,7 @@ what may it cost. Everything wrong is found at once."""
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,15 +12,21 @@ from msgspec.structs import replace
 from imageway.catalog import Checked, Fitted, Quote, check, fit, foreseen, quote
 from imageway.catalog.checking import images_of
 from imageway.catalog.schema import Model
+from imageway.core.access import CATALOG_TERMS, Terms
 from imageway.core.errors import GatewayError, InvalidRequest, Problem
 from imageway.core.intents import Form, Generate
 from imageway.core.requests import Caller, ImageData, ImageInput, ImageRequest, RequestWarning, Turn
+from imageway.engine.defaults import as_set, form_of, meant
 from imageway.engine.inputs import problem_with
+from imageway.engine.limits import check_operation, check_price
 from imageway.engine.memos import KeptTask
 from imageway.engine.notices import webhook_problems
 from imageway.engine.ports import Tools
 from imageway.engine.verdicts import NO_ROUTE_RETRY_S
 from imageway.routing import Candidate, candidates, in_order
+
+
+FORBIDDEN: Final = 403
 
 
 class Option(Struct, frozen=True):
@@ -47,6 +54,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
     quote: Quote
     form: Form
     warnings: tuple[RequestWarning, ...]
+    terms: Terms = CATALOG_TERMS
 
     @property
     def images(self) -> int:
@@ -59,13 +67,18 @@ class Prepared(Struct, frozen=True, kw_only=True):
 
 def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
     """Raises GatewayError (404, 403, 503) or InvalidRequest with every problem."""
-    model, renamed = find_model(tools, intent.request.model, caller)
-    checked, options = _judged(tools, model, intent.request, _beside(tools, intent))
+    named, renamed = find_model(tools, intent.request.model, caller)
+    check_operation(caller, intent.request.operation)
+    model, terms = tools.terms.sold(named, caller.workspace_id, tools.clock.now_ms())
+    request = as_set(model, caller.settings, intent.request)
+    checked, options = _judged(tools, model, request, _beside(tools, intent))
     warnings = (*intent.warnings, *renamed, *checked.warnings)
     if intent.strict:
         options = _strictly(model, checked, warnings, options)
     ordered = _in_order(tools, options, model, checked.request)
     counts = part_counts(checked.request, min([option.candidate.offering.max_n for option in ordered]))
+    dearest = _dearest(tools, model, ordered, sum(counts))
+    check_price(caller, dearest.hold_usd_micros)
     return Prepared(
         intent=intent,
         caller=caller,
@@ -73,9 +86,10 @@ def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
         request=checked.request,
         options=ordered,
         counts=counts,
-        quote=_dearest(tools, model, ordered, sum(counts)),
-        form=intent.form or model.form,
+        quote=dearest,
+        form=form_of(intent, caller.settings, model),
         warnings=warnings,
+        terms=terms,
     )
 
 
@@ -122,9 +136,11 @@ def with_the_rest(tools: Tools, refused: InvalidRequest, caller: Caller) -> Gate
         return refused
     intent = refused.partial
     try:
-        _judged(tools, find_model(tools, intent.request.model, caller)[0], intent.request, _beside(tools, intent))
+        model, _ = find_model(tools, intent.request.model, caller)
+        check_operation(caller, intent.request.operation)
+        _judged(tools, model, intent.request, _beside(tools, intent))
     except GatewayError as error:
-        if error.code == "model_not_allowed":
+        if error.kind.status == FORBIDDEN:
             return error
         told = {problem.param for problem in refused.details}
         return InvalidRequest(*refused.details, *(problem for problem in error.details if problem.param not in told))
@@ -146,14 +162,15 @@ def _judged(
 
 def find_model(tools: Tools, name: str, caller: Caller) -> tuple[Model, tuple[RequestWarning, ...]]:
     """The model that this caller means and may use."""
-    found = tools.catalog.find(name)
+    found = tools.catalog.find(meant(caller, name))
     if found is None:
         near = tools.catalog.closest(name)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         problem = Problem("model", "model_not_found", f'there is no model "{name}"{hint}', near)
         raise GatewayError("model_not_found", problem.message, param="model", details=(problem,))
     if not allowed(caller, name, found.model):
-        raise GatewayError("model_not_allowed", f'this key may not use the model "{name}"', param="model")
+        message = f'this key may not use the model "{name}", only {", ".join(caller.models)}'
+        raise GatewayError("model_not_allowed", message, param="model")
     return found.model, (found.warning,) if found.warning else ()
 
 

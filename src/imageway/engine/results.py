@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
 
 from imageway.core.intents import Generated, Missing, Picture, TaskView
 from imageway.core.requests import RequestWarning
-from imageway.core.steps import Usage
+from imageway.core.steps import Settled, Usage
 from imageway.engine.facts import TaskFacts
 from imageway.engine.memos import unpack_task
 from imageway.media.links import LinkSigner
@@ -25,11 +26,12 @@ class KeptPicture(msgspec.Struct, frozen=True, omit_defaults=True):
     name: str = ""
     revised_prompt: str | None = None
     deleted: bool = False
+    deleted_ms: int = 0
 
 
 class KeptResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """`error` is (code, message) as the caller was told. `expires_ms` is when stored pictures go. `missing`: the images
-    of a success that did not come. `text`, `seeds` and `usage`: what else the answer says, for who asks later."""
+    of a success that did not come. `text`, `seeds`, `usage`, `settled`: what else the answer says to who asks later."""
 
     pictures: tuple[KeptPicture, ...] = ()
     price_usd_micros: int = 0
@@ -40,6 +42,7 @@ class KeptResult(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str | None = None
     seeds: tuple[int, ...] = ()
     usage: Usage | None = None
+    settled: Settled | None = None
 
 
 REFUNDED: Final = KeptResult(
@@ -57,8 +60,8 @@ def unpack_result(content: bytes) -> KeptResult:
     return _decoder.decode(content) if content else KeptResult()
 
 
-def view_of(task: Task, signer: LinkSigner, now_ms: int) -> TaskView:
-    """Pictures that are still stored, with links that live as long as they do."""
+def view_of(task: Task, signer: LinkSigner, now_ms: int, pretend: Collection[str] = ()) -> TaskView:
+    """Pictures that are still stored, with links that live as long as they do. `pretend`: the sandbox's upstreams."""
     kept = unpack_result(task.result)
     pictures = tuple(
         Picture(
@@ -90,6 +93,7 @@ def view_of(task: Task, signer: LinkSigner, now_ms: int) -> TaskView:
         expires_ms=kept.expires_ms,
         text=kept.text,
         seeds=kept.seeds,
+        sandbox=any(attempt.upstream_id in pretend for attempt in task.attempts),
     )
 
 
@@ -110,6 +114,7 @@ def generated_of(task: Task, family: str, pictures: tuple[Picture, ...], *, sand
         text=kept.text,
         seeds=kept.seeds,
         missing=kept.missing,
+        settled=kept.settled,
         warnings=kept.warnings,
         sandbox=sandbox,
     )

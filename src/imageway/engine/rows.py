@@ -3,6 +3,8 @@ that nobody can run."""
 
 from __future__ import annotations
 
+from imageway.catalog.terms import DAY_MS, sold
+from imageway.core.access import CATALOG_TERMS
 from imageway.core.ops import Committed
 from imageway.engine.facts import TaskFacts
 from imageway.engine.keeping import drop_ask
@@ -21,11 +23,12 @@ from imageway.telemetry import events, logger
 
 def facts_of(tools: Tools, task: Task, kept: KeptTask) -> TaskFacts:
     """Raises KeyError when its model is gone."""
+    terms = kept.terms or CATALOG_TERMS
     return TaskFacts(
         task_id=task.id,
         workspace_id=task.workspace_id,
         key_id=task.key_id,
-        model=tools.catalog.models[task.model],
+        model=sold(tools.catalog.models[task.model], terms, task.created_ms // DAY_MS),
         request=request_of(kept),
         form=kept.form,
         hold_usd_micros=kept.hold_usd_micros,
@@ -33,6 +36,8 @@ def facts_of(tools: Tools, task: Task, kept: KeptTask) -> TaskFacts:
         created_ms=task.created_ms,
         warnings=kept.warnings,
         webhook=kept.webhook,
+        terms=terms,
+        dialect=kept.dialect,
     )
 
 

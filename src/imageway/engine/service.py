@@ -186,7 +186,7 @@ class Engine:
         task = await self.tools.store.read(ShowTask(task_id, caller.workspace_id))
         if task is None:
             raise GatewayError("task_not_found", f'there is no task "{task_id}"', param="id")
-        return view_of(task, self.tools.signer, self.tools.clock.now_ms())
+        return view_of(task, self.tools.signer, self.tools.clock.now_ms(), self.tools.pretend)
 
     async def list_tasks(self, intent: ListTasks, caller: Caller) -> TaskList:
         """One page of the caller's workspace."""
@@ -196,15 +196,15 @@ class Engine:
                 since_ms=intent.since_ms,
                 until_ms=intent.until_ms,
                 states=intent.states,
-                model=intent.model,
+                model=self.tools.catalog.id_of(intent.model),
                 limit=intent.limit + 1,
                 skip=intent.skip,
                 before=intent.before,
                 counted=intent.counted,
             )
         )
-        now_ms, shown = self.tools.clock.now_ms(), page.tasks[: intent.limit]
-        views = tuple(view_of(task, self.tools.signer, now_ms) for task in shown)
+        now_ms, shown, pretend = self.tools.clock.now_ms(), page.tasks[: intent.limit], self.tools.pretend
+        views = tuple(view_of(task, self.tools.signer, now_ms, pretend) for task in shown)
         further = (shown[-1].created_ms, shown[-1].id) if len(page.tasks) > len(shown) else None
         return TaskList(tasks=views, total=page.total, skip=intent.skip, limit=intent.limit, next=further)
 

@@ -33,6 +33,7 @@ class EngineSettings:
     polls_per_s: int = 2000  # of this process; what comes beyond that comes later
     # Images
     keep_images_s: float = 24 * 3600.0
+    idempotency_keep_s: float = 24 * 3600.0  # how long a key stands for the request that it was sent with first
     fetched_image_bytes: int = 20 * 1024 * 1024
     fetch_deadline_s: float = 30.0
     sweep_every_s: float = 300.0

@@ -12,13 +12,14 @@ import msgspec
 from msgspec import Struct
 
 from imageway.bodies import Scope
-from imageway.catalog import Bill, Charge, charge, cost
+from imageway.catalog import Charge, charge
 from imageway.core.errors import GatewayError
 from imageway.core.intents import Generated
 from imageway.core.ops import Op
 from imageway.core.requests import RequestWarning
-from imageway.core.steps import FailureKind, Usage
+from imageway.core.steps import Settled, Usage
 from imageway.engine.attempts import PartResult
+from imageway.engine.costs import bill_of, costs_of
 from imageway.engine.facts import TaskFacts
 from imageway.engine.images import Ready
 from imageway.engine.notices import notices
@@ -26,22 +27,14 @@ from imageway.engine.pictures import ready_all, store_all
 from imageway.engine.ports import Tools
 from imageway.engine.results import REFUNDED, KeptPicture, KeptResult, pack_result
 from imageway.engine.shortfall import missing_images
+from imageway.engine.usage_rows import Ending, usage_row
 from imageway.engine.verdicts import task_state, verdict
-from imageway.ledger.ops import BookCost, BookOverrun, Capture, MarkDelivery, RecordUsage, Refund, Void
+from imageway.ledger.ops import BookOverrun, Capture, MarkDelivery, Refund, Void
 from imageway.tasks.ops import EndAttempt, FinishTask, ReplaceResult
 from imageway.telemetry import events, logger
 
 NOTHING_KEPT: Final = KeptResult()
 CANCELLED: Final = "the request was cancelled"
-
-
-class Ending(Struct, frozen=True):
-    """How a usage row says it ended (see ledger's RecordUsage for the words)."""
-
-    outcome: str
-    delivery: str = "none"
-    price: Charge | None = None
-    costs: tuple[BookCost, ...] = ()
 
 
 class Settlement(Struct, frozen=True):
@@ -72,7 +65,7 @@ async def settle(
     stored = store or facts.form == "url"
     expires_ms = next((p.expires_ms for p in pictures if p.name), 0) or tools.keep_until_ms(facts.workspace_id)
     names = await store_all(tools, facts.task_id, pictures, expires_ms) if stored else ("",) * len(pictures)
-    price = charge(tools.catalog, facts.model, _bill(results, len(proved)))
+    price = charge(tools.catalog, facts.model, bill_of(results, len(proved)))
     captured = min(price.usd_micros, facts.hold_usd_micros)
     warnings = (*facts.warnings, *_told(facts, results), *transcoded)
     result = msgspec.structs.replace(
@@ -81,14 +74,16 @@ async def settle(
         text="\n".join(part.text for part in results if part.text) or None,
         seeds=tuple(part.seed for part in results for _ in part.images if part.seed is not None),
         usage=_reported(results),
+        settled=_settled(results),
     )
     now_ms = tools.clock.now_ms()
-    costs = _costs(tools, facts, results, now_ms)
-    ending = Ending("succeeded", "stored" if stored else "undelivered", Charge(captured, price.lines), costs)
+    costs = costs_of(tools, facts, results, now_ms)
+    delivery, paid = "stored" if stored else "undelivered", Charge(captured, price.lines)
+    ending = Ending("succeeded", delivery, paid, costs, warnings)
     ops = (
         *_ended(results, now_ms),
         Capture(facts.task_id, captured, now_ms),
-        *costs,
+        *costs.ops,
         usage_row(tools, facts, results, ending, now_ms),
         *_overrun(facts, price.usd_micros - captured, now_ms),
         FinishTask(facts.task_id, "succeeded", pack_result(result), now_ms),
@@ -103,12 +98,13 @@ def failed(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], error:
     state = task_state(failures)
     result = KeptResult(error=(error.code, error.message), warnings=facts.warnings)
     now_ms = tools.clock.now_ms()
-    costs = _costs(tools, facts, results, now_ms)
+    costs = costs_of(tools, facts, results, now_ms)
+    ending = Ending(state, costs=costs, warnings=facts.warnings, error=error.code)
     ops = (
         *_ended(results, now_ms),
         Void(facts.task_id, now_ms),
-        *costs,
-        usage_row(tools, facts, results, Ending(state, costs=costs), now_ms),
+        *costs.ops,
+        usage_row(tools, facts, results, ending, now_ms),
         FinishTask(facts.task_id, state, pack_result(result), now_ms),
         *notices(facts, state, now_ms),
     )
@@ -120,7 +116,7 @@ def cancelled(tools: Tools, facts: TaskFacts, attempt_ids: Sequence[str], why: s
     error = GatewayError("request_timeout", f"{why}; nothing was charged")
     now_ms = tools.clock.now_ms()
     result = KeptResult(error=(error.code, error.message))
-    usage = usage_row(tools, facts, (), Ending("cancelled"), now_ms)
+    usage = usage_row(tools, facts, (), Ending("cancelled", error=error.code), now_ms)
     finish = FinishTask(facts.task_id, "cancelled", pack_result(result), now_ms)
     ended = (EndAttempt(attempt_id, "cancelled", "", now_ms) for attempt_id in attempt_ids)
     told = notices(facts, "cancelled", now_ms)
@@ -143,64 +139,6 @@ def _overrun(facts: TaskFacts, excess_usd_micros: int, at_ms: int) -> tuple[Op, 
         return ()
     logger().error(events.OVERRUN, task=facts.task_id, usd_micros=excess_usd_micros)
     return (BookOverrun(facts.task_id, excess_usd_micros, at_ms),)
-
-
-def usage_row(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], ending: Ending, at_ms: int) -> RecordUsage:
-    served = next((r for r in results if r.images), results[-1] if results else None)
-    return RecordUsage(
-        request_id=facts.task_id,
-        workspace_id=facts.workspace_id,
-        key_id=facts.key_id,
-        model=facts.model.id,
-        outcome=ending.outcome,
-        n=facts.images,
-        delivered=sum(len(result.images) for result in results),
-        price_usd_micros=ending.price.usd_micros if ending.price else 0,
-        cost_usd_micros=sum(booked.usd_micros for booked in ending.costs),
-        lines=msgspec.json.encode(ending.price.lines if ending.price else ()),
-        delivery=ending.delivery,
-        owner=tools.owner,
-        upstream_id=served.option.candidate.upstream.id if served else "",
-        at_ms=at_ms,
-    )
-
-
-def _cost_of(tools: Tools, results: Sequence[PartResult]) -> list[tuple[str, int]]:
-    """(upstream, micro-dollars) of every part whose provider made, or may have made, something."""
-    costs = []
-    for result in results:
-        made = max(result.produced, _may_have_made(result))
-        if made:
-            candidate, fitted = result.option.candidate, result.option.fitted
-            usage = result.usage if made == result.produced else None  # what was reported is not all
-            bill = Bill(fitted.request, fitted.size, len(result.images), usage, produced=made)
-            costs.append((candidate.upstream.id, cost(tools.catalog, candidate.offering, bill)))
-    return costs
-
-
-def _may_have_made(result: PartResult) -> int:
-    """An answer that was lost or unreadable is booked as if the provider bills it; one that says "nothing" is not."""
-    failure = result.failure
-    if failure is None or failure.empty or failure.kind not in (FailureKind.UNKNOWN, FailureKind.SPOILED):
-        return 0
-    return result.asked
-
-
-def _costs(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], at_ms: int) -> tuple[BookCost, ...]:
-    owed: dict[str, int] = {}
-    for upstream_id, usd_micros in _cost_of(tools, results):
-        owed[upstream_id] = owed.get(upstream_id, 0) + usd_micros
-    return tuple(BookCost(facts.task_id, upstream, amount, at_ms) for upstream, amount in owed.items() if amount)
-
-
-def _bill(results: Sequence[PartResult], delivered: int) -> Bill:
-    """What the parts that delivered have used, and of that only the delivered share: what could not be proved is not
-    paid for. Where one of them reported nothing, the reports do not add up to a bill; the tables then speak."""
-    served = [result for result in results if result.images]
-    reported = [result.usage for result in served if result.usage]
-    usage = sum(reported[1:], reported[0]) if len(reported) == len(served) else None
-    fitted, produced = served[0].option.fitted, sum(result.produced for result in served)
-    return Bill(fitted.request, fitted.size, delivered, usage, produced=produced)
 
 
 def _told(facts: TaskFacts, results: Sequence[PartResult]) -> tuple[RequestWarning, ...]:
@@ -240,6 +178,12 @@ def _reported(results: Sequence[PartResult]) -> Usage | None:
     return sum(reported[1:], reported[0]) if reported else None
 
 
+def _settled(results: Sequence[PartResult]) -> Settled | None:
+    """Parts that chose differently have nothing to say together."""
+    chosen = {result.settled for result in results if result.images}
+    return chosen.pop() if len(chosen) == 1 else None
+
+
 def _generated(
     tools: Tools, facts: TaskFacts, results: Sequence[PartResult], pictures: Sequence[Ready], result: KeptResult
 ) -> Generated:
@@ -260,6 +204,7 @@ def _generated(
         text=result.text,
         seeds=result.seeds,
         missing=result.missing,
+        settled=result.settled,
         warnings=result.warnings,
         sandbox=any(part.option.candidate.upstream.sandbox for part in results),
     )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
+
+from msgspec.structs import replace
 
 from imageway.core.intents import Missing
 from imageway.core.steps import Failed, FailureKind
@@ -19,7 +22,17 @@ def missing_images(facts: TaskFacts, results: Sequence[PartResult]) -> tuple[Mis
     began: only what failed is missing."""
     group = facts.request.group
     chosen = group is not None and not group.counted
-    return tuple(Missing(*told(failed)) for result in results for failed in _failures(result, chosen=chosen))
+    begun = accumulate((result.asked for result in results), initial=0)
+    return tuple(
+        _missing(failed, before)
+        for result, before in zip(results, begun, strict=False)
+        for failed in _failures(result, chosen=chosen)
+    )
+
+
+def _missing(failed: Failed, before: int) -> Missing:
+    code, message = told(failed)
+    return Missing(code, message, None if failed.place is None else before + failed.place)
 
 
 def _failures(result: PartResult, *, chosen: bool) -> list[Failed]:
@@ -30,4 +43,5 @@ def _failures(result: PartResult, *, chosen: bool) -> list[Failed]:
     left = short - len(own)
     if chosen:
         return own + ([result.failure] if left and result.failure else [])
-    return own + [result.failure or _FEWER] * left
+    failures = own + [result.failure or _FEWER] * left
+    return failures if result.images else [replace(each, place=place) for place, each in enumerate(failures)]

@@ -63,7 +63,9 @@ class StoredImages:
     async def _forget(self, image_id: str, caller: Caller) -> bool:
         """False: the task has changed meanwhile."""
         task, kept, picture = await self._owned(image_id, caller)
-        pictures = tuple(replace(one, deleted=True) if one is picture else one for one in kept.pictures)
+        now_ms = self.tools.clock.now_ms()
+        gone = replace(picture, deleted=True, deleted_ms=now_ms)
+        pictures = tuple(gone if one is picture else one for one in kept.pictures)
         left = pack_result(replace(kept, pictures=pictures))
         return isinstance(await self.tools.store.commit(ReplaceResult(task.id, left, task.result)), Committed)
 

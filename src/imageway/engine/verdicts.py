@@ -56,6 +56,7 @@ def verdict(failures: Sequence[Failed], forwarded: Collection[str] = (), signed:
         retry_after_s = NO_ROUTE_RETRY_S
     error = GatewayError(code, f"{message}; nothing was charged", retry_after_s=retry_after_s)
     error.resend_override = failed.kind not in _NEVER_RESEND
+    error.drawn = failed.drawn
     return error
 
 

@@ -165,7 +165,7 @@ def test_what_was_recorded_fits_into_the_hold(
 def test_a_token_is_charged_what_it_costs() -> None:
     for known in GPT:
         bill = Bill(ask(known), Size(1024, 1024), 1, Usage(27, 194, 0, 1056))
-        assert cost(CATALOG, known.offerings[0], bill) == charge(CATALOG, known, bill).usd_micros
+        assert cost(CATALOG, known.offerings[0], bill).usd_micros == charge(CATALOG, known, bill).usd_micros
 
 
 @pytest.mark.parametrize("known", FREE, ids=lambda known: known.id)
@@ -229,7 +229,7 @@ def test_every_image_earns_what_it_costs() -> None:
     """The international price of each model is above the China cost."""
     for known in QWEN:
         bill = Bill(ask(known), Size(word="auto"), 3)
-        assert 0 < cost(CATALOG, known.offerings[0], bill) < charge(CATALOG, known, bill).usd_micros
+        assert 0 < cost(CATALOG, known.offerings[0], bill).usd_micros < charge(CATALOG, known, bill).usd_micros
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,9 @@ def test_list_prices(name: str, usd_micros: int, cny: str) -> None:
     known = CATALOG.models[name]
     bill = Bill(ask(known), fitted(known, None), 1)
     assert charge(CATALOG, known, bill).usd_micros == usd_micros
-    assert cost(CATALOG, known.offerings[0], bill) == -(-Fraction(cny) * CATALOG.usd_per_cny * 1_000_000 // 1)
+    assert cost(CATALOG, known.offerings[0], bill).usd_micros == -(
+        -Fraction(cny) * CATALOG.usd_per_cny * 1_000_000 // 1
+    )
 
 
 def test_the_rate_turns_the_printed_yuan_into_round_dollars() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from imageway.core.intents import PriceLine
 from imageway.core.money import parse_usd
 from imageway.core.requests import Group, ImageLink, ImageRequest, Size, Turn
 from imageway.core.steps import Usage
+from tests.values import replace
 
 CATALOG = load()
 LINK = ImageLink("https://example.com/cat.png", "image")
@@ -124,7 +126,7 @@ def test_a_row_that_is_only_shown_is_never_billed() -> None:
     bill = Bill(ask(), SQUARE, 1, Usage(output_image=1_000_000))
     assert charge(BOOK, rows, bill).usd_micros == 40_000
     assert quote(BOOK, rows, ask(), SQUARE, images=1).lines == (
-        PriceLine(what="image", quantity="1", unit="image", unit_usd="0.04"),
+        PriceLine(what="image", quantity="1", unit="image", unit_usd="0.04", effective="2026-01-01"),
     )
 
 
@@ -159,7 +161,10 @@ def test_a_sum_is_rounded_up_once() -> None:
 def test_a_hold_is_never_less_than_the_minimum() -> None:
     cheap = model(image("0.001"), minimum_hold="0.01")
     assert quote(BOOK, cheap, ask(), SQUARE, images=1) == Quote(
-        1_000, 1_000, 10_000, (PriceLine(what="image", quantity="1", unit="image", unit_usd="0.001"),)
+        1_000,
+        1_000,
+        10_000,
+        (PriceLine(what="image", quantity="1", unit="image", unit_usd="0.001", effective="2026-01-01"),),
     )
 
 
@@ -268,27 +273,30 @@ def sold(*rows: Price) -> Offering:
 
 
 def test_an_offering_without_cost_rows_costs_nothing() -> None:
-    assert cost(BOOK, sold(), Bill(ask(), SQUARE, 3)) == 0
+    assert cost(BOOK, sold(), Bill(ask(), SQUARE, 3)).usd_micros == 0
 
 
 def test_cost_is_the_vendors_currency_in_dollars() -> None:
-    assert cost(BOOK, sold(image("0.25", currency="CNY")), Bill(ask(), SQUARE, 2)) == 62_500
+    assert cost(BOOK, sold(image("0.25", currency="CNY")), Bill(ask(), SQUARE, 2)).usd_micros == 62_500
 
 
 def test_cost_counts_what_was_produced_even_when_nothing_was_delivered() -> None:
-    assert cost(BOOK, sold(image("0.04")), Bill(ask(), SQUARE, 0, produced=1)) == 40_000
-    assert cost(BOOK, sold(token("output_image", "30")), Bill(ask(), SQUARE, 0, Usage(output_image=100))) == 3_000
+    assert cost(BOOK, sold(image("0.04")), Bill(ask(), SQUARE, 0, produced=1)).usd_micros == 40_000
+    assert (
+        cost(BOOK, sold(token("output_image", "30")), Bill(ask(), SQUARE, 0, Usage(output_image=100))).usd_micros
+        == 3_000
+    )
 
 
 def test_a_refusal_costs_the_tokens_that_were_read() -> None:
-    assert cost(BOOK, sold(token("input_text", "5")), Bill(ask(), SQUARE, 0, Usage(input_text=100))) == 500
+    assert cost(BOOK, sold(token("input_text", "5")), Bill(ask(), SQUARE, 0, Usage(input_text=100))).usd_micros == 500
 
 
 def test_cost_in_tokens_without_a_report_comes_from_the_models_table() -> None:
     priced_per_image = model(image("0.04"), tokens=TABLE, parameters=QUALITY)
     book = Book({"m": priced_per_image})
-    assert cost(book, sold(token("output_image", "30")), Bill(ask(quality="high"), SQUARE, 2)) == 2000 * 30
-    assert cost(BOOK, sold(token("output_image", "30")), Bill(ask(quality="high"), SQUARE, 2)) == 0
+    assert cost(book, sold(token("output_image", "30")), Bill(ask(quality="high"), SQUARE, 2)).usd_micros == 2000 * 30
+    assert cost(BOOK, sold(token("output_image", "30")), Bill(ask(quality="high"), SQUARE, 2)).usd_micros == 0
 
 
 # The whole catalog
@@ -357,4 +365,47 @@ def test_every_offering_that_costs_anything_costs_something(case: tuple[Model, I
     """A condition that no request meets must not make an image look free to us."""
     known, request, size, images = case
     for offering in known.offerings:
-        assert (cost(CATALOG, offering, Bill(request, size, images)) > 0) is bool(offering.cost)
+        assert (cost(CATALOG, offering, Bill(request, size, images)).usd_micros > 0) is bool(offering.cost)
+
+
+# Text that is written unseen
+
+
+def streamed(output: int, *, text: int = 0, **about: Any) -> Bill:
+    """What an event of a stream brings: output tokens that nobody split."""
+    usage = Usage(input_text=10, output_text=text, output_image=output)
+    asked = {"quality": "medium", "stream": True, **about.pop("asked", {})}
+    return Bill(**{"request": ask(**asked), "size": SQUARE, "delivered": 1, "usage": usage, **about})
+
+
+HIDDEN = CATALOG.models["gpt-image-1.5"]
+
+
+@pytest.mark.parametrize(
+    ("bill", "tokens"),
+    [
+        (streamed(1056 + 262), (262, 1056)),
+        (streamed(2 * 1056 + 500, delivered=2), (500, 2112)),
+        (streamed(1056 + 200 + 262, asked={"partial_images": 2}), (262, 1256)),  # previews are pictures
+        (
+            streamed(1584 + 300, asked={"quality": "auto"}, size=AUTO, quality="medium", pixels=(1024, 1536)),
+            (300, 1584),
+        ),
+        (streamed(1056, text=262), (262, 1056)),  # somebody split them
+        (streamed(1318, asked={"quality": "auto"}), (0, 1318)),  # nobody knows how many a picture took
+        (streamed(1318, size=AUTO), (0, 1318)),
+        (streamed(1000), (0, 1000)),
+    ],
+)
+def test_tokens_above_those_of_the_picture_are_text_where_a_model_writes_unseen(
+    bill: Bill, tokens: tuple[int, int]
+) -> None:
+    lines = {line.what: int(line.quantity) for line in charge(CATALOG, HIDDEN, bill).lines}
+    assert (lines.get("output text tokens", 0), lines["output image tokens"]) == tokens
+    cents = cost(CATALOG, HIDDEN.offerings[0], replace(bill, request=replace(bill.request, model=HIDDEN.id))).usd_micros
+    assert cents == charge(CATALOG, HIDDEN, bill).usd_micros
+
+
+def test_other_models_draw_all_they_report() -> None:
+    lines = {line.what: line.quantity for line in charge(CATALOG, CATALOG.models["gpt-image-1"], streamed(1318)).lines}
+    assert lines["output image tokens"] == "1318"

@@ -133,6 +133,20 @@ async def test_images_are_told_as_they_come_the_last_one_when_it_is_certain(tool
     assert (field.told, field.shades) == (["image 0", "image 1", "image 2"], [1, 2, 3])
 
 
+async def test_those_that_failed_take_a_number_as_if_they_had_come(tools: Tools) -> None:
+    """As they come, or in one answer that says where they stood."""
+    lost = Failed(FailureKind.REFUSED, place=1)
+    field = sown(tools, 3)
+    await field.add(More((produced(1),)))
+    await field.add(More(missing=(lost,)))
+    await field.add(More((produced(2),)))
+    await field.harvest.finish(Done(()))
+    assert field.told == ["image 0", "image 2"]
+    field = sown(tools, 3)
+    await field.harvest.finish(Done((produced(1), produced(2)), missing=(lost,)))
+    assert field.told == ["image 0", "image 2"]
+
+
 async def test_one_image_too_many_stands_for_the_one_before(tools: Tools) -> None:
     field = sown(tools)
     await field.add(More((CUT,)))

@@ -12,11 +12,12 @@ from imageway.core.intents import Generate
 from imageway.core.requests import Caller, Geometry, Group, ImageRequest, RequestWarning
 from imageway.core.steps import Failed, FailureKind, Usage
 from imageway.engine.attempts import PartResult
+from imageway.engine.costs import costs_of
 from imageway.engine.facts import TaskFacts
 from imageway.engine.images import Proved
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option, prepare
-from imageway.engine.settlement import _cost_of, _told
+from imageway.engine.settlement import _told
 from tests.values import replace
 
 ASKED = ImageRequest(model="gemini-2.5-flash-image", prompt="a cat", n=2)
@@ -85,7 +86,7 @@ def cost_of(tools: Tools, **about: Any) -> int:
     image = Proved(blob_of(b"x"), ImageFacts("png", 1024, 1024), None)
     images = (image,) * about.pop("came", 0)
     result = PartResult(part=0, attempt_id="att_1", option=option, images=images, asked=3, **about)
-    return sum(usd_micros for _, usd_micros in _cost_of(tools, [result]))
+    return costs_of(tools, facts(tools), [result], 0).usd_micros
 
 
 def test_a_dead_stream_is_booked_as_if_everything_was_made(tools: Tools) -> None:

@@ -69,6 +69,13 @@ def test_parts_tell_each_for_itself(tools: Tools) -> None:
     ]
 
 
+def test_each_has_its_place_among_all_that_were_asked_for(tools: Tools) -> None:
+    """Of a part that brought nothing all places are known, of another those that its provider named."""
+    named = Failed(FailureKind.REFUSED, place=1)
+    results = [part(tools, 2, asked=3, missing=(named,)), part(tools, 0, asked=2, failure=CUT), part(tools, 1, asked=2)]
+    assert [missing.place for missing in missing_images(facts(tools), results)] == [1, 3, 4, None]
+
+
 @pytest.mark.parametrize(
     ("about", "codes"),
     [

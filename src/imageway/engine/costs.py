@@ -1,0 +1,87 @@
+"""What a task is to be billed by: to its caller for what was delivered, and by providers for what they made or may have
+made, with the price rows that say so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from msgspec import Struct
+
+from imageway.catalog import Bill, cost
+from imageway.catalog.terms import DAY_MS, bought
+from imageway.core.intents import PriceLine
+from imageway.core.steps import FailureKind
+from imageway.engine.attempts import PartResult
+from imageway.engine.facts import TaskFacts
+from imageway.engine.ports import Tools
+from imageway.ledger.ops import BookCost
+
+
+class Costs(Struct, frozen=True):
+    """What is owed to providers, and the rows it was worked out from."""
+
+    ops: tuple[BookCost, ...] = ()
+    lines: tuple[PriceLine, ...] = ()
+
+    @property
+    def usd_micros(self) -> int:
+        return sum(op.usd_micros for op in self.ops)
+
+
+NO_COSTS = Costs()
+
+
+def bill_of(results: Sequence[PartResult], delivered: int) -> Bill:
+    """What the parts that delivered have used, and of that only the delivered share: what could not be proved is not
+    paid for. Where one of them reported nothing, the reports do not add up to a bill; the tables then speak."""
+    served = [result for result in results if result.images]
+    reported = [result.usage for result in served if result.usage]
+    usage = sum(reported[1:], reported[0]) if len(reported) == len(served) else None
+    fitted, produced = served[0].option.fitted, sum(result.produced for result in served)
+    return Bill(fitted.request, fitted.size, delivered, usage, produced=produced, **_chosen(served[0]))
+
+
+def costs_of(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], at_ms: int) -> Costs:
+    """For every part whose provider made, or may have made, something; one op for each upstream and certainty."""
+    owed: dict[tuple[str, bool], int] = {}
+    lines: list[PriceLine] = []
+    for result in results:
+        made = max(result.produced, _may_have_made(result))
+        if made:
+            upstream_id = result.option.candidate.upstream.id
+            charged = cost(
+                tools.catalog, bought(result.option.candidate.offering, at_ms // DAY_MS), _made(result, made)
+            )
+            route = upstream_id, made == result.produced
+            owed[route] = owed.get(route, 0) + charged.usd_micros
+            lines += charged.lines
+    booked = (BookCost(facts.task_id, route[0], usd, at_ms, route[1]) for route, usd in owed.items() if usd)
+    return Costs(tuple(booked), tuple(lines)) if owed else NO_COSTS
+
+
+def _made(result: PartResult, made: int) -> Bill:
+    """Where more may have been made than was reported, what was reported is not all."""
+    fitted = result.option.fitted
+    usage = result.usage if made == result.produced else None
+    return Bill(fitted.request, fitted.size, len(result.images), usage, produced=made, **_chosen(result))
+
+
+def _may_have_made(result: PartResult) -> int:
+    """An answer that was lost or unreadable is booked as if the provider bills it; one that says "nothing" is not."""
+    failure = result.failure
+    if failure is None or failure.empty or failure.kind not in (FailureKind.UNKNOWN, FailureKind.SPOILED):
+        return 0
+    return result.asked
+
+
+class _Chosen(TypedDict):
+    quality: str | None
+    pixels: tuple[int, int] | None
+
+
+def _chosen(result: PartResult) -> _Chosen:
+    """By the provider, for one part, as a bill has it."""
+    facts = result.images[0].facts if result.images else None
+    quality = result.settled.quality if result.settled else None
+    return _Chosen(quality=quality, pixels=(facts.width, facts.height) if facts else None)

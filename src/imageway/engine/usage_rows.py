@@ -1,0 +1,93 @@
+"""The one usage record of a request: who asked for what, what came of it, what that costs either side by which price
+rows, and where the time went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from imageway.catalog import Charge
+from imageway.core.intents import PriceLine
+from imageway.core.requests import RequestWarning, Size
+from imageway.core.steps import Usage
+from imageway.engine.attempts import PartResult
+from imageway.engine.costs import NO_COSTS, Costs
+from imageway.engine.facts import TaskFacts
+from imageway.engine.ports import Tools
+from imageway.ledger.ops import RecordUsage
+
+_ENCODER: Final = msgspec.json.Encoder()
+_NOTHING_USED: Final = Usage()
+
+
+class Ending(Struct, frozen=True):
+    """How a usage row says it ended (see ledger's RecordUsage for the words). `error` is the code its caller got."""
+
+    outcome: str
+    delivery: str = "none"
+    price: Charge | None = None
+    costs: Costs = NO_COSTS
+    warnings: tuple[RequestWarning, ...] = ()
+    error: str = ""
+
+
+class Lines(Struct, frozen=True, omit_defaults=True):
+    """What a usage row keeps of the price rows that were used: the caller's and ours side by side. `rules` are the
+    operator's that changed the caller's."""
+
+    price: tuple[PriceLine, ...] = ()
+    cost: tuple[PriceLine, ...] = ()
+    rules: tuple[str, ...] = ()
+
+
+def usage_row(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], ending: Ending, at_ms: int) -> RecordUsage:
+    served = next((r for r in results if r.images), results[-1] if results else None)
+    price, candidate = ending.price, served.option.candidate if served else None
+    used = _used(results)
+    began_ms = min((result.began_ms for result in results if result.began_ms), default=0)
+    ended_ms = max((result.ended_ms for result in results), default=0)
+    return RecordUsage(
+        request_id=facts.task_id,
+        workspace_id=facts.workspace_id,
+        key_id=facts.key_id,
+        model=facts.model.id,
+        outcome=ending.outcome,
+        n=facts.images,
+        delivered=sum([len(result.images) for result in results]),
+        price_usd_micros=price.usd_micros if price else 0,
+        cost_usd_micros=ending.costs.usd_micros,
+        lines=_ENCODER.encode(Lines(price.lines if price else (), ending.costs.lines, facts.terms.rule_ids)),
+        delivery=ending.delivery,
+        owner=tools.owner,
+        upstream_id=candidate.upstream.id if candidate else "",
+        at_ms=at_ms,
+        dialect=facts.dialect,
+        operation=facts.request.operation.value,
+        offering=candidate.offering.upstream_name if candidate else "",
+        size=_size(served.option.fitted.size) if served else "",
+        input_text_tokens=used.input_text,
+        input_image_tokens=used.input_image,
+        output_text_tokens=used.output_text,
+        output_image_tokens=used.output_image,
+        queue_ms=max(0, began_ms - facts.created_ms) if began_ms else 0,
+        upstream_ms=max(0, ended_ms - began_ms) if began_ms else 0,
+        total_ms=max(0, at_ms - facts.created_ms),
+        warnings=" ".join(dict.fromkeys([warning.code for warning in ending.warnings])) if ending.warnings else "",
+        error=ending.error,
+    )
+
+
+def _used(results: Sequence[PartResult]) -> Usage:
+    """Tokens as reported, of all parts that said so."""
+    reported = [result.usage for result in results if result.usage]
+    return sum(reported[1:], reported[0]) if reported else _NOTHING_USED
+
+
+def _size(size: Size) -> str:
+    """As it was asked of the provider: pixels, else its word, else ratio and tier."""
+    if size.pixels:
+        return f"{size.width}x{size.height}"
+    return size.word or " ".join([part for part in (size.ratio, size.tier) if part])
