@@ -7,9 +7,12 @@ import asyncio
 import asyncpg
 import pytest
 
+from imageway.core.ops import Refused
 from imageway.ledger import ops, queries
 from imageway.storage import StorageError
-from tests.store.places import COMMITTED, TOPUP, WORKSPACE, Place, commit
+from imageway.storage.postgres.store import _parcel
+from imageway.tasks import ops as tasks
+from tests.store.places import COMMITTED, KEY, TOPUP, WORKSPACE, Place, commit, task
 
 OTHER = ops.CreateWorkspace("ws_2", "other", 1)
 LOCK = "UPDATE wallets SET held = held WHERE workspace_id = $1"
@@ -69,6 +72,23 @@ async def test_questions_are_answered_again_after_all_lines_were_lost(postgres_p
     )
     await asyncio.sleep(0.2)
     assert len(await store.read(queries.ListWorkspaces())) == 1
+    await rival.close()
+    await store.close()
+
+
+async def test_a_claim_that_waited_for_a_rival_sees_the_rivals_task(postgres_place: Place) -> None:
+    """The rival's claim and its task come in one commit: who has waited for it must not think that the task is gone."""
+    store = await postgres_place.open()
+    await commit(store, WORKSPACE, KEY)
+    rival = await asyncpg.connect(postgres_place.url)
+    first, second = tasks.ClaimKey("ws_1", "once", "req_1", 5), tasks.ClaimKey("ws_1", "once", "req_2", 5)
+    async with rival.transaction():
+        group = f"[{_parcel((task(), first)).text.decode()}]"
+        assert await rival.fetchval("SELECT imageway_commit($1)", group) == "[null]"
+        waiting = asyncio.ensure_future(store.commit(task("req_2"), second))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+    assert await asyncio.wait_for(waiting, 10) == Refused(second, "in_use")
     await rival.close()
     await store.close()
 

@@ -45,6 +45,7 @@ ENDED = (*RUNNING, tasks.EndAttempt("att_1", "failed", "", 7))
 MEMO = tasks.KeepMemo("att_1", b"{}", 8)
 END = tasks.EndAttempt("att_1", "proved", "", 8)
 DELIVERED = tasks.ReplaceResult("req_1", b"{}")
+USED = tasks.ClaimKey("ws_1", "k", "req_1", 5)
 LISTED = (WORKSPACE, ENDPOINT)
 SIGNED = (*LISTED, SECRET)
 ADDED = (DELIVERY,)
@@ -145,7 +146,12 @@ CASES: list[tuple[str, tuple[Op, ...], Op, str]] = [
     ("end of a delivery: ended", (*CLAIMED, GONE), replace(GONE, state="delivered"), "not_claimed"),
     ("replay: none", (), webhooks.ReplayDelivery("msg_1", 9), "not_final"),
     ("replay: pending", CLAIMED, webhooks.ReplayDelivery("msg_1", 9), "not_final"),
-    ("claim: twice", (tasks.ClaimKey("ws_1", "k", "req_1", 5),), tasks.ClaimKey("ws_1", "k", "req_2", 6), "in_use"),
+    (
+        "claim: twice",
+        (*TASK, tasks.ClaimKey("ws_1", "k", "req_1", 5)),
+        tasks.ClaimKey("ws_1", "k", "req_2", 6),
+        "in_use",
+    ),
     ("queue task: no such key", (WORKSPACE,), waiting(), "key_revoked"),
     ("queue task: revoked key", REVOKED, waiting(), "key_revoked"),
     ("queue task: twice", WAITING, waiting(), "duplicate"),

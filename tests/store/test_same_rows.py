@@ -76,7 +76,15 @@ OPS = st.one_of(
     st.builds(queue.MarkCancel, TASKS, TIMES),
     st.builds(tasks.RenewLease, OWNERS, TIMES),
     st.builds(tasks.DropLease, OWNERS),
-    st.builds(tasks.ClaimKey, WORKSPACES, st.sampled_from(["once", "twice"]) | WORDS, TASKS, TIMES),
+    st.builds(
+        tasks.ClaimKey,
+        WORKSPACES,
+        st.sampled_from(["once", "once", "twice"]),
+        TASKS,
+        TIMES,
+        BYTES,
+        st.sampled_from([-1, -1, 4]),
+    ),
 )
 ENDPOINTS = st.sampled_from(["end_1", "end_2"])
 URLS = st.sampled_from(["https://a.example/", "https://b.example/"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from imageway.core.ops import Refused, Store
+from imageway.core.ops import Committed, Refused, Store
 from imageway.ledger.ops import RevokeKey
 from imageway.tasks import ops, queries
 from tests.store.places import KEY, WORKSPACE, attempt, commit, finish, task, usage
@@ -206,14 +208,51 @@ async def test_a_lease_is_renewed_and_dropped(store: Store) -> None:
     assert await store.read(queries.Owners()) == ()
 
 
-async def test_a_claim_is_per_workspace(store: Store) -> None:
-    await commit(store, ops.ClaimKey("ws_1", "once", "req_1", 1), ops.ClaimKey("ws_2", "once", "req_2", 1))
-    await commit(store, ops.ClaimKey("ws_1", "twice", "req_3", 1))
+def claim(task_id: str, **changes: Any) -> ops.ClaimKey:
+    return replace(ops.ClaimKey("ws_1", "once", task_id, 5, b"\x00digest"), **changes)
 
 
-async def test_a_claim_is_found_in_its_own_workspace(store: Store) -> None:
-    await commit(store, ops.ClaimKey("ws_1", "once", "req_1", 1), ops.ClaimKey("ws_2", "once", "req_2", 1))
-    assert await store.read(queries.FindClaim("ws_1", "once")) == "req_1"
-    assert await store.read(queries.FindClaim("ws_2", "once")) == "req_2"
+TAKEN = (task(), claim("req_1"), task("req_2"))
+
+
+async def test_a_claim_is_per_workspace_and_key(store: Store) -> None:
+    await commit(store, *TAKEN, claim("req_2", workspace_id="ws_2"), claim("req_2", key="twice"))
+
+
+async def test_a_claim_is_found_in_its_own_workspace_with_what_was_asked(store: Store) -> None:
+    await commit(store, *TAKEN, claim("req_2", workspace_id="ws_2", fingerprint=b""))
+    assert await store.read(queries.FindClaim("ws_1", "once")) == queries.Claim("req_1", b"\x00digest", 5)
+    assert await store.read(queries.FindClaim("ws_2", "once")) == queries.Claim("req_2", b"", 5)
     assert await store.read(queries.FindClaim("ws_3", "once")) is None
     assert await store.read(queries.FindClaim("ws_1", "ONCE")) is None
+
+
+@pytest.mark.parametrize("state", ["succeeded", "unknown", "failed", "cancelled", None])
+async def test_a_claim_binds_while_its_task_runs_and_when_that_was_paid(store: Store, state: str | None) -> None:
+    """A failed task is no answer that an honest retry should be given for ever."""
+    await commit(store, *TAKEN, *(() if state is None else (finish("req_1", state),)))
+    again = claim("req_2", fingerprint=b"other", at_ms=6)
+    is_over = state in ("failed", "cancelled")
+    assert await store.commit(again) == (Committed() if is_over else Refused(again, "in_use"))
+    taken = queries.Claim("req_2", b"other", 6) if is_over else queries.Claim("req_1", b"\x00digest", 5)
+    assert await store.read(queries.FindClaim("ws_1", "once")) == taken
+
+
+async def test_a_claim_whose_task_is_gone_may_be_taken_anew(store: Store) -> None:
+    await commit(store, claim("req_0"), task("req_1"), claim("req_1"))
+    assert await store.commit(claim("req_2")) == Refused(claim("req_2"), "in_use")
+
+
+async def test_a_claim_ends_with_its_time(store: Store) -> None:
+    await commit(store, *TAKEN, finish("req_1"))
+    early, late = claim("req_2", at_ms=9, expired_ms=4), claim("req_2", at_ms=10, expired_ms=5)
+    assert await store.commit(early) == Refused(early, "in_use")
+    await commit(store, late)
+    assert await store.read(queries.FindClaim("ws_1", "once")) == queries.Claim("req_2", b"\x00digest", 10)
+
+
+async def test_of_many_that_claim_a_key_anew_at_once_one_gets_it(store: Store) -> None:
+    await commit(store, *TAKEN, finish("req_1", "failed"))
+    rivals = [(task(f"req_{number}"), claim(f"req_{number}")) for number in range(10, 20)]
+    outcomes = await asyncio.gather(*(store.commit(*unit) for unit in rivals))
+    assert outcomes.count(Committed()) == 1

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,17 +11,14 @@ from typing import Any
 import asyncpg
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
-from sqlalchemy.pool import StaticPool
 
 from imageway.core.ops import Op, Store
 from imageway.ledger import ops as ledger
 from imageway.ledger import queries as asked
 from imageway.storage import StorageError
 from imageway.storage.migrations import HEAD, REVISIONS, running
-from imageway.storage.postgres.store import _parcel
+from imageway.storage.postgres.store import _numbered
 from imageway.storage.sqlite.connection import connect
-from imageway.storage.sqlite.groups import _apply
 from imageway.tasks import ops as tasks
 from imageway.tasks import queries as tasks_asked
 from imageway.tasks import webhooks
@@ -47,7 +42,6 @@ from tests.store.places import (
     usage,
 )
 
-FIRST = REVISIONS[0]
 OLD_LIFE: tuple[Op, ...] = (
     WORKSPACE,
     TOPUP,
@@ -66,24 +60,89 @@ OLD_LIFE: tuple[Op, ...] = (
     attempt("att_2", "req_2"),
 )
 """One request that has ended, and one that is under way."""
+ASKED = b'{"prompt": "a cat \xe7\x8c\xab"}'
+OLD_ROWS: tuple[tuple[str, str, tuple[object, ...]], ...] = (
+    ("workspaces", "id name created_ms", ("ws_1", "studio", 1)),
+    ("wallets", "workspace_id available held spent", ("ws_1", 940_000, 40_000, 20_000)),
+    (
+        "keys",
+        "id workspace_id name digest hint models created_ms",
+        ("key_1", "ws_1", "laptop", KEY.digest, "wxyz", '["draw-*", "other"]', 3),
+    ),
+    *(
+        (
+            "transfers",
+            "kind workspace_id task_id topup_id account usd_micros at_ms",
+            (kind, "ws_1", task_id, topup_id, "wallet", usd_micros, at_ms),
+        )
+        for kind, task_id, topup_id, usd_micros, at_ms in (
+            ("topup", None, "top_1", 1_000_000, 2),
+            ("hold", "req_1", None, 30_000, 4),
+            ("capture", "req_1", None, 20_000, 9),
+            ("void", "req_1", None, 10_000, 9),
+            ("hold", "req_2", None, 40_000, 12),
+        )
+    ),
+    ("holds", "task_id workspace_id usd_micros captured state", ("req_1", "ws_1", 30_000, 20_000, "captured")),
+    ("holds", "task_id workspace_id usd_micros captured state", ("req_2", "ws_1", 40_000, 0, "open")),
+    *(
+        (
+            "tasks",
+            "id workspace_id key_id model owner fence request created_ms deadline_ms state result finished_ms",
+            (task_id, "ws_1", "key_1", "draw-1", "process_a", 1, ASKED, created_ms, 900_005, *end),
+        )
+        for task_id, created_ms, end in (
+            ("req_1", 5, ("succeeded", b'{"images": 1}', 9)),
+            ("req_2", 12, ("running", b"", None)),
+        )
+    ),
+    *(
+        (
+            "attempts",
+            "id task_id part upstream_id offering state memo detail at_ms deadline_ms changed_ms",
+            (attempt_id, task_id, 0, "up_1", "draw-1@maker", state, memo, "", 6, 300_006, changed_ms),
+        )
+        for attempt_id, task_id, state, memo, changed_ms in (
+            ("att_1", "req_1", "proved", b'{"id":"a"}', 8),
+            ("att_2", "req_2", "submitted", b"", 6),
+        )
+    ),
+    (
+        "usage",
+        "request_id workspace_id key_id model outcome n delivered price_usd_micros cost_usd_micros lines delivery owner"
+        " upstream_id at_ms delivery_ms",
+        (
+            *("req_1", "ws_1", "key_1", "draw-1", "succeeded", 2, 1, 20_000, 15_000, b'[{"what": "image"}]', "stored"),
+            *("process_a", "up_1", 9, 9),
+        ),
+    ),
+    ("claims", "workspace_id key task_id at_ms", ("ws_1", "once", "req_2", 12)),
+)
+"""What the first Imageway wrote for that life, and every later one up to the one before this."""
+
+
+@pytest.fixture(params=REVISIONS[:-1])
+def old_version(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
 
 
 @pytest.fixture
-def up_to_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The steps end where the first Imageway ended."""
+async def old_place(durable_place: Place, old_version: str, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A database that an Imageway of that version has used."""
 
     def steps(directory: ScriptDirectory) -> Callable[[Any, Any], Any]:
-        return lambda version, _: directory._upgrade_revs(FIRST, version)
+        return lambda version, _: directory._upgrade_revs(old_version, version)
 
-    monkeypatch.setattr(running, "_steps", steps)
-
-
-@pytest.fixture
-async def old_place(durable_place: Place, up_to_first: None, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """With rows of its own, written by the ops that there were."""
-    await {"sqlite": make_old_sqlite, "postgres": make_old_postgres}[durable_place.name](durable_place)
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "_steps", steps)
+        await {"sqlite": make_old_sqlite, "postgres": make_old_postgres}[durable_place.name](durable_place)
     return durable_place
+
+
+def inserts() -> Iterator[tuple[str, tuple[object, ...]]]:
+    for table, columns, values in OLD_ROWS:
+        yield f"INSERT INTO {table} ({', '.join(columns.split())}) VALUES ({', '.join('?' * len(values))})", values  # noqa: S608
 
 
 async def make_old_sqlite(place: Place) -> None:
@@ -91,27 +150,19 @@ async def make_old_sqlite(place: Place) -> None:
     path.parent.mkdir(parents=True)
     path.touch()
     with closing(connect(path)) as connection:
-        engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
-        with engine.connect() as bound, running._environment() as environment:
-            bound.exec_driver_sql("BEGIN IMMEDIATE")
-            environment.configure(connection=bound, transactional_ddl=True, render_as_batch=True)
-            environment.run_migrations()
-            bound.commit()
+        running.upgrade_sqlite(connection)
         connection.execute("BEGIN")
-        assert _apply(connection, OLD_LIFE) == COMMITTED
+        for statement, values in inserts():
+            connection.execute(statement, values)
         connection.execute("COMMIT")
 
 
 async def make_old_postgres(place: Place) -> None:
-    script = io.StringIO()
-    with running._environment(as_sql=True, starting_rev="base") as environment:
-        environment.configure(dialect_name="postgresql", output_buffer=script, transactional_ddl=False)
-        environment.run_migrations()
     connection = await asyncpg.connect(place.url)
     async with connection.transaction():
-        await connection.execute(script.getvalue())
-    units = f"[{_parcel(OLD_LIFE).text.decode()}]"
-    assert json.loads(await connection.fetchval("SELECT imageway_commit($1)", units)) == [None]
+        await connection.execute(running.postgresql_script(None))
+        for statement, values in inserts():
+            await connection.execute(_numbered(statement), *values)
     await connection.close()
 
 
@@ -146,9 +197,9 @@ async def version_of(place: Place) -> str:
         await connection.close()
 
 
-async def test_an_old_database_keeps_its_rows_and_goes_on(old_place: Place) -> None:
+async def test_an_old_database_keeps_its_rows_and_goes_on(old_place: Place, old_version: str) -> None:
     """The same rows as a new one would hold after the same ops; what was under way can be ended, and is told."""
-    assert await version_of(old_place) == FIRST
+    assert await version_of(old_place) == old_version
     upgraded, fresh = await old_place.open(), await Place("memory", "memory://").open()
     assert await version_of(old_place) == HEAD
     assert await fresh.commit(*OLD_LIFE) == COMMITTED
@@ -168,10 +219,10 @@ async def test_an_old_database_keeps_its_rows_and_goes_on(old_place: Place) -> N
     await upgraded.close()
 
 
-async def test_without_leave_an_old_database_is_left_as_it_is(old_place: Place) -> None:
-    with pytest.raises(StorageError, match=rf'"{FIRST}", older than "{HEAD}": run `imageway serve` once'):
+async def test_without_leave_an_old_database_is_left_as_it_is(old_place: Place, old_version: str) -> None:
+    with pytest.raises(StorageError, match=rf'"{old_version}", older than "{HEAD}": run `imageway serve` once'):
         await old_place.open(create=False)
-    assert await version_of(old_place) == FIRST
+    assert await version_of(old_place) == old_version
 
 
 async def test_an_upgrade_happens_once_however_many_come(old_place: Place) -> None:

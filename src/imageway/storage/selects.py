@@ -136,8 +136,8 @@ def _matching(query: tasks.FindTasks) -> tuple[str, tuple[str | int, ...]]:
 
 
 def find_claim(query: tasks.FindClaim) -> Select:
-    sql = "SELECT task_id FROM claims WHERE workspace_id = ? AND key = ?"
-    return Select(sql, (query.workspace_id, query.key), first_as(lambda row: row[0]))
+    sql = "SELECT task_id, fingerprint, at_ms FROM claims WHERE workspace_id = ? AND key = ?"
+    return Select(sql, (query.workspace_id, query.key), first_as(lambda row: tasks.Claim(*row)))
 
 
 def running_tasks(query: tasks.RunningTasks) -> Select:

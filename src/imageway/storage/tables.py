@@ -146,6 +146,7 @@ CLAIMS: Final = _table(
     words("key", key=True),
     words("task_id"),
     whole("at_ms"),
+    octets("fingerprint"),
     clustered=True,
 )
 

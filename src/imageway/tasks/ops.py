@@ -125,7 +125,7 @@ class DropLease(Op, frozen=True):
 class ClaimKey(Op, frozen=True):
     """An Idempotency-Key is used once per workspace. `fingerprint` is a digest of what was asked. A claim is over, and
     may be taken anew, when its task failed or was cancelled, when that task is gone, and when it was made at
-    `expired_ms` or before. Refused: "in_use"."""
+    `expired_ms` or before; so the task is created before its claim, in the same unit. Refused: "in_use"."""
 
     workspace_id: str
     key: str

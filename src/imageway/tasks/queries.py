@@ -78,8 +78,18 @@ class FindTasks(Query[TaskPage]):
 
 
 @dataclass(frozen=True, slots=True)
-class FindClaim(Query[str | None]):
-    """The id of the task that used this Idempotency-Key of this workspace."""
+class Claim:
+    """Which task used an Idempotency-Key last, for what (`fingerprint`), and when. Whether it is over,
+    tasks.ops.ClaimKey says."""
+
+    task_id: str
+    fingerprint: bytes
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class FindClaim(Query[Claim | None]):
+    """The last claim of this Idempotency-Key of this workspace."""
 
     workspace_id: str
     key: str

@@ -90,7 +90,7 @@ def find_tasks(tables: Tables, query: tasks.FindTasks) -> tasks.TaskPage:
     return tasks.TaskPage(tuple(left[query.skip : query.skip + query.limit]), total)
 
 
-def find_claim(tables: Tables, query: tasks.FindClaim) -> str | None:
+def find_claim(tables: Tables, query: tasks.FindClaim) -> tasks.Claim | None:
     return tables.claims.get((query.workspace_id, query.key))
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from imageway.ledger.ops import RecordUsage
 from imageway.ledger.queries import HoldRow, Key, Transfer, Wallet, Workspace
-from imageway.tasks.queries import Attempt, Task
+from imageway.tasks.queries import Attempt, Claim, Task
 from imageway.tasks.webhooks import Delivery, Endpoint, Secret
 
 K = TypeVar("K")
@@ -30,7 +30,7 @@ class Tables:
     tasks: dict[str, Task] = field(default_factory=dict)
     task_of: dict[str, str] = field(default_factory=dict)  # attempt id → task id
     leases: dict[str, int] = field(default_factory=dict)
-    claims: dict[tuple[str, str], str] = field(default_factory=dict)
+    claims: dict[tuple[str, str], Claim] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     secrets: dict[str, Secret] = field(default_factory=dict)
     deliveries: dict[str, Delivery] = field(default_factory=dict)

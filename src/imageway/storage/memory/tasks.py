@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from imageway.storage.memory.tables import Tables
 from imageway.tasks import ops
-from imageway.tasks.queries import Attempt, Task
+from imageway.tasks.queries import Attempt, Claim, Task
 from imageway.tasks.states import FINAL_PART, FINAL_TASK
 
 
@@ -112,9 +112,12 @@ def drop_lease(tables: Tables, op: ops.DropLease) -> None:
 
 
 def claim_key(tables: Tables, op: ops.ClaimKey) -> str | None:
-    if (op.workspace_id, op.key) in tables.claims:
-        return "in_use"
-    tables.put(tables.claims, (op.workspace_id, op.key), op.task_id)
+    before = tables.claims.get((op.workspace_id, op.key))
+    if before is not None and before.at_ms > op.expired_ms:
+        task = tables.tasks.get(before.task_id)
+        if task is not None and task.state not in ("failed", "cancelled"):
+            return "in_use"
+    tables.put(tables.claims, (op.workspace_id, op.key), Claim(op.task_id, op.fingerprint, op.at_ms))
     return None
 
 

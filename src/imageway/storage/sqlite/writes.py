@@ -258,8 +258,12 @@ WRITES: Final[dict[type[Op], Apply]] = {
     ),
     tasks.DropLease: each(drop_lease),
     tasks.ClaimKey: guarded(
-        "INSERT INTO claims (workspace_id, key, task_id, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        "workspace_id key task_id at_ms",
+        "INSERT INTO claims (workspace_id, key, task_id, at_ms, fingerprint) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (workspace_id, key) DO UPDATE"
+        " SET task_id = excluded.task_id, at_ms = excluded.at_ms, fingerprint = excluded.fingerprint"
+        " WHERE claims.at_ms <= ? OR NOT EXISTS"
+        " (SELECT 1 FROM tasks WHERE tasks.id = claims.task_id AND tasks.state NOT IN ('failed', 'cancelled'))",
+        "workspace_id key task_id at_ms fingerprint expired_ms",
         "in_use",
     ),
     **QUEUE_WRITES,
