@@ -14,7 +14,7 @@ from PIL import Image
 
 from imageway.core.money import format_usd, parse_usd
 from imageway.dialects import DIALECTS
-from tests.acceptance.tongues import TONGUES, Omixa, Order, Told, Tongue, picture
+from tests.acceptance.tongues import TONGUES, Omixa, Order, Told, Tongue, picture, shelf
 from tests.integration.processes import CRASHES, House, Process, clean_environment, wait_for
 
 GENERATORS = {
@@ -52,7 +52,9 @@ families = pytest.mark.parametrize("family", GENERATORS)
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    made = House(tmp_path_factory.mktemp("matrix") / "data", clean_environment(), ("--sandbox",))
+    folder = tmp_path_factory.mktemp("matrix")
+    (folder / "imageway.toml").write_text(f'fetch_allow = ["{shelf().authority}"]\n')
+    made = House(folder / "data", clean_environment(), ("--sandbox", "--config", str(folder / "imageway.toml")))
     made.fund("100")
     yield made
     made.close()

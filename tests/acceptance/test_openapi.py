@@ -47,6 +47,8 @@ TEXT = "a boat"
 NEEDED: dict[str, dict[str, Any]] = {  # what a request needs that is to be served, by path
     "generateContent|streamGenerateContent": {"contents": [{"role": "user", "parts": [{"text": TEXT}]}]},
     "predict": {"instances": [{"prompt": TEXT}]},
+    "gemini/image/generate": {"prompt": TEXT, "action": "generate"},
+    "hub/v1/image": {"input": {"prompt": TEXT}},
     "aigc/multimodal|aigc/image-": {"input": {"messages": [{"role": "user", "content": [{"text": TEXT}]}]}},
     "aigc/text2image": {"input": {"prompt": TEXT}},
     "aigc/image2image": {"input": {"prompt": TEXT, "images": [data_url(picture())]}},
@@ -103,9 +105,9 @@ def narrow(tree: Any, task: str) -> None:
     if isinstance(tree, dict):
         if "examples" in tree:
             tree["enum"] = [*MODELS]
-        if tree.get("in") == "path" and tree["name"] == "id":
+        if tree.get("in") in ("path", "query") and tree["name"] in ("id", "task_id", "taskId"):
             tree["schema"] = {"enum": [task, f"{task}-0", *MODELS]}
-        for name in ("n", "sampleCount", "candidateCount", "max_images", "max_tokens"):
+        for name in ("n", "num_images", "sampleCount", "candidateCount", "max_images", "max_tokens"):
             if isinstance(tree.get(name), dict) and "maximum" in tree[name]:
                 tree[name]["maximum"] = 2
     for each in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
@@ -166,7 +168,7 @@ def drive(operation: Any, mode: GenerationMode, key: str, served: Counter[str]) 
         if mode is GenerationMode.POSITIVE and isinstance(case.body, dict):
             case.body = worth_serving(case, random)
         response = case.call(headers=headers)
-        if response.status_code == 200 and drew(case, response):
+        if response.status_code in (200, 201) and drew(case, response):
             served[response.headers["x-request-id"][0]] += 1
         case.validate_response(response, checks=CHECKS)
 

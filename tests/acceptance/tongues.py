@@ -4,11 +4,15 @@ wire, where an answer keeps its pictures and its warnings, how an error is told.
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 from PIL import Image, ImageOps
@@ -491,6 +495,141 @@ class DashScopeTask(DashScope):
         return []
 
 
+class Shelf:
+    """Pictures at addresses of this machine, for who takes links alone. `authority`: what a gateway must be allowed to
+    fetch from."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        files = self.files
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                content = files.get(self.path)
+                self.send_response(404 if content is None else 200)
+                self.send_header("content-length", str(len(content or b"")))
+                self.end_headers()
+                self.wfile.write(content or b"")
+
+            def log_message(self, *words: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        self.authority = f"127.0.0.1:{server.server_address[1]}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def put(self, content: bytes) -> str:
+        path = f"/{hashlib.sha256(content).hexdigest()}"
+        self.files[path] = content
+        return f"http://{self.authority}{path}"
+
+
+@cache
+def shelf() -> Shelf:
+    """One for the process; it ends with it."""
+    return Shelf()
+
+
+class MountSea(Tongue):
+    """The task gateway's older path: one image by ratio and resolution, input images by link alone."""
+
+    name = "mountsea"
+    writes_pixels = False
+    refusals: ClassVar = {
+        **{name: each for name, each in UNIFIED.items() if name != "mask"},
+        "model": (400, "model_not_found"),
+    }
+
+    def path(self, order: Order) -> str:
+        return "/gemini/image/generate"
+
+    def body(self, order: Order) -> Json:
+        return given(
+            model=order.model,
+            prompt=order.prompt,
+            action="edit" if order.images else "generate",
+            num_images=order.n,
+            image_urls=[shelf().put(picture) for picture in order.images] or None,
+            aspect_ratio=ratio_of(order),
+            resolution=order.tier,
+            output_format=order.file_format,
+            output_compression=order.quality,
+        )
+
+    def ask(self, url: str, key: str, order: Order, **headers: str) -> Told:
+        receipt = super().ask(url, key, order, **headers)
+        until = time.monotonic() + 60
+        while receipt.status == 200 and time.monotonic() < until:
+            polled = call(url + self.poll(receipt.whole), key=key)
+            assert polled.status == 200
+            if self.links(polled.json):
+                items, warnings = tuple(self.links(polled.json)), tuple(self.warnings(polled, None))
+                return Told(200, receipt.request_id, items, warnings, whole=polled.json, headers=receipt.headers)
+            time.sleep(0.05)
+        return receipt
+
+    def read(self, answer: Answer) -> Told:
+        """A receipt is a 201."""
+        assert answer.status != 200, answer.content
+        return super().read(replace(answer, status=200) if answer.status == 201 else answer)
+
+    def poll(self, receipt: Any) -> str:
+        return f"/gemini/task/result?taskId={receipt['taskId']}"
+
+    def links(self, polled: Any) -> list[str]:
+        """None as long as it is not done; it must not have ended otherwise."""
+        assert polled["status"] in ("pending", "ready", "assigned", "processing", "completed"), polled
+        return list(polled["result"]["imageUrls"]) if polled["status"] == "completed" else []
+
+    def items(self, whole: Any) -> list[str]:
+        assert whole.keys() == {"taskId"}
+        return []
+
+    def problem(self, whole: Any) -> tuple[str, str]:
+        assert whole["statusCode"] == whole["errorCode"]
+        inner = " ".join(each["code"] for each in whole["details"])
+        return str(whole["error"]), f"{whole['errorMessage']} {inner}"
+
+
+class MountSeaHub(MountSea):
+    """Its newer paths: any number of images, by pixels too, and masks by link."""
+
+    name = "mountsea_hub"
+    writes_pixels = True
+    refusals: ClassVar = {**UNIFIED, "model": (400, "model_not_found")}
+
+    def path(self, order: Order) -> str:
+        return "/hub/v1/image"
+
+    def body(self, order: Order) -> Json:
+        wished = given(
+            prompt=order.prompt,
+            num_images=order.n,
+            image_urls=[shelf().put(picture) for picture in order.images] or None,
+            mask_url=shelf().put(by_light(order.mask)) if order.mask else None,
+            image_size=pixels_of(order),
+            output_format=order.file_format,
+            output_compression=order.quality,
+        )
+        return {"model": order.model, "input": wished}
+
+    def read(self, answer: Answer) -> Told:
+        return Tongue.read(self, answer)
+
+    def poll(self, receipt: Any) -> str:
+        return f"/hub/v1/tasks/{receipt['task_id']}"
+
+    def links(self, polled: Any) -> list[str]:
+        assert polled["status"] in ("pending", "processing", "completed"), polled
+        assert polled["ready"] == (polled["status"] == "completed")
+        return [each["url"] for each in polled["data"]["images"]] if polled["ready"] else []
+
+    def items(self, whole: Any) -> list[str]:
+        assert (whole["status"], whole["capability"]) == ("pending", "image")
+        return []
+
+
 TONGUES: tuple[Tongue, ...] = (
     Unified(),
     Nested(),
@@ -501,4 +640,6 @@ TONGUES: tuple[Tongue, ...] = (
     Ark(),
     DashScope(),
     DashScopeTask(),
+    MountSea(),
+    MountSeaHub(),
 )

@@ -41,7 +41,7 @@ T = TypeVar("T")
 LIMITS = LiftLimits(blob_bytes=64, text_bytes=4096, tree_bytes=16384, depth=16)  # small, so that all are reached
 HEADERS = (
     {},
-    {"imageway-strict": "1"},
+    {"imageway-strict": "1", "imageway-deadline": "9"},
     {"idempotency-key": "order 7", "x-dashscope-async": "enable"},
     {"x-dashscope-async": "enable", "x-dashscope-sse": "enable", "imageway-strict": "maybe"},
 )

@@ -31,6 +31,7 @@ near_texts = st.one_of(
     st.sampled_from(
         [
             *("1024x1024", "16:9", "2K", "auto", "https://pictures.example/a.png", "data:image/png;base64,AAAA"),
+            *("1:8", "nano-banana-edit", "nano-banana-2", "ftp://a", "HTTP://", "0.5K", "square_hd", "4"),
             *("0x0", "0:0", "99999999x1", "²x²", "true", "\ud800", "data:,", "oss://", "IMAGE_SIZE_", "_UNSPECIFIED"),
         ]
     ),
@@ -43,6 +44,7 @@ any_headers = st.dictionaries(
     st.sampled_from(
         [
             *("imageway-strict", "idempotency-key", "x-dashscope-async", "x-dashscope-sse", "authorization"),
+            "imageway-deadline",
             *("x-goog-api-key", "x-api-key", "api-key", "content-type", "x-dashscope-ossresourceresolve"),
         ]
     )
@@ -57,7 +59,7 @@ any_query = st.dictionaries(
     st.sampled_from(
         [
             *("alt", "key", "pageSize", "page_size", "pageToken", "page_no", "start_time", "end_time", "status"),
-            *("model_name", "action", "model", "api-version", "task_id"),
+            *("model_name", "action", "model", "api-version", "task_id", "taskId"),
         ]
     )
     | any_text,
@@ -66,7 +68,10 @@ any_query = st.dictionaries(
 )
 names = st.one_of(
     st.sampled_from(
-        ["text", "image", "parts", "content", "role", "image_url", "inlineData", "data", "n", "size", "mode"]
+        [
+            *("text", "image", "parts", "content", "role", "image_url", "inlineData", "data", "n", "size", "mode"),
+            *("image_urls", "mask_url", "width", "input", "resolution"),
+        ]
     ),
     st.text(st.characters(exclude_categories=()), max_size=5),
 )
@@ -212,7 +217,8 @@ def test_any_path_is_somebody_s_or_nobody_s(
 ) -> None:
     """Where it is nobody's, there is somebody to say so."""
     table = RouteTable(DIALECTS)
-    for path in (f"/{text}", f"/v1/{text}", f"/v1beta/models/{text}", f"/api/v1/tasks/{text}/cancel"):
+    places = ("", "v1/", "v1beta/models/", "gemini/", "hub/v1/")
+    for path in (*(f"/{place}{text}" for place in places), f"/api/v1/tasks/{text}/cancel"):
         if (error := not_found(table, Head(method, path, query, headers))) is not None:
             answer = table.speaker(path).encode_error(Where(None, "req_1"), error)
             assert answer.status in (404, 405)

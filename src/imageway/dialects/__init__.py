@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import Final
 
 from imageway.core.intents import Dialect
-from imageway.dialects import ark, dashscope, gemini, imagen, omixa, openai_images
+from imageway.dialects import ark, dashscope, gemini, imagen, mountsea, omixa, openai_images
 from imageway.dialects.ark.fields import TABLE as ARK_FIELDS
 from imageway.dialects.dashscope.fields import TABLE as DASHSCOPE_FIELDS
 from imageway.dialects.foreign import aware
 from imageway.dialects.gemini.fields import TABLE as GEMINI_FIELDS
 from imageway.dialects.imagen.fields import TABLE as IMAGEN_FIELDS
+from imageway.dialects.mountsea.fields import ANY as MOUNTSEA_FIELDS
 from imageway.dialects.omixa.fields import ANY as OMIXA_FIELDS
 from imageway.dialects.openai_images.fields import TABLE as OPENAI_FIELDS
 from imageway.dialects.shared.table import Table
@@ -24,6 +25,7 @@ _TABLES: Final[tuple[tuple[Dialect, Table], ...]] = (
     (dashscope.DIALECT, DASHSCOPE_FIELDS),
     (ark.DIALECT, ARK_FIELDS),
     (omixa.DIALECT, OMIXA_FIELDS),
+    (mountsea.DIALECT, MOUNTSEA_FIELDS),
 )
 
 

@@ -25,13 +25,14 @@ class Described:
     """One route. `content_type` is the answer's; "": it has no body. `body` and `form` are what is needed beyond the
     dialect's own table; `form` None: the file says nothing of one. `files` are fields of forms that hold them.
     `accepted`: what is answered (202) when the rest comes later. `known`: who has it already may be told so (304).
-    `parameters` map a label to a parameter; None: one that the server knows in every dialect. `events` may come in
-    place of the answer: the schema of their data, by name ("": without one)."""
+    `status` is the answer's. `parameters` map a label to a parameter; None: one that the server knows in every dialect.
+    `events` may come in place of the answer: the schema of their data, by name ("": without one)."""
 
     keys: tuple[str, ...] = ("Authorization",)
     answer: Object = field(default_factory=dict)
     accepted: Object = field(default_factory=dict)
     known: bool = False
+    status: int = 200
     content_type: str = "application/json"
     error: Object = field(default_factory=dict)
     body: Object = field(default_factory=dict)
@@ -55,6 +56,7 @@ def described(dialect: Dialect, route: Route) -> Described:
         answer=_placed(dialect.name, rows.get("answer", {})),
         accepted=_placed(dialect.name, rows.get("accepted", {})),
         known=rows.get("known", False),
+        status=rows.get("status", 200),
         content_type=rows.get("content_type", "application/json"),
         error=_placed(dialect.name, {"$ref": "#/Error"}),
         body=_placed(dialect.name, rows.get("body", {})),

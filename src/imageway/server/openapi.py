@@ -30,6 +30,10 @@ _HEADERS: Final[Mapping[str, Object]] = {
         "description": "A pretend upstream made these images, or failed to.",
         "schema": {"const": "true"},
     },
+    "x-imageway-seeds": {
+        "description": "The seed of each image, in their order, where bodies have no place for it.",
+        "schema": {"type": "string", "pattern": "^-?[0-9]+(,-?[0-9]+)*$"},
+    },
     "x-imageway-warnings": {
         "description": "What was not honoured as asked, where bodies have no place for it.",
         "content": {"application/json": {"schema": {"type": "array", "items": {"type": "object"}}}},
@@ -37,7 +41,7 @@ _HEADERS: Final[Mapping[str, Object]] = {
     "x-should-retry": {"description": "Sending the same again would not help.", "schema": {"const": "false"}},
     "retry-after": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
 }
-_OF_ANSWERS: Final = ("x-request-id", "x-imageway-sandbox", "x-imageway-warnings")
+_OF_ANSWERS: Final = ("x-request-id", "x-imageway-sandbox", "x-imageway-seeds", "x-imageway-warnings")
 _OF_ERRORS: Final = ("x-request-id", "x-should-retry", "retry-after")
 _COMMON: Final[Mapping[str, Object]] = {
     "Imageway-Strict": {
@@ -123,7 +127,7 @@ def _content(dialect: Dialect, route: Route, told: Described) -> Iterator[tuple[
     """The JSON body is the table's, with what the route needs of it; a form has its flat fields and the files."""
     schema = dialect.schema(route.name)
     if schema is not None:
-        table: Object = {"$ref": f"{SCHEMAS}{dialect.name}.Request"}
+        table: Object = {"$ref": f"{SCHEMAS}{_request_name(dialect, route)}"}
         yield "application/json", {"schema": {"allOf": [table, told.body]} if told.body else table}
     if route.form and told.form is not None:
         fields = {**_flat(schema), **told.files} if schema is not None else {}
@@ -196,7 +200,7 @@ def _done(told: Described) -> Object:
     if told.events:  # in place of the answer, or all there ever is
         content["text/event-stream"] = {"schema": {"anyOf": [*_events(told.events)]}}
     done: Object = {"description": "Done.", "headers": _headers(_OF_ANSWERS), "content": content}
-    return {"200": done, **(_PARTS if told.content_type == _IMAGE else {})}
+    return {str(told.status): done, **(_PARTS if told.content_type == _IMAGE else {})}
 
 
 def _besides(told: Described) -> Object:
@@ -268,11 +272,18 @@ def _free(base: str, taken: Mapping[str, Tree]) -> str:
 
 
 def _schemas(dialect: Dialect, models: Sequence[str]) -> Iterator[tuple[str, Tree]]:
-    """Those of its file; and its table's, which all its routes with a body have in common."""
-    bodies = [schema for route in dialect.routes if (schema := dialect.schema(route.name)) is not None]
-    if bodies:
-        yield f"{dialect.name}.Request", _with_models(bodies[0], models)
+    """Those of its file; and those of its tables."""
+    for route in dialect.routes:
+        if (schema := dialect.schema(route.name)) is not None:
+            yield _request_name(dialect, route), _with_models(schema, models)
     yield from schemas_of(dialect)
+
+
+def _request_name(dialect: Dialect, route: Route) -> str:
+    """Of the table of a route's body. Most dialects have one for all routes; where they differ, each has its own."""
+    schema, bodies = dialect.schema(route.name), (dialect.schema(each.name) for each in dialect.routes)
+    shared = all(body is None or body == schema for body in bodies)
+    return f"{dialect.name}.Request" if shared else f"{dialect.name}.{route.name}.Request"
 
 
 def _with_models(schema: Mapping[str, Tree], models: Sequence[str]) -> Object:
