@@ -169,14 +169,14 @@ def test_404_is_not_found(client: openai.OpenAI) -> None:
     assert "gpt-image-1" in refused.value.message
 
 
-def test_409_is_conflict_and_not_resent(client: openai.OpenAI, house: House) -> None:
-    """By itself the SDK sends a 409 again, twice."""
+def test_422_is_unprocessable_and_not_resent(client: openai.OpenAI, house: House) -> None:
+    """A key that was used for another request."""
     headers = {"Idempotency-Key": "sdk-1"}
     client.images.generate(model="gpt-image-1-mini", prompt="a boat", quality="low", extra_headers=headers)
     before = rows(house)
-    with pytest.raises(openai.ConflictError) as refused:
-        client.images.generate(model="gpt-image-1-mini", prompt="a boat", quality="low", extra_headers=headers)
-    assert refused.value.code == "idempotency_key_in_use"
+    with pytest.raises(openai.UnprocessableEntityError) as refused:
+        client.images.generate(model="gpt-image-1-mini", prompt="a ship", quality="low", extra_headers=headers)
+    assert refused.value.code == "idempotency_key_reused"
     assert rows(house) == before
 
 

@@ -49,9 +49,11 @@ from imageway.core.intents import (
 from imageway.core.ports import Random
 from imageway.core.requests import Caller
 from imageway.core.steps import FormBody
+from imageway.engine.acceptance import KeyTaken
 from imageway.engine.following import follow
 from imageway.engine.models import ModelShelf
 from imageway.engine.preparation import with_the_rest
+from imageway.engine.replay import Replay, find_earlier, marked
 from imageway.engine.service import Engine
 from imageway.engine.stored_images import StoredImages
 from imageway.server.auth import KeyRing
@@ -65,6 +67,7 @@ from imageway.server.uploads import Uploads
 from imageway.telemetry import events, logger
 
 SANDBOX_LABEL = ("x-imageway-sandbox", "true")
+REPLAYED: Final = ("idempotency-replayed", "true")
 Chunks = AsyncIterator[bytes]
 LookUp = Estimate | ShowModels | ShowModel | ShowTask | ListTasks | CancelTask | DeleteImage | GrantUpload
 _BODILESS: Final = (204, 304)
@@ -129,7 +132,8 @@ class Gate:
         except InvalidRequest as refused:
             raise with_the_rest(self.engine.tools, refused, caller) from None
         if isinstance(intent, Generate):
-            return await self._generate(dialect, intent, caller, scope)
+            serve = self._generate if intent.idempotency_key is None else self._once
+            return await serve(dialect, intent, caller, scope)
         if isinstance(intent, FollowTask):
             return await self._follow(dialect, intent, caller, scope)
         if isinstance(intent, ShowImage):
@@ -174,6 +178,28 @@ class Gate:
         if isinstance(intent, CancelTask):
             return await self.engine.cancel_task(intent.id, caller)
         return await self.engine.show_task(intent.id, caller, intent.wait_s)
+
+    async def _once(self, dialect: Dialect, intent: Generate, caller: Caller, scope: Scope) -> Outgoing:
+        """Of those who bring the same key one is served, and the others get what becomes of that."""
+        intent = await marked(self.engine, intent, caller)
+        while True:
+            earlier = await find_earlier(self.engine, intent, caller, scope)
+            if earlier is not None:
+                return await self._repeat(dialect, earlier, caller)
+            try:
+                return await self._generate(dialect, intent, caller, scope)
+            except KeyTaken:
+                continue  # by somebody who was faster
+
+    async def _repeat(self, dialect: Dialect, earlier: Replay, caller: Caller) -> Outgoing:
+        intent, scope = earlier.intent, earlier.scope
+        if intent.request.stream and dialect.encode_event and not intent.background:
+            stream = EventStream(dialect, intent, earlier, self.heartbeat_s)
+            payload = await stream.opened()
+            return Outgoing(200, (*stream.headers(), REPLAYED), payload, _finisher(scope, None))
+        outcome = await (earlier.shown(caller) if intent.background else earlier.outcome())
+        answer = _labelled(dialect.encode(intent, outcome), outcome.sandbox)
+        return self._outgoing(replace(answer, headers=(*answer.headers, REPLAYED)), scope)
 
     async def _generate(self, dialect: Dialect, intent: Generate, caller: Caller, scope: Scope) -> Outgoing:
         if intent.background:
@@ -264,6 +290,8 @@ class Gate:
         request_id = error.request_id or new_id("req", self.random)
         where = Where(match.route.name, request_id, match.params) if match else Where(None, request_id)
         answer = _labelled(dialect.encode_error(where, error), error.sandbox)
+        if error.replayed:
+            answer = replace(answer, headers=(*answer.headers, REPLAYED))
         if isinstance(error, MethodNotAllowed):
             answer = replace(answer, headers=(*answer.headers, ("allow", ", ".join(error.methods))))
         return self._outgoing(answer, scope)

@@ -12,6 +12,7 @@ from imageway.core.errors import GatewayError
 from imageway.core.intents import Broken, Dialect, Event, Finished, Generate, Where
 from imageway.core.streams import StreamEvent
 from imageway.dialects.shared.answers import warnings_header
+from imageway.engine.replay import Replay
 from imageway.engine.runs import TaskHandle
 from imageway.telemetry import events, logger
 
@@ -24,7 +25,7 @@ class EventStream:
 
     dialect: Dialect
     intent: Generate
-    handle: TaskHandle
+    handle: TaskHandle | Replay
     heartbeat_s: float
 
     async def opened(self) -> Payload:

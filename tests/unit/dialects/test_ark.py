@@ -76,7 +76,7 @@ def test_every_error_of_the_gateway_has_a_code_of_the_vendor() -> None:
 def test_a_code_has_one_status_and_statuses_are_those_the_vendor_has() -> None:
     """402, 502, 503 and 504 are none; what no request of an image meets there keeps its own."""
     statuses = {status for status, _ in CODES.values()}
-    assert statuses - TYPES.keys() == {405, 408, 409, 410, 413, 415}
+    assert statuses - TYPES.keys() == {405, 408, 409, 410, 413, 415, 422}
     assert all(CODES[code][0] < 500 for code, kind in KINDS.items() if kind.status < 500)
 
 

@@ -37,6 +37,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "link_expired": (410, "NotFound"),
     "body_too_large": (413, "InvalidParameter"),
     "unsupported_content_type": (415, "InvalidParameter"),
+    "idempotency_key_reused": (422, "InvalidParameter"),
     "rate_limit_exceeded": (429, "AccountRateLimitExceeded"),
     "internal_error": BROKEN,
     "empty_response": BROKEN,

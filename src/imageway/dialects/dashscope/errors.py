@@ -30,6 +30,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "link_expired": (400, "InvalidURL"),
     "body_too_large": (413, "BadRequest.TooLarge"),
     "unsupported_content_type": (415, "BadRequest.UnsupportedContentType"),
+    "idempotency_key_reused": (422, "InvalidParameter"),
     "rate_limit_exceeded": (429, "Throttling.RateQuota"),
     "internal_error": (500, "InternalError"),
     "empty_response": (500, "InternalError.Algo"),

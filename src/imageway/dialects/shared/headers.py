@@ -10,6 +10,7 @@ from imageway.core.intents import Inbound
 from imageway.dialects.shared.findings import Findings
 
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,3})?")
+WHILE_RUNNING: Final = ("wait", "reject")
 STRICT: Final = {"1": True, "true": True, "0": False, "false": False, "": False}
 
 
@@ -24,14 +25,16 @@ class Manner(TypedDict):
 
     strict: bool
     idempotency_key: str | None
+    reject_running: bool
     deadline_s: float | None
 
 
 def read_manner(inbound: Inbound, findings: Findings) -> Manner:
-    """Of `Imageway-Strict`, `Idempotency-Key` and `Imageway-Deadline`."""
+    """Of `Imageway-Strict`, `Idempotency-Key`, `Imageway-Idempotency` and `Imageway-Deadline`."""
     return {
         "strict": read_strict(inbound, findings),
         "idempotency_key": read_idempotency_key(inbound, findings),
+        "reject_running": read_reject_running(inbound, findings),
         "deadline_s": read_deadline(inbound, findings),
     }
 
@@ -64,3 +67,13 @@ def read_idempotency_key(inbound: Inbound, findings: Findings) -> str | None:
     if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
         findings.wrong("Idempotency-Key", key, ("1 to 255 printable ASCII characters",))
     return key
+
+
+def read_reject_running(inbound: Inbound, findings: Findings) -> bool:
+    """`Imageway-Idempotency: reject`: while an earlier request under the same key runs, this one is not to wait."""
+    text = inbound.headers.get("imageway-idempotency")
+    if text is None:
+        return False
+    if text.strip().lower() not in WHILE_RUNNING:
+        findings.wrong("Imageway-Idempotency", text, WHILE_RUNNING)
+    return text.strip().lower() == "reject"
