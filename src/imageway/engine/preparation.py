@@ -25,7 +25,6 @@ from imageway.engine.ports import Tools
 from imageway.engine.verdicts import NO_ROUTE_RETRY_S
 from imageway.routing import Candidate, candidates, in_order
 
-
 FORBIDDEN: Final = 403
 
 

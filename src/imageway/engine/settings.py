@@ -26,6 +26,8 @@ class EngineSettings:
     queue_deadline_s: float = 3600.0  # from the acceptance to the end, where the caller names no deadline
     longest_deadline_s: float = 24 * 3600.0  # what a caller may name
     longest_wait_s: float = 60.0  # of a request for a task's news
+    signature_tolerance_s: float = 300.0  # how far the moment of a signed request may be from ours
+    alerts_every_s: float = 5.0  # how soon a low balance is told
     watch_every_s: float = 0.5  # how soon such a request hears of what happened in another process
     # Reads of a provider's own tasks
     poll_least_s: float = 0.2

@@ -7,16 +7,27 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b32encode
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import lru_cache
 
+from msgspec import json
+
+from imageway.core.access import NO_SCOPE, NO_SETTINGS, KeyScope, WorkspaceSettings
 from imageway.core.errors import GatewayError
 from imageway.core.ops import Store
-from imageway.core.ports import Random
+from imageway.core.ports import Clock, Random
 from imageway.core.requests import Caller
-from imageway.ledger.queries import FindKey
+from imageway.core.wording import moment
+from imageway.ledger.queries import FindKey, Key
+from imageway.server.routes import Head
+from imageway.server.scopes import Network, check_entry
+from imageway.server.signing import Seal, Signatures
 
 PREFIX = "sk-iw-"
 _LONGEST_KEY = 256
+_REMEMBERED = 4096  # readings of rows that are alike
+_NOTHING = b"{}"
 
 
 def new_key(random: Random) -> str:
@@ -30,9 +41,13 @@ def digest_of(key: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """Finds callers by key."""
+    """Finds callers by key, and holds them to how their keys may be used. `proxies`: whose word is taken for where a
+    request comes from."""
 
     store: Store
+    clock: Clock
+    signatures: Signatures
+    proxies: tuple[Network, ...] = ()
 
     async def caller(self, key: str | None) -> Caller:
         """Raises GatewayError `invalid_api_key`."""
@@ -41,4 +56,39 @@ class KeyRing:
         found = await self.store.read(FindKey(digest_of(key))) if len(key) <= _LONGEST_KEY else None
         if found is None or found.revoked_ms is not None:
             raise GatewayError("invalid_api_key", "this API key is not valid")
-        return Caller(found.id, found.workspace_id, found.models)
+        if found.expires_ms and self.clock.now_ms() >= found.expires_ms:
+            raise GatewayError("invalid_api_key", f"this API key expired at {moment(found.expires_ms)}")
+        return _caller(found)
+
+    def admit(self, caller: Caller, dialect: str, head: Head) -> None:
+        """Whether the key may be used in this format, from there. Raises GatewayError 403."""
+        check_entry(caller.scope, dialect, head, self.proxies)
+
+    def seal(self, caller: Caller, head: Head, chunks: AsyncIterator[bytes]) -> Seal:
+        """What the body of a signed request is read through. Raises GatewayError 401."""
+        return self.signatures.begin(caller.key_id, head, chunks)
+
+
+def _caller(key: Key) -> Caller:
+    return Caller(
+        key_id=key.id,
+        workspace_id=key.workspace_id,
+        models=key.models,
+        scope=NO_SCOPE if key.scope == _NOTHING else read_scope(key.scope),
+        settings=NO_SETTINGS if key.settings == _NOTHING else read_settings(key.settings),
+        budget_id=(key.root_id or key.id) if key.budgets else "",
+        budgets=key.budgets,
+        signed=key.signed,
+    )
+
+
+@lru_cache(_REMEMBERED)
+def read_scope(content: bytes) -> KeyScope:
+    """As a key's row has it. Raises ValidationError for what a later Imageway wrote: half a rule lets nobody in."""
+    return json.decode(content, type=KeyScope)
+
+
+@lru_cache(_REMEMBERED)
+def read_settings(content: bytes) -> WorkspaceSettings:
+    """As a workspace's row has them. Raises ValidationError."""
+    return json.decode(content, type=WorkspaceSettings)

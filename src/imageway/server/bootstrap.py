@@ -39,6 +39,7 @@ from imageway.server.keyfiles import MEDIA_KEY, WEBHOOK_KEY, key_in
 from imageway.server.links import MediaLinks
 from imageway.server.machine import KillSwitch, ProcessLocks, SystemClock, SystemRandom, Threads
 from imageway.server.openapi import openapi
+from imageway.server.signing import Signatures
 from imageway.server.uploads import Uploads
 from imageway.storage import open_objects, open_store
 from imageway.telemetry import events, logger
@@ -136,7 +137,7 @@ def _app(settings: Settings, tools: Tools, engine: Engine, faults: KillSwitch) -
         uploads=Uploads(tools),
         images=StoredImages(tools),
         contents=Contents(tools.objects, tools.clock),
-        keys=KeyRing(tools.store),
+        keys=_keys(settings, tools),
         spool=tools.spool,
         random=tools.random,
         dialects=DIALECTS,
@@ -146,6 +147,12 @@ def _app(settings: Settings, tools: Tools, engine: Engine, faults: KillSwitch) -
     )
     presigner = tools.objects if settings.media_redirect and isinstance(tools.objects, Presigner) else None
     return App(gate, MediaLinks(tools.objects, tools.signer, tools.clock, presigner), faults)
+
+
+def _keys(settings: Settings, tools: Tools) -> KeyRing:
+    key = key_in(settings.data / WEBHOOK_KEY)
+    signatures = Signatures(tools.store, tools.clock, key, settings.engine.signature_tolerance_s)
+    return KeyRing(tools.store, tools.clock, signatures, settings.trusted_proxies)
 
 
 def _transport(settings: Settings, upstreams: tuple[Upstream, ...]) -> Transport:

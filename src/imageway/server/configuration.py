@@ -16,6 +16,7 @@ from imageway.catalog import Catalog
 from imageway.core.upstreams import Upstream
 from imageway.engine.settings import EngineSettings
 from imageway.server.limits import ConnectionLimits
+from imageway.server.scopes import Network, networks_of
 
 T = TypeVar("T", EngineSettings, ConnectionLimits)
 FILE_NAME = "imageway.toml"
@@ -60,6 +61,7 @@ class FileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     spool_bytes: int | None = None
     fetch_allow: tuple[str, ...] = ()
     webhook_allow: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     limits: dict[str, float] = {}
     connections: dict[str, float] = {}
     upstreams: tuple[UpstreamRow, ...] = ()
@@ -86,6 +88,7 @@ class Settings:
     spool_bytes: int = 16 * 1024 * 1024 * 1024
     fetch_allow: tuple[str, ...] = ()
     webhook_allow: tuple[str, ...] = ()
+    trusted_proxies: tuple[Network, ...] = ()
     engine: EngineSettings = field(default_factory=EngineSettings)
     connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     upstream_rows: tuple[UpstreamRow, ...] = ()
@@ -131,6 +134,7 @@ def read_settings(flags: Flags, environment: Mapping[str, str] = os.environ) -> 
         media_options=_media_options(str(values.get("media", "")), file, environment),
         fetch_allow=file.fetch_allow,
         webhook_allow=file.webhook_allow,
+        trusted_proxies=_proxies(file.trusted_proxies),
         engine=_engine(file.limits),
         connections=_limits("connections", ConnectionLimits, file.connections),
         upstream_rows=file.upstreams,
@@ -192,6 +196,13 @@ def _check(values: Mapping[str, Any]) -> None:
     for name in ("request_bytes", "spool_bytes"):
         if values.get(name, 1) < 1:
             raise ConfigurationError(f'{name} is "{values[name]}"; a number from 1 up is needed')
+
+
+def _proxies(blocks: tuple[str, ...]) -> tuple[Network, ...]:
+    try:
+        return networks_of(blocks)
+    except ValueError as error:
+        raise ConfigurationError(f"trusted_proxies: {error}") from None
 
 
 def _engine(limits: Mapping[str, float]) -> EngineSettings:

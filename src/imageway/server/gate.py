@@ -22,6 +22,7 @@ from imageway.bodies import (
     lift_json,
     read_form,
 )
+from imageway.core.access import NO_SCOPE
 from imageway.core.blobs import Tree
 from imageway.core.errors import GatewayError, InvalidRequest, Problem
 from imageway.core.failures import StoreFailed
@@ -50,6 +51,7 @@ from imageway.core.ports import Random
 from imageway.core.requests import Caller
 from imageway.core.steps import FormBody
 from imageway.engine.acceptance import KeyTaken
+from imageway.engine.defaults import meant
 from imageway.engine.following import follow
 from imageway.engine.models import ModelShelf
 from imageway.engine.preparation import with_the_rest
@@ -62,6 +64,7 @@ from imageway.server.contents import Outgoing as Outgoing
 from imageway.server.following import NewsStream
 from imageway.server.routes import Head as Head
 from imageway.server.routes import Match, MethodNotAllowed, RouteTable
+from imageway.server.signing import Seal
 from imageway.server.streaming import EventStream
 from imageway.server.uploads import Uploads
 from imageway.telemetry import events, logger
@@ -127,8 +130,12 @@ class Gate:
                 intent = await self._read(head, match, chunks, scope)
                 return self._outgoing(dialect.encode(intent, await self._take(intent)), scope)
         caller = await self.keys.caller(dialect.credential(head.headers, head.query))
+        if caller.scope is not NO_SCOPE:
+            self.keys.admit(caller, dialect.name, head)
+        if caller.signed:
+            chunks = self.keys.seal(caller, head, self._counted(chunks))
         try:
-            intent = await self._read(head, match, chunks, scope)
+            intent = await self._read(head, match, chunks, scope, caller)
         except InvalidRequest as refused:
             raise with_the_rest(self.engine.tools, refused, caller) from None
         if isinstance(intent, Generate):
@@ -149,7 +156,12 @@ class Gate:
             raise TypeError(f"{type(intent).__name__} needs a caller")
         return await self.uploads.take(intent)
 
-    async def _read(self, head: Head, match: Match, chunks: Chunks, scope: Scope) -> Intent:
+    async def _read(
+        self, head: Head, match: Match, chunks: Chunks, scope: Scope, caller: Caller | None = None
+    ) -> Intent:
+        body = await self._body(head, match, chunks, scope) if match.route.method == "POST" else None
+        if isinstance(chunks, Seal):
+            await chunks.check()
         inbound = Inbound(
             route=match.route.name,
             method=head.method,
@@ -157,10 +169,16 @@ class Gate:
             params=match.params,
             query=head.query,
             headers=head.headers,
-            body=await self._body(head, match, chunks, scope) if match.route.method == "POST" else None,
-            family_of=self.shelf.family_of,
+            body=body,
+            family_of=self._families(caller),
         )
         return match.dialect.decode(inbound)
+
+    def _families(self, caller: Caller | None) -> Callable[[str], str | None]:
+        """Of the models that this caller's names mean."""
+        if caller is None or not caller.settings.aliases:
+            return self.shelf.family_of
+        return lambda name: self.shelf.family_of(meant(caller, name))
 
     async def _look_up(self, intent: LookUp, caller: Caller) -> Outcome:
         if isinstance(intent, Estimate):

@@ -16,12 +16,15 @@ _TOLD_PATH_CHARS: Final = 200
 
 
 class Head(Struct, frozen=True):
-    """Header names are lower case; query values are the last of each name."""
+    """Header names are lower case; query values are the last of each name. `target` is path and query as they were
+    sent, `peer` the address of the connection's other end; empty: nobody knows."""
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    target: str = ""
+    peer: str = ""
 
 
 class Match(Struct, frozen=True):

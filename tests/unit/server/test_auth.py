@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,7 +15,27 @@ from imageway.core.requests import Caller
 from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey
 from imageway.ledger.queries import FindKey
 from imageway.server.auth import PREFIX, KeyRing, digest_of, new_key
+from imageway.server.signing import Signatures
 from imageway.storage import open_store
+
+
+class StillClock:
+    """It is always the same moment, until somebody says otherwise."""
+
+    moment_ms = 1_760_000_000_000
+
+    def now_ms(self) -> int:
+        return self.moment_ms
+
+    def monotonic_s(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+def ring_of(store: Store, clock: StillClock | None = None) -> KeyRing:
+    clock = clock or StillClock()
+    return KeyRing(store, clock, Signatures(store, clock, b"k" * 32))
 
 
 class Counting:
@@ -61,24 +81,24 @@ def test_what_is_stored_is_the_sha256_of_the_whole_key() -> None:
 
 async def test_a_key_says_who_calls_and_for_which_models(store: Store) -> None:
     key_id = await made(store, "sk-iw-0001", "gemini-*", "qwen-image")
-    assert await KeyRing(store).caller("sk-iw-0001") == Caller(key_id, "ws_1", ("gemini-*", "qwen-image"))
+    assert await ring_of(store).caller("sk-iw-0001") == Caller(key_id, "ws_1", ("gemini-*", "qwen-image"))
 
 
 async def test_no_key_is_told_how_to_send_one(store: Store) -> None:
     for missing in (None, ""):
-        assert "Authorization: Bearer sk-iw-" in (await refused(KeyRing(store), missing)).message
+        assert "Authorization: Bearer sk-iw-" in (await refused(ring_of(store), missing)).message
 
 
 async def test_a_key_that_is_not_ours_is_never_repeated(store: Store) -> None:
     await made(store, "sk-iw-0001")
     for wrong in ("sk-iw-0002", "sk-iw-0001 ", "SK-IW-0001", "sk-test-secret", "\x00", "ключ"):
-        told = await refused(KeyRing(store), wrong)
+        told = await refused(ring_of(store), wrong)
         assert told.message == "this API key is not valid"
 
 
 async def test_a_revoked_key_is_refused_from_the_next_request_on(store: Store) -> None:
     """Nothing is remembered in between, whichever process revoked it."""
-    ring = KeyRing(store)
+    ring = ring_of(store)
     key_id = await made(store, "sk-iw-0001")
     assert (await ring.caller("sk-iw-0001")).key_id == key_id
     await store.commit(RevokeKey(key_id, 2))
@@ -94,7 +114,7 @@ async def test_an_oversized_key_costs_no_look_at_the_store() -> None:
             self.asked += 1
 
     store = Watched()
-    ring = KeyRing(store)  # type: ignore[arg-type]
+    ring = ring_of(cast("Store", store))
     await refused(ring, "sk-iw-" + "x" * 250)
     assert store.asked == 1
     await refused(ring, "sk-iw-" + "x" * 251)

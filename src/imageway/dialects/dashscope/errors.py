@@ -13,11 +13,15 @@ ASYNC_ONLY: Final = "async_only"
 INVALID: Final = (400, "InvalidParameter")
 MOST_PROBLEMS: Final = 20  # in one message
 
+SIGNATURES: Final = ("signature_required", "signature_expired", "signature_mismatch", "signature_replayed")
 CODES: Final[dict[str, tuple[int, str]]] = {
     "content_policy_violation": (400, "DataInspectionFailed"),
     "invalid_api_key": (401, "InvalidApiKey"),
+    **dict.fromkeys(SIGNATURES, (401, "InvalidApiKey")),
     "insufficient_balance": (400, "Arrearage"),
+    "budget_exceeded": (400, "Arrearage"),
     "model_not_allowed": (403, "Model.AccessDenied"),
+    "key_not_allowed": (403, "AccessDenied"),
     "signature_invalid": (403, "AccessDenied"),
     "model_not_found": (404, "ModelNotFound"),
     "model_retired": (404, "ModelNotFound"),

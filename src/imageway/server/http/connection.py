@@ -46,6 +46,7 @@ class Connection(asyncio.Protocol):
 
     _transport: asyncio.Transport
     _sender: Sender
+    _peer: str
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
@@ -67,6 +68,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._sender = Sender(self._loop, self._transport, self._limits.stall_s)
+        self._peer = _host(self._transport.get_extra_info("peername"))
         self._due_s = self._loop.time() + self._limits.head_s
         self._shared.connections.add(self)
 
@@ -163,7 +165,7 @@ class Connection(asyncio.Protocol):
 
     def _start(self, content: bytes, rest: bytes) -> None:
         try:
-            request = read_head(content)
+            request = read_head(content, self._peer)
             body = RequestBody(self, request, self._limits)
             behind = body.arrive(rest)
         except Malformed as error:
@@ -268,6 +270,11 @@ class Connection(asyncio.Protocol):
         if self._lingering_bytes <= 0:
             self._lingering_bytes = 0
             self._sender.close()
+
+
+def _host(peer: object) -> str:
+    """The address in what a socket calls its other end; of a local socket there is none."""
+    return str(peer[0]) if isinstance(peer, tuple) and peer else ""
 
 
 async def nothing() -> AsyncIterator[bytes]:

@@ -23,6 +23,7 @@ _BEGINNING: Final = re.compile(
 _ORIGIN: Final = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 _LENGTH: Final = re.compile(r"[0-9]{1,15}")
 _FRAMING: Final = ("content-length:", "transfer-encoding:")
+_LISTED: Final = ("connection", "x-forwarded-for")  # of these, every line counts
 _SINGLE: Final = frozenset({"host", "content-length", "transfer-encoding"})
 
 
@@ -44,17 +45,19 @@ class RequestHead(Struct, frozen=True):
     version: str
 
 
-def read_head(content: bytes) -> RequestHead:
-    """From the first byte to the empty line, included. Raises Malformed."""
+def read_head(content: bytes, peer: str = "") -> RequestHead:
+    """From the first byte to the empty line, included, as it came from `peer`. Raises Malformed."""
     match = _HEAD.fullmatch(content.decode("latin-1"))
     if match is None:
         raise Malformed
     method, target, minor, fields = match.groups()
     headers = _headers_of(fields, minor)
+    if not target.startswith("/"):
+        target = _relative(target)
     path, query = _split(target)
     connection = headers.get("connection")
     return RequestHead(
-        head=Head(method, path, query, headers),
+        head=Head(method, path, query, headers, target, peer),
         length=_length_of(headers, minor),
         keeps=minor == "1" and (connection is None or not _has_close(connection)),
         expects=minor == "1" and headers.get("expect", "").lower() == "100-continue",
@@ -89,9 +92,10 @@ def _check_repeated(lines: list[str], headers: dict[str, str]) -> None:
     for name in _SINGLE:
         if names.count(name) > 1:
             raise Malformed(f"a request has one {name.title()} header, this one {names.count(name)}")
-    if "connection" in headers:
-        values = (line.partition(":")[2] for line, name in zip(lines, names, strict=True) if name == "connection")
-        headers["connection"] = ",".join(values)
+    for listed in _LISTED:
+        if listed in headers:
+            values = (line.partition(":")[2] for line, name in zip(lines, names, strict=True) if name == listed)
+            headers[listed] = ",".join(values)
 
 
 def _length_of(headers: dict[str, str], minor: str) -> int:
@@ -112,13 +116,16 @@ def _has_close(connection: str) -> bool:
     return "close" in {token.strip(" \t") for token in connection.lower().split(",")}
 
 
+def _relative(target: str) -> str:
+    """Of a target that is a whole URL, path and query."""
+    origin = _ORIGIN.match(target)
+    if origin is None and target != "*":
+        raise Malformed
+    return target[origin.end() :] if origin else target
+
+
 def _split(target: str) -> tuple[str, dict[str, str]]:
-    """Path and query of any form a target may have. A fragment is none of ours."""
-    if not target.startswith("/"):
-        origin = _ORIGIN.match(target)
-        if origin is None and target != "*":
-            raise Malformed
-        target = target[origin.end() :] if origin else target
+    """Path and query. A fragment is none of ours."""
     path, _, text = target.partition("#")[0].partition("?")
     if "%" in path:
         path = unquote(path)
