@@ -88,8 +88,8 @@ def _image(image: ImageInput, digests: Digests) -> tuple[str, str | None]:
 
 def _turn(turn: Turn, numbers: Mapping[int, int], digests: Digests) -> tuple[object, ...]:
     parts = [part if isinstance(part, str) else numbers[id(part)] for part in turn.parts]
-    signatures = {at: one if isinstance(one, str) else digests[id(one)].hex() for at, one in turn.signatures.items()}
-    return turn.role, parts, signatures
+    signatures = sorted(turn.signatures.items())
+    return turn.role, parts, [(at, one if isinstance(one, str) else digests[id(one)].hex()) for at, one in signatures]
 
 
 def _tree(tree: Tree, digests: Digests) -> Tree:
