@@ -29,7 +29,7 @@ def model_problems(model: Model, *, known: Collection[str], providers: Collectio
     if not any(not price.shown_only for price in model.prices):
         yield "prices", "are missing: nothing is given away by accident"
     for index, price in enumerate(model.prices):
-        yield from ((f"prices[{index}].{key}", why) for key, why in _price_problems(price))
+        yield from ((f"prices[{index}].{key}", why) for key, why in price_problems(price))
     try:
         parse_usd(model.minimum_hold)
     except ValueError as error:
@@ -170,7 +170,7 @@ def _tier_problems(model: Model) -> Iterator[Mistake]:
                 yield f"prices[{index}].tiers", f'"{tier}" is not a tier of this model'
 
 
-def _price_problems(price: Price) -> Iterator[Mistake]:
+def price_problems(price: Price) -> Iterator[Mistake]:
     if not _AMOUNT.fullmatch(price.amount):
         yield "amount", f'"{price.amount}" is not a decimal number like 0.039'
     if (price.per == "token") != (price.tokens is not None):
@@ -193,4 +193,4 @@ def _offering_problems(offering: Offering, providers: Collection[str]) -> Iterat
         if name not in NAMES:
             yield "parameters", f'"{name}" is not a field of a request'
     for index, price in enumerate(offering.cost):
-        yield from ((f"cost[{index}].{key}", why) for key, why in _price_problems(price))
+        yield from ((f"cost[{index}].{key}", why) for key, why in price_problems(price))

@@ -1,0 +1,132 @@
+"""Commands on prices: what one workspace pays, the operator's rules, and where the catalog differs from other lists."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from imageway.catalog import load
+from imageway.catalog.drift import Drift, compared, drift
+from imageway.cli.books import CLOCK, RANDOM, Books, show_rows
+from imageway.cli.price_lists import genai_prices, model_map
+from imageway.cli.printing import Stop, print_json
+from imageway.core.errors import GatewayError
+from imageway.core.ops import Store
+from imageway.server.administration.office import Office
+from imageway.server.administration.prices import (
+    RuleAsked,
+    RuleShown,
+    end_rule,
+    list_rules,
+    prices_for,
+    set_rule,
+)
+
+RULE_COLUMNS = ("id", "workspace", "models", "multiplier", "per_image_usd", "prices", "from", "until", "source")
+PRICE_COLUMNS = ("per", "tokens", "conditions", "amount", "currency", "effective", "checked", "source")
+DRIFT_COLUMNS = ("model", "fact", "ours", "theirs", "source")
+
+
+def show(books: Books, model: str, workspace: str | None, *, as_json: bool) -> None:
+    catalog = load(books.settings().catalog)
+
+    async def read(store: Store) -> list[dict[str, object]]:
+        priced, rules = await prices_for(_office(store), catalog, model, workspace)
+        return [_price(msgspec.to_builtins(row)) | {"rules": list(rules)} for row in priced.prices]
+
+    show_rows(_do(books, read), PRICE_COLUMNS, as_json=as_json)
+
+
+def rules(books: Books, *, as_json: bool) -> None:
+    async def read(store: Store) -> list[dict[str, object]]:
+        return [_rule(rule) for rule in await list_rules(_office(store))]
+
+    show_rows(_do(books, read), RULE_COLUMNS, as_json=as_json)
+
+
+def set_one(books: Books, asked: RuleAsked, *, as_json: bool) -> None:
+    catalog = load(books.settings().catalog)
+
+    async def change(store: Store) -> RuleShown:
+        return await set_rule(_office(store), catalog, asked)
+
+    _say(_do(books, change), as_json=as_json)
+
+
+def end(books: Books, rule_id: str, *, as_json: bool) -> None:
+    async def change(store: Store) -> RuleShown:
+        return await end_rule(_office(store), rule_id)
+
+    _say(_do(books, change), as_json=as_json)
+
+
+def check(books: Books, map_file: Path | None, *, as_json: bool) -> bool:
+    """Whether nothing differs."""
+    catalog = load(books.settings().catalog)
+    listed = [*genai_prices(), *model_map(map_file)]
+    found = sorted(set(drift(catalog, listed)), key=lambda one: (one.model, one.fact, one.source))
+    if as_json:
+        print_json([msgspec.to_builtins(one) for one in found])
+    else:
+        show_rows([_drift(one) for one in found], DRIFT_COLUMNS, as_json=False)
+        sources = ", ".join(sorted({row.source for row in listed}))
+        print(f"{compared(catalog, listed)} prices compared with {sources}; {len(found)} differ")
+    return not found
+
+
+def rows_in(file: Path | None) -> tuple[dict[str, Any], ...]:
+    """Price rows as JSON in a file."""
+    if file is None:
+        return ()
+    try:
+        written = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise Stop(f"{file} cannot be read as JSON: {error}") from None
+    if not isinstance(written, list) or not all(isinstance(row, dict) for row in written):
+        raise Stop(f"{file} must hold a list of price rows, as in the catalog's files")
+    return tuple(written)
+
+
+def _do(books: Books, work: Any) -> Any:
+    try:
+        return books.do(work)
+    except GatewayError as error:
+        raise Stop("; ".join(problem.message for problem in error.details) or error.message) from None
+
+
+def _office(store: Store) -> Office:
+    return Office(store, CLOCK, RANDOM, "cli")
+
+
+def _say(rule: RuleShown, *, as_json: bool) -> None:
+    shown = _rule(rule)
+    if as_json:
+        print_json(shown)
+    else:
+        show_rows([shown], RULE_COLUMNS, as_json=False)
+
+
+def _rule(rule: RuleShown) -> dict[str, object]:
+    shown: dict[str, object] = msgspec.to_builtins(rule)
+    return shown
+
+
+def _price(row: dict[str, Any]) -> dict[str, object]:
+    conditions = [*row["qualities"], *row["tiers"], *row["sizes"]]
+    if row["max_pixels"]:
+        conditions.append(f"≤{row['max_pixels']}px")
+    shown = {name: row[name] for name in ("per", "tokens", "amount", "currency", "effective", "checked", "source")}
+    return shown | {"conditions": ",".join(conditions), "assumed": row["assumed"]}
+
+
+def _drift(one: Drift) -> dict[str, object]:
+    return {
+        "model": one.model,
+        "fact": one.fact,
+        "ours": " ".join(one.ours),
+        "theirs": one.theirs,
+        "source": one.source,
+    }

@@ -1,0 +1,196 @@
+"""Price rules: made, ended, listed; and what one model costs one workspace by them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from imageway.catalog import Catalog
+from imageway.catalog.rules import price_problems
+from imageway.catalog.schema import Model
+from imageway.catalog.terms import DAY_MS, price_rows, sold
+from imageway.core.errors import GatewayError, Problem
+from imageway.core.money import format_usd, parse_usd
+from imageway.ledger.terms import (
+    MOST_MULTIPLIER,
+    MOST_PER_IMAGE_USD_MICROS,
+    ONE,
+    EndPriceRule,
+    ListPriceRules,
+    PriceRule,
+    SetPriceRule,
+    terms_for,
+)
+from imageway.server.administration.office import Office, unless
+
+MOST_SOURCE: Final = 500
+
+
+class RuleAsked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"from_time": "from"}):
+    """A price rule as an operator writes it: for a workspace (none: all), for models by pattern. `multiplier` and
+    `per_image_usd` are decimal text; `prices` are rows as in the catalog's files; `from` is an ISO 8601 time (none:
+    now)."""
+
+    models: str
+    workspace: str | None = None
+    multiplier: str = "1"
+    per_image_usd: str = "0"
+    prices: tuple[dict[str, Any], ...] = ()
+    from_time: str | None = None
+    source: str = ""
+
+
+class RuleShown(Struct, frozen=True, kw_only=True, rename={"from_time": "from", "until_time": "until"}):
+    """A price rule as operators see it: amounts as decimal text, times as ISO 8601."""
+
+    id: str
+    workspace: str | None
+    models: str
+    multiplier: str
+    per_image_usd: str
+    prices: tuple[Any, ...]
+    from_time: str
+    until_time: str | None
+    source: str
+
+
+async def set_rule(office: Office, catalog: Catalog, asked: RuleAsked) -> RuleShown:
+    """Raises GatewayError: 404 for a workspace there is not, 400 with everything that is wrong."""
+    workspace = await office.workspace(asked.workspace) if asked.workspace else None
+    now_ms, problems = office.now_ms(), list[Problem]()
+    multiplier = _millionths(asked.multiplier, problems)
+    added = _added(asked.per_image_usd, problems)
+    rows = _rows(asked.prices, problems)
+    from_ms = _moment_ms(asked.from_time, now_ms, problems)
+    if not fits(catalog, asked.models):
+        accepted = 'an id such as "gpt-image-2", or a pattern such as "gpt-*" or "*"'
+        message = f'"{asked.models}" fits no model of the catalog; write {accepted}'
+        problems.append(Problem("models", "invalid_value", message, (accepted,)))
+    if len(asked.source) > MOST_SOURCE:
+        problems.append(Problem("source", "invalid_value", f"the source takes at most {MOST_SOURCE} characters"))
+    unless(problems)
+    op = SetPriceRule(
+        id=office.new_id("rule"),
+        workspace_id=workspace.id if workspace else "",
+        models=asked.models,
+        multiplier_millionths=multiplier,
+        per_image_usd_micros=added,
+        rows=rows,
+        from_ms=from_ms,
+        source=asked.source,
+        at_ms=now_ms,
+    )
+    rule = PriceRule(
+        op.id, op.workspace_id, op.models, multiplier, added, rows, from_ms, None, op.source, created_ms=now_ms
+    )
+    shown = _shown(rule)
+    await office.change("price_rule.set", op.id, op, after=shown)
+    return shown
+
+
+async def end_rule(office: Office, rule_id: str) -> RuleShown:
+    """From now on it changes nothing; what was accepted before is still charged by it. Raises GatewayError 404."""
+    rules = await office.store.read(ListPriceRules())
+    before = next((_shown(rule) for rule in rules if rule.id == rule_id), None)
+    if before is None or before.until_time is not None:
+        raise GatewayError("not_found", f'there is no price rule "{rule_id}" in force')
+    until_ms = office.now_ms()
+    after = msgspec.structs.replace(before, until_time=_iso(until_ms))
+    await office.change("price_rule.end", rule_id, EndPriceRule(rule_id, until_ms), before=before, after=after)
+    return after
+
+
+async def list_rules(office: Office) -> tuple[RuleShown, ...]:
+    """All that were ever made, in that order."""
+    rules = await office.store.read(ListPriceRules())
+    return tuple(map(_shown, rules))
+
+
+async def prices_for(
+    office: Office, catalog: Catalog, model: str, workspace: str | None
+) -> tuple[Model, tuple[str, ...]]:
+    """The model with the price rows that a workspace (none: any without rules of its own) pays now, and the rules that
+    made them so. Raises GatewayError 404."""
+    found = catalog.find(model)
+    if found is None:
+        near = catalog.closest(model)
+        raise GatewayError("model_not_found", f'there is no model "{model}"; near it: {", ".join(near)}', param="model")
+    workspace_id = (await office.workspace(workspace)).id if workspace else ""
+    now_ms, rules = office.now_ms(), await office.store.read(ListPriceRules())
+    terms = terms_for(rules, workspace_id=workspace_id, model=found.model.id, at_ms=now_ms)
+    return sold(found.model, terms, now_ms // DAY_MS), terms.rule_ids
+
+
+def fits(catalog: Catalog, pattern: str) -> bool:
+    return any(fnmatchcase(model, pattern) for model in catalog.models)
+
+
+def _millionths(written: str, problems: list[Problem]) -> int:
+    try:
+        exact = Decimal(written) * ONE
+    except InvalidOperation:
+        exact = Decimal("NaN")
+    if exact.is_finite() and exact == exact.to_integral_value() and 0 <= exact <= MOST_MULTIPLIER:
+        return int(exact)
+    accepted = f"a number from 0 to {MOST_MULTIPLIER // ONE} with at most six decimals"
+    problems.append(Problem("multiplier", "invalid_value", f'the multiplier is "{written}"; accepted: {accepted}'))
+    return ONE
+
+
+def _added(written: str, problems: list[Problem]) -> int:
+    try:
+        usd_micros = parse_usd(written)
+    except ValueError:
+        usd_micros = -1
+    if 0 <= usd_micros <= MOST_PER_IMAGE_USD_MICROS:
+        return usd_micros
+    accepted = f"dollars from 0 to {format_usd(MOST_PER_IMAGE_USD_MICROS)} with at most six decimals"
+    problems.append(Problem("per_image_usd", "invalid_value", f'per_image_usd is "{written}"; accepted: {accepted}'))
+    return 0
+
+
+def _rows(written: tuple[dict[str, Any], ...], problems: list[Problem]) -> bytes:
+    if not written:
+        return b""
+    rows = msgspec.json.encode(written)
+    try:
+        for index, row in enumerate(price_rows(rows)):
+            problems += [Problem(f"prices[{index}].{name}", "invalid_value", why) for name, why in price_problems(row)]
+    except msgspec.ValidationError as error:
+        problems.append(Problem("prices", "invalid_value", f"the prices are no price rows: {error}"))
+    return rows
+
+
+def _moment_ms(written: str | None, now_ms: int, problems: list[Problem]) -> int:
+    if written is None:
+        return now_ms
+    try:
+        moment = datetime.fromisoformat(written)
+    except ValueError:
+        message = f'"{written}" is not a time; write it like 2026-12-01 or 2026-12-01T00:00:00+00:00'
+        problems.append(Problem("from", "invalid_value", message))
+        return now_ms
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _shown(rule: PriceRule) -> RuleShown:
+    return RuleShown(
+        id=rule.id,
+        workspace=rule.workspace_id or None,
+        models=rule.models,
+        multiplier=format((Decimal(rule.multiplier_millionths) / ONE).normalize(), "f"),
+        per_image_usd=format_usd(rule.per_image_usd_micros),
+        prices=tuple(msgspec.json.decode(rule.rows)) if rule.rows else (),
+        from_time=_iso(rule.from_ms),
+        until_time=_iso(rule.until_ms) if rule.until_ms is not None else None,
+        source=rule.source,
+    )
+
+
+def _iso(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")
