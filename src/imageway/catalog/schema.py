@@ -233,8 +233,8 @@ class Model(Row, frozen=True, kw_only=True, eq=False):
 
 class Provider(Row, frozen=True, kw_only=True):
     """A company with an API. `key_env` and `base_url_env` are where a credential is looked for; `auth` names a scheme
-    of transport/auth. `sandbox` is the path prefix of its pretend twin. `seed_maximum`: part i sends seed + i, wrapping
-    here."""
+    of transport/auth. `sandbox` is the path prefix of its pretend twin. `listed_as`: what price lists of others call
+    it."""
 
     id: str
     title: str
@@ -244,6 +244,7 @@ class Provider(Row, frozen=True, kw_only=True):
     base_url_env: str
     sandbox: str
     credential_origins: tuple[str, ...] = ()
+    listed_as: tuple[str, ...] = ()
     source: str = ""
     checked: str = ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 from importlib import metadata
 from pathlib import Path
@@ -13,8 +13,6 @@ from imageway.catalog.drift import Listed
 from imageway.cli.printing import Stop
 
 MILLION: Final = 1_000_000
-VENDORS: Final = ("google", "openai")
-"""Providers of genai-prices that are vendors of models we list; the others resell at prices of their own."""
 MAP: Final = "litellm/model_prices_and_context_window_backup.json"
 MAP_KINDS: Final = {
     "input_cost_per_token": "input_text",
@@ -23,17 +21,17 @@ MAP_KINDS: Final = {
     "output_cost_per_token": "output_text",
     "output_cost_per_image": "image",
 }
-MAP_VENDORS: Final = ("openai", "gemini", "vertex_ai", "dashscope", "volcengine")
 
 
-def genai_prices() -> Iterator[Listed]:
-    """Of the installed release. Stops where it is not installed: it is needed for development alone."""
+def genai_prices(vendors: Collection[str]) -> Iterator[Listed]:
+    """Of the installed release, those of these vendors: whoever resells has prices of his own. Stops where it is not
+    installed: it is needed for development alone."""
     try:
         from genai_prices.data_snapshot import get_snapshot
     except ImportError:
         raise Stop("genai-prices is not installed; it comes with requirements/test.txt") from None
     for provider in get_snapshot().providers:
-        if provider.id in VENDORS:
+        if provider.id in vendors:
             for model in provider.models:
                 if not isinstance(model.prices, list):
                     yield from _genai_rows(model.id, model.prices)
@@ -53,8 +51,9 @@ def _genai_rows(model: str, prices: Any) -> Iterator[Listed]:
             yield Listed(source="genai-prices", model=model, fact=fact, usd=usd)
 
 
-def model_map(file: Path | None) -> Iterator[Listed]:
-    """Of that file, else of the installed distribution (which is not imported). Nothing where there is neither."""
+def model_map(file: Path | None, vendors: Collection[str]) -> Iterator[Listed]:
+    """The same, of that file, else of the installed distribution (which is not imported); nothing where there is
+    none."""
     content = _map_content(file)
     if content is None:
         return
@@ -64,7 +63,7 @@ def model_map(file: Path | None) -> Iterator[Listed]:
         raise Stop(f"{file} is not JSON: {error}") from None
     for name, row in rows.items() if isinstance(rows, dict) else ():
         vendor = str(row.get("litellm_provider", "")) if isinstance(row, dict) else ""
-        if vendor.startswith(MAP_VENDORS) and row.get("mode") in ("image_generation", "image_edit"):
+        if vendor.startswith(tuple(vendors)) and row.get("mode") in ("image_generation", "image_edit"):
             for key, fact in MAP_KINDS.items():
                 if isinstance(usd := row.get(key), Decimal) and usd:
                     each = usd if fact == "image" else usd * MILLION

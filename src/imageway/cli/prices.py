@@ -66,7 +66,8 @@ def end(books: Books, rule_id: str, *, as_json: bool) -> None:
 def check(books: Books, map_file: Path | None, *, as_json: bool) -> bool:
     """Whether nothing differs."""
     catalog = load(books.settings().catalog)
-    listed = [*genai_prices(), *model_map(map_file)]
+    vendors = [name for provider in catalog.providers.values() for name in provider.listed_as]
+    listed = [*genai_prices(vendors), *model_map(map_file, vendors)]
     found = sorted(set(drift(catalog, listed)), key=lambda one: (one.model, one.fact, one.source))
     if as_json:
         print_json([msgspec.to_builtins(one) for one in found])

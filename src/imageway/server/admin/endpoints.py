@@ -21,7 +21,7 @@ class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """One page of a list. `next` goes into the query as `before` or `after` for the page that follows; null: the end."""
+    """One page of a list. `next` goes into the query as `before` or `after` for what follows; null: the end."""
 
     data: tuple[Any, ...]
     next: str | None = None

@@ -68,9 +68,8 @@ async def set_rule(office: Office, catalog: Catalog, asked: RuleAsked) -> RuleSh
     rows = _rows(asked.prices, problems)
     from_ms = _moment_ms(asked.from_time, now_ms, problems)
     if not fits(catalog, asked.models):
-        accepted = 'an id such as "gpt-image-2", or a pattern such as "gpt-*" or "*"'
-        message = f'"{asked.models}" fits no model of the catalog; write {accepted}'
-        problems.append(Problem("models", "invalid_value", message, (accepted,)))
+        message = f'"{asked.models}" fits no model of the catalog; write an id of one, or a pattern with * and ?'
+        problems.append(Problem("models", "invalid_value", message, catalog.closest(asked.models)))
     if len(asked.source) > MOST_SOURCE:
         problems.append(Problem("source", "invalid_value", f"the source takes at most {MOST_SOURCE} characters"))
     unless(problems)
