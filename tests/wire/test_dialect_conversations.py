@@ -54,7 +54,7 @@ from imageway.core.intents import (
     Where,
 )
 from imageway.core.requests import ImageData, ImageLink, MaskForm, RequestWarning
-from imageway.core.steps import FormBody, FormFile, Usage
+from imageway.core.steps import FormBody, FormFile, Settled, Usage
 from imageway.core.streams import StreamEvent
 from imageway.dialects import DIALECTS
 
@@ -174,6 +174,7 @@ def build_outcome(kind: str, content: Any) -> Outcome:
                 warnings=warnings(content),
                 pictures=tuple(picture(each) for each in content.pop("pictures")),
                 usage=Usage(**usage) if (usage := content.pop("usage", None)) else None,
+                settled=Settled(**settled) if (settled := content.pop("settled", None)) else None,
                 seeds=tuple(content.pop("seeds", ())),
                 missing=tuple(Missing(**each) for each in content.pop("missing", ())),
                 **{"request_id": "req_1", "model": "m", "family": "f", "created_s": 1763600000} | content,
@@ -214,8 +215,15 @@ def build_event(kind: str, content: Any) -> Event:
             assert isinstance(outcome, Generated)
             return Finished(outcome)
         case "broken":
-            return Broken("req_1", GatewayError(content.pop("code"), **content))
+            return Broken("req_1", failure(content.pop("code"), content))
     raise AssertionError(f"unknown event {kind}")
+
+
+def failure(code: str, content: dict[str, Any]) -> GatewayError:
+    resend, drawn = content.pop("resend", None), content.pop("drawn", False)
+    error = GatewayError(code, **content)
+    error.resend_override, error.drawn = resend, drawn
+    return error
 
 
 async def events_read(events: tuple[StreamEvent, ...]) -> list[Any]:
@@ -305,10 +313,7 @@ async def test_conversation(path: Path, tmp_path: Path) -> None:
             case "sse":
                 assert await events_read(events) == section.content
             case "error":
-                override = section.content.pop("resend", None)
-                failure = GatewayError(section.words[0], **section.content)
-                failure.resend_override = override
-                answer = dialect.encode_error(where, failure)
+                answer = dialect.encode_error(where, failure(section.words[0], section.content))
             case "answer":
                 assert answer is not None
                 await check_answer(answer, section)

@@ -15,9 +15,10 @@ _LENGTH_UNKNOWN: Final = -1
 _JOINED_BYTES: Final = 16 << 10
 
 
-async def event_chunks(event: StreamEvent) -> AsyncIterator[bytes]:
-    """The event as bytes, its blank line included. A str has as many `data` lines as it has lines, and comes back with
-    LF between them. Raises ValueError for a name or an id with a line break, and as json_payload does."""
+async def event_chunks(event: StreamEvent, line_end: bytes = b"\n") -> AsyncIterator[bytes]:
+    """The event as bytes, its blank line included; `line_end` closes its last two lines. A str has as many `data` lines
+    as it has lines, and comes back with LF between them. Raises ValueError for a name or an id with a line break, and
+    as json_payload does."""
     waiting = _line("id", event.id) + _line("event", event.name) + b"data: "
     async for chunk in _data_chunks(event):
         if len(waiting) + len(chunk) <= _JOINED_BYTES:
@@ -25,21 +26,21 @@ async def event_chunks(event: StreamEvent) -> AsyncIterator[bytes]:
         else:
             yield waiting
             waiting = chunk
-    yield waiting + b"\n\n"
+    yield waiting + line_end * 2
 
 
-def stream_payload(events: AsyncIterator[StreamEvent | bytes]) -> Payload:
+def stream_payload(events: AsyncIterator[StreamEvent | bytes], line_end: bytes = b"\n") -> Payload:
     """A stream of unknown length (-1), which can be read once. Bytes are written as they are: comments that keep a
     connection alive, events written before."""
-    return Payload(_LENGTH_UNKNOWN, _CONTENT_TYPE, lambda: _write(events))
+    return Payload(_LENGTH_UNKNOWN, _CONTENT_TYPE, lambda: _write(events, line_end))
 
 
-async def _write(events: AsyncIterator[StreamEvent | bytes]) -> AsyncIterator[bytes]:
+async def _write(events: AsyncIterator[StreamEvent | bytes], line_end: bytes) -> AsyncIterator[bytes]:
     async for event in events:
         if isinstance(event, bytes):
             yield event
         else:
-            async for chunk in event_chunks(event):
+            async for chunk in event_chunks(event, line_end):
                 yield chunk
 
 

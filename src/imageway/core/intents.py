@@ -37,8 +37,7 @@ TASK_EVENTS: Final = ("task.cancelled", "task.failed", "task.succeeded", "task.u
 
 
 class Webhook(Struct, frozen=True):
-    """Who wants to be told when the task has ended, besides the workspace's own endpoints. `events`: names of ends
-    ("task.succeeded"); empty: all. `param` is where the caller wrote the URL."""
+    """Who wants to be told of which ends of the task (`events`; empty: all). `param`: where the caller wrote it."""
 
     url: str
     events: tuple[str, ...] = ()
@@ -121,7 +120,7 @@ class FollowTask(Struct, frozen=True):
 
 
 class ShowImage(Struct, frozen=True):
-    """The bytes of a stored image, or a small picture of it. `id`: its name in the store, perhaps without its suffix."""
+    """The bytes of a stored image, or a small picture of it. `id`: its name in the store, with or without suffix."""
 
     id: str
     thumbnail: bool = False
@@ -325,8 +324,7 @@ class Finished(Struct, frozen=True):
 
 
 class TaskNews(Struct, frozen=True, kw_only=True):
-    """Something that became of a task: it is queued, started, a further attempt began, a partial image was drawn, it
-    has completed, however. `number` orders them, 0 for what is told once; `attempt` counts from 1."""
+    """Something that became of a task. `number` orders such news, 0 for what is told once; `attempt` is from 1 on."""
 
     kind: Literal["queued", "started", "attempt", "partial", "completed"]
     number: int

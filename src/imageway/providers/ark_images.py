@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from imageway.core.blobs import Tree
 from imageway.core.steps import (
     Adapter,
@@ -108,8 +110,8 @@ def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:
     items = list_at(tree, "data") if reply.status < 300 else []
     pictures = [picture for item in items if (picture := picture_at(item, base64="b64_json", link="url")) is not None]
     missing = tuple(
-        _failed(reply, error, otherwise=FailureKind.FAILED)
-        for item in items
+        replace(_failed(reply, error, otherwise=FailureKind.FAILED), place=place)
+        for place, item in enumerate(items)
         if isinstance(error := at(item, "error"), dict)
     )
     if not pictures:
@@ -125,7 +127,7 @@ def _event(reply: Reply, event: StreamEvent) -> Step:
     if isinstance(error := at(tree, "error"), dict):
         status = reply.status if reply.status >= 400 else 500
         failed = _failed(reply, error, otherwise=kind_of_status(status))
-        return More(missing=(failed,)) if kind == "partial_failed" else failed
+        return More(missing=(replace(failed, place=_place(tree)),)) if kind == "partial_failed" else failed
     if reply.status >= 300:
         return unreadable(reply)
     picture = picture_at(tree, base64="b64_json", link="url")
@@ -136,6 +138,11 @@ def _event(reply: Reply, event: StreamEvent) -> Step:
     if kind == "partial_image":
         return More(partials=(Produced(picture),))
     return More((Produced(picture),)) if kind == "partial_succeeded" else More()
+
+
+def _place(tree: Tree) -> int | None:
+    place = at(tree, "image_index")
+    return place if isinstance(place, int) and not isinstance(place, bool) and place >= 0 else None
 
 
 def _image(call: Call) -> Tree:
@@ -167,7 +174,8 @@ def _failed(reply: Reply, error: Tree, *, otherwise: FailureKind) -> Failed:
     code = text_at(error, "code")
     marked = (kind for mark, kind in MARKS.items() if mark in code)
     kind = next(marked, KINDS.get(code.partition(".")[0], otherwise))
-    return failure(kind, code or f"http_{reply.status}", text_at(error, "message"), reply.headers)
+    found = failure(kind, code or f"http_{reply.status}", text_at(error, "message"), reply.headers)
+    return replace(found, drawn=True) if kind is FailureKind.REFUSED and code.startswith("Output") else found
 
 
 ADAPTER: Final = Adapter("ark_images", encode, decode)

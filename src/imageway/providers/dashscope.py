@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from imageway.core.blobs import Tree
 from imageway.core.steps import (
     Adapter,
@@ -97,8 +99,7 @@ def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:
         return _polled(memo, reply, tree)
     code = text_at(tree, "code")
     if code or reply.status >= 300:
-        kind = _kind(code, kind_of_status(reply.status))
-        return failure(kind, code, text_at(tree, "message"), reply.headers) if code else unreadable(reply)
+        return _told(code, kind_of_status(reply.status), tree, reply) if code else unreadable(reply)
     task_id = text_at(tree, "output", "task_id")
     if task_id and text_at(tree, "output", "task_status"):
         return _task_step({"task_id": task_id}, reply, tree, pause_s=FIRST_POLL_S)
@@ -195,7 +196,13 @@ def _contents(output: Tree) -> Iterator[Tree]:
 def _complaint(reply: Reply, said: Tree) -> Failed:
     """`code` and `message` of a failed task, or of one image in it."""
     code = text_at(said, "code")
-    return failure(_kind(code, FailureKind.FAILED), code, text_at(said, "message"), reply.headers)
+    return _told(code, FailureKind.FAILED, said, reply)
+
+
+def _told(code: str, otherwise: FailureKind, said: Tree, reply: Reply) -> Failed:
+    kind, message = _kind(code, otherwise), text_at(said, "message")
+    found = failure(kind, code, message, reply.headers)
+    return replace(found, drawn=True) if kind is FailureKind.REFUSED and message.startswith("Output") else found
 
 
 def _kind(code: str, otherwise: FailureKind) -> FailureKind:

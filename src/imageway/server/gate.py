@@ -44,6 +44,8 @@ from imageway.core.intents import (
     ShowModel,
     ShowModels,
     ShowTask,
+    TaskList,
+    TaskView,
     Upload,
     Where,
 )
@@ -148,7 +150,7 @@ class Gate:
             shown = self.contents.answer(head, stored, stored.expires_ms)
             return replace(shown, headers=(*shown.headers, self._request_id()), finish=_finisher(scope, None))
         outcome = await (self._take(intent) if isinstance(intent, Upload) else self._look_up(intent, caller))
-        return self._outgoing(dialect.encode(intent, outcome), scope)
+        return self._outgoing(_labelled(dialect.encode(intent, outcome), _pretended(outcome)), scope)
 
     async def _take(self, intent: Intent) -> Outcome:
         """What proves itself, whoever brings it."""
@@ -330,7 +332,17 @@ class Gate:
 
 
 def _labelled(answer: Answer, sandbox: bool) -> Answer:
-    return replace(answer, headers=(*answer.headers, SANDBOX_LABEL)) if sandbox else answer
+    """Once, whoever else has thought of it."""
+    if not sandbox or SANDBOX_LABEL in answer.headers:
+        return answer
+    return replace(answer, headers=(*answer.headers, SANDBOX_LABEL))
+
+
+def _pretended(outcome: Outcome) -> bool:
+    """Whether a task that is shown, or one of several, was a pretend upstream's."""
+    if isinstance(outcome, TaskList):
+        return any(task.sandbox for task in outcome.tasks)
+    return isinstance(outcome, TaskView) and outcome.sandbox
 
 
 def _finisher(scope: Scope, finish: Callable[[bool], None] | None) -> Callable[[bool], None]:

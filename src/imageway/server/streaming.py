@@ -40,7 +40,7 @@ class EventStream:
         except BaseException:
             first.cancel()
             raise
-        return stream_payload(self._written(source, first))
+        return stream_payload(self._written(source, first), self.dialect.line_end)
 
     def _is_no_error(self, failure: BaseException | None) -> bool:
         """Some formats have a refused prompt for an answer like any other."""

@@ -79,6 +79,13 @@ async def test_a_stream_has_no_length_and_bytes_in_it_stay_as_they_are() -> None
     assert body == b': waiting\n\nevent: x\ndata: {"a":"' + TEXT + b'"}\n\ndata: [DONE]\n\n'
 
 
+async def test_a_format_may_close_its_events_with_crlf() -> None:
+    async def events() -> AsyncIterator[StreamEvent | bytes]:
+        yield StreamEvent({"a": 1})
+
+    assert await gather(stream_payload(events(), b"\r\n").chunks()) == b'data: {"a":1}\r\n\r\n'
+
+
 async def test_what_is_written_leaves_before_the_next_event_is_asked_for() -> None:
     asked: list[int] = []
 

@@ -9,9 +9,9 @@
     == reply 200 image <png cat>        a body that is itself an image
     == reply 200 stream                 server-sent events as they stand on the wire, up to the end of the stream
     == reply 200 stream cut             the last of them without its blank line: the connection died there
-    == more                             what one event brought: {"images", "partials", "usage", "text", "missing"}
-    == done                             {"images", "usage", "text", "missing"}
-    == failed busy                      {"code", "detail", "retry_after_s"}
+    == more                             what one event brought: as done, and {"partials"}
+    == done                             {"images", "usage", "text", "missing", "settled"}
+    == failed busy                      {"code", "detail", "retry_after_s", "drawn", "place"}
     == resume memo {}                   a restart: the next reply answers a read that went on from this memo
     == cancel memo {}                   what the adapter sends to cancel
     == cut                              nothing more came, and transport says so
@@ -198,6 +198,7 @@ def _shown_step(step: Done | More) -> dict[str, Any]:
         usage=_shown_usage(step.usage),
         text=step.text,
         missing=[{"kind": str(m.kind), **_shown_failure(m)} for m in step.missing],
+        settled=_present(**msgspec.structs.asdict(step.settled)) if step.settled else None,
     )
 
 
@@ -255,9 +256,9 @@ def _shown_image(produced: Produced) -> Any:
 
 
 def _shown_failure(failed: Failed) -> dict[str, Any]:
-    return _present(code=failed.code, detail=failed.detail, empty=failed.empty) | (
-        {} if failed.retry_after_s is None else {"retry_after_s": failed.retry_after_s}
-    )
+    told = _present(code=failed.code, detail=failed.detail, empty=failed.empty, drawn=failed.drawn)
+    known = {"retry_after_s": failed.retry_after_s, "place": failed.place}
+    return told | {name: value for name, value in known.items() if value is not None}
 
 
 def _present(**members: Any) -> dict[str, Any]:

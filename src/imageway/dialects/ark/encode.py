@@ -7,7 +7,7 @@ from typing import Final
 from imageway.core.blobs import Tree
 from imageway.core.intents import Answer, Generate, Generated, Intent, ModelCard, ModelList, Outcome, Picture
 from imageway.dialects.ark.errors import item_error
-from imageway.dialects.shared.answers import told
+from imageway.dialects.shared.answers import in_place, told
 
 PIXELS_A_TOKEN: Final = 256  # what the vendor counts its output tokens by
 STATES: Final = {"retiring": "Retiring", "retired": "Shutdown"}
@@ -25,8 +25,8 @@ def encode(intent: Intent, outcome: Outcome) -> Answer:
 
 
 def _images(intent: Generate, generated: Generated) -> dict[str, Tree]:
-    data: list[Tree] = [item_of(picture) for picture in generated.pictures]
-    data += [{"error": item_error(missing)} for missing in generated.missing]
+    lost: list[tuple[int | None, Tree]] = [(each.place, {"error": item_error(each)}) for each in generated.missing]
+    data = in_place([item_of(picture) for picture in generated.pictures], lost)
     return {
         "model": generated.model,
         "created": generated.created_s,

@@ -4,13 +4,15 @@ Finished carries all images again; those have had their events when they arrived
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from imageway.core.blobs import Tree
-from imageway.core.intents import Arrived, Broken, Event, Finished, Generate, Generated, Missing, Preview
+from imageway.core.intents import Arrived, Broken, Event, Finished, Generate, Generated, Preview
 from imageway.core.streams import StreamEvent
 from imageway.dialects.ark.encode import item_of, usage_of
 from imageway.dialects.ark.errors import error_of, item_error
+from imageway.dialects.shared.answers import in_place
 
 SUCCEEDED: Final = "image_generation.partial_succeeded"
 FAILED: Final = "image_generation.partial_failed"
@@ -24,9 +26,7 @@ def encode_event(intent: Generate, event: Event) -> tuple[StreamEvent, ...]:
         case Arrived():
             return (_succeeded(event),)
         case Finished(generated=generated):
-            came = len(generated.pictures)
-            failed = (_failed(generated, came + index, each) for index, each in enumerate(generated.missing))
-            return (*failed, _completed(intent, generated), DONE)
+            return (*_all_failed(generated), _completed(intent, generated), DONE)
         case Broken():
             return (StreamEvent({"error": error_of(event.error, event.request_id)}),)
         case Preview():
@@ -44,13 +44,21 @@ def _succeeded(event: Arrived) -> StreamEvent:
     return StreamEvent(body, SUCCEEDED)
 
 
-def _failed(generated: Generated, index: int, missing: Missing) -> StreamEvent:
+def _all_failed(generated: Generated) -> Iterator[StreamEvent]:
+    """Each under the number it would have had."""
+    lost: list[tuple[int | None, Tree]] = [(each.place, item_error(each)) for each in generated.missing]
+    for index, error in enumerate(in_place([None] * len(generated.pictures), lost)):
+        if error is not None:
+            yield _failed(generated, index, error)
+
+
+def _failed(generated: Generated, index: int, error: Tree) -> StreamEvent:
     body: dict[str, Tree] = {
         "type": FAILED,
         "model": generated.model,
         "created": generated.created_s,
         "image_index": index,
-        "error": item_error(missing),
+        "error": error,
     }
     return StreamEvent(body, FAILED)
 

@@ -23,7 +23,7 @@ from imageway.core.intents import (
 from imageway.dialects.dashscope.errors import NOT_CANCELLED, code_of
 from imageway.dialects.dashscope.listing import BEIJING, STATUSES
 from imageway.dialects.dashscope.uploads import granted
-from imageway.dialects.shared.answers import told, warnings_header
+from imageway.dialects.shared.answers import told, told_beside
 
 RUNNING: Final = ("PENDING", "RUNNING")
 ID_KEY: Final = "request_id"
@@ -37,13 +37,13 @@ def encode(intent: Intent, outcome: Outcome) -> Answer:
         case Generated():
             return Answer(200, _generated(outcome), told(outcome))
         case TaskView() if isinstance(intent, Generate):
-            headers = (("x-request-id", outcome.id), *warnings_header(outcome.warnings))
+            headers = (("x-request-id", outcome.id), *told_beside(outcome))
             receipt: Tree = {"task_status": "PENDING", "task_id": outcome.id}  # however far it is already
             return Answer(200, {"output": receipt, "request_id": outcome.id}, headers)
         case TaskView() if isinstance(intent, CancelTask):
             return _cancelled(outcome)
         case TaskView():
-            return Answer(200, _task(outcome), warnings_header(outcome.warnings), ID_KEY)
+            return Answer(200, _task(outcome), told_beside(outcome), ID_KEY)
         case TaskList():
             return Answer(200, _page(outcome), id_key=ID_KEY)
         case UploadGrant():
@@ -73,14 +73,10 @@ def _choices(pictures: Iterable[Picture], text: str | None = None) -> list[Tree]
     return [{"finish_reason": "stop", "message": {"role": "assistant", "content": content}}]
 
 
-def _status(task: TaskView) -> str:
-    return STATUSES.get(task.status, "UNKNOWN")
-
-
 def _task(task: TaskView) -> dict[str, Tree]:
     """With `results` as older models' tasks have them, and `choices` as newer ones'. What is no longer kept is unknown,
     as the provider has it after a day."""
-    status = _status(task)
+    status = STATUSES[task.status]
     if status == "SUCCEEDED" and not task.pictures:
         return {"output": {"task_id": task.id, "task_status": "UNKNOWN"}}
     count = len(task.pictures)
@@ -98,7 +94,7 @@ def _task(task: TaskView) -> dict[str, Tree]:
 def _state(task: TaskView) -> dict[str, Tree]:
     moments = {"submit_time": task.created_ms, "scheduled_time": task.started_ms, "end_time": task.finished_ms}
     times: dict[str, Tree] = {name: _clock(at_ms) for name, at_ms in moments.items() if at_ms is not None}
-    return {"task_id": task.id, "task_status": _status(task), **times}
+    return {"task_id": task.id, "task_status": STATUSES[task.status], **times}
 
 
 def _clock(at_ms: int) -> str:
@@ -134,5 +130,5 @@ def _page(tasks: TaskList) -> dict[str, Tree]:
 def _row(task: TaskView) -> Tree:
     times = {"gmt_create": task.created_ms, "start_time": task.started_ms, "end_time": task.finished_ms}
     known: dict[str, Tree] = {name: at_ms for name, at_ms in times.items() if at_ms is not None}
-    named: dict[str, Tree] = {"task_id": task.id, "request_id": task.id, "status": _status(task)}
+    named: dict[str, Tree] = {"task_id": task.id, "request_id": task.id, "status": STATUSES[task.status]}
     return named | {"model_name": task.model, "region": REGION} | known

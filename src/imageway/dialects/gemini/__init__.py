@@ -41,7 +41,8 @@ DIALECT: Final = Dialect(
     encode=encode,
     encode_error=encode_error,
     encode_event=encode_event,
-    heartbeat=b"\n\n",  # the official client library takes a comment for JSON
+    heartbeat=b"\r\n\r\n",  # the official client library takes a comment for JSON
+    line_end=b"\r\n",
     prefixes=PREFIXES,
     schema=schema,
 )

@@ -17,7 +17,6 @@ from imageway.core.intents import (
     Generate,
     Generated,
     Intent,
-    Missing,
     ModelCard,
     ModelList,
     Outcome,
@@ -28,7 +27,7 @@ from imageway.core.intents import (
 )
 from imageway.core.steps import Usage
 from imageway.core.streams import StreamEvent
-from imageway.dialects.shared.answers import error_headers, told
+from imageway.dialects.shared.answers import error_headers, in_place, told
 from imageway.dialects.shared.cloud import action_of, is_platform, status_body, status_of
 
 Object = dict[str, Tree]
@@ -54,7 +53,8 @@ def encode_event(intent: Generate, event: Event) -> tuple[StreamEvent, ...]:
     """Images leave once they are paid for, each whole in a chunk of its own; the last one tells of the usage. This
     format has no previews."""
     if isinstance(event, Broken):
-        return (StreamEvent(_failure(Where(intent.shape, event.request_id), event.error)),)
+        where = Where(intent.shape, event.request_id, {"model": intent.request.model})
+        return (StreamEvent(_failure(where, event.error)),)
     if not isinstance(event, Finished):
         return ()
     outcome, platform = event.generated, is_platform(intent.shape)
@@ -84,20 +84,24 @@ def _frame(outcome: Generated, candidates: list[Tree], *, platform: bool) -> Obj
 def _candidates(intent: Generate, outcome: Generated) -> list[Tree]:
     """One for each image; the words that came with them stand before the first."""
     spoken: list[Tree] = [{"text": outcome.text}] if outcome.text else []
-    found = [_drawn([*([] if index else spoken), _part(each)]) for index, each in enumerate(outcome.pictures)]
-    found += [_lost(each) for each in outcome.missing]
-    if is_platform(intent.shape):
-        return list(found)
-    return [candidate | {"index": index} for index, candidate in enumerate(found)]
+    drawn: list[Tree] = [
+        _drawn([*([] if index else spoken), _part(each)]) for index, each in enumerate(outcome.pictures)
+    ]
+    found = in_place(drawn, [(each.place, _lost(each.code, each.message)) for each in outcome.missing])
+    return found if is_platform(intent.shape) else _numbered(found)
+
+
+def _numbered(candidates: list[Tree]) -> list[Tree]:
+    return [each | {"index": index} if isinstance(each, dict) else each for index, each in enumerate(candidates)]
 
 
 def _drawn(parts: list[Tree]) -> Object:
     return {"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}
 
 
-def _lost(missing: Missing) -> Object:
-    reason = "IMAGE_SAFETY" if missing.code == REFUSED else "IMAGE_OTHER"
-    return {"content": {}, "finishReason": reason, "finishMessage": missing.message}
+def _lost(code: str, message: str) -> Object:
+    reason = "IMAGE_SAFETY" if code == REFUSED else "IMAGE_OTHER"
+    return {"content": {}, "finishReason": reason, "finishMessage": message}
 
 
 def _part(picture: Picture) -> Object:
@@ -110,10 +114,11 @@ def _part(picture: Picture) -> Object:
 
 
 def _usage(usage: Usage) -> Object:
-    """Zeros where the provider counted none: every answer of this format has the three."""
+    """Zeros where the provider counted none: every answer of this format has the three. Thoughts are counted apart."""
     counted: Object = {
         "promptTokenCount": usage.input,
-        "candidatesTokenCount": usage.output,
+        "candidatesTokenCount": usage.output - usage.thinking,
+        **({"thoughtsTokenCount": usage.thinking} if usage.thinking else {}),
         "totalTokenCount": usage.input + usage.output,
     }
     details = {
@@ -139,15 +144,18 @@ def encode_error(where: Where, error: GatewayError) -> Answer:
 
 
 def _failure(where: Where, error: GatewayError) -> Object:
-    """The body, which is also what a stream that has begun ends with."""
+    """The body, which is also what a stream that has begun ends with. A picture that was blocked once it was there is a
+    candidate without content; a prompt that was blocked has none (wire page 2.7)."""
     request_id = error.request_id or where.request_id
     if error.code != REFUSED:
         return status_body(where.route, error, request_id)
-    return {
-        "promptFeedback": {"blockReason": "PROHIBITED_CONTENT", "blockReasonMessage": error.message},
-        "usageMetadata": {"promptTokenCount": 0, "totalTokenCount": 0},
-        "responseId": request_id,
-    }
+    blocked: Object = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT", "blockReasonMessage": error.message}}
+    if error.drawn:
+        candidates: list[Tree] = [_lost(error.code, error.message)]
+        blocked = {"candidates": candidates if is_platform(where.route) else _numbered(candidates)}
+    model: Object = {"modelVersion": where.params["model"]} if "model" in where.params else {}
+    usage: Object = {"promptTokenCount": 0, "totalTokenCount": 0}
+    return blocked | {"usageMetadata": usage} | model | {"responseId": request_id}
 
 
 # Models

@@ -10,7 +10,7 @@ from imageway.core.errors import GatewayError
 from imageway.core.intents import Answer, Dialect, Generate, Generated, Intent, Outcome, Picture, Route, Where
 from imageway.dialects.imagen.decode import decode
 from imageway.dialects.imagen.fields import REASONS, TABLE
-from imageway.dialects.shared.answers import error_headers, told
+from imageway.dialects.shared.answers import error_headers, in_place, told
 from imageway.dialects.shared.cloud import HOUSES, credential, status_body, status_of
 
 REFUSED: Final = "content_policy_violation"
@@ -20,7 +20,8 @@ def encode(intent: Intent, outcome: Outcome) -> Answer:
     if isinstance(intent, Generate) and isinstance(outcome, Generated):
         found = [_prediction(each) for each in outcome.pictures]
         if intent.shape == REASONS:
-            found += [{"raiFilteredReason": each.message} for each in outcome.missing if each.code == REFUSED]
+            lost = [each for each in outcome.missing if each.code == REFUSED]
+            found = in_place(found, [(each.place, {"raiFilteredReason": each.message}) for each in lost])
         return Answer(200, {"predictions": found}, told(outcome))
     raise TypeError(f"{type(outcome).__name__} is no outcome of this dialect's intents")
 

@@ -19,7 +19,7 @@ from imageway.core.intents import (
 )
 from imageway.core.requests import Group, ImageInput, ImageRequest, Operation, Turn
 from imageway.core.steps import FormBody
-from imageway.dialects.openai_images.fields import FAMILY, TABLE
+from imageway.dialects.openai_images.fields import FAMILY, IDENTIFIER, TABLE
 from imageway.dialects.openai_images.forms import tree_of
 from imageway.dialects.openai_images.tasks import read_pace, read_task
 from imageway.dialects.shared.conversation import Ask, combine, read_turns
@@ -113,6 +113,7 @@ def _build(written: Written, route: str) -> ImageRequest:
         findings.ignored(written.spelled["scale"], 'it counts only beside operation "upscale"')
         written.forget("scale")
     geometry = read_geometry(written)
+    _identify(written)
     said = written.direct()
     said.update(
         model=values.get("model", ""),
@@ -126,6 +127,19 @@ def _build(written: Written, route: str) -> ImageRequest:
         group=_group(written),
     )
     return ImageRequest(**said)
+
+
+def _identify(written: Written) -> None:
+    """The newer field wins over the older, unless it is empty."""
+    values, newer = written.values, written.values.get("identifier")
+    if newer is None:
+        return
+    if not newer:
+        written.forget("identifier")
+        return
+    if values.get("user", newer) != newer:
+        written.findings.ignored(written.spelled["user"], f"{IDENTIFIER} says who asks")
+    written.rename("identifier", "user")
 
 
 def _operation(written: Written, route: str, *, with_images: bool) -> Operation:

@@ -25,7 +25,7 @@ from imageway.core.intents import (
 from imageway.core.money import format_usd
 from imageway.core.steps import Usage
 from imageway.dialects.openai_images.fields import TABLE
-from imageway.dialects.openai_images.items import item_of, metadata_of
+from imageway.dialects.openai_images.items import identifier_of, item_of, metadata_of
 from imageway.dialects.openai_images.tasks import encode_task, encode_tasks
 from imageway.dialects.shared.answers import error_headers, problems_list, warnings_list
 
@@ -41,7 +41,7 @@ def encode(intent: Intent, outcome: Outcome) -> Answer:
     match outcome:
         case Generated():
             nested = isinstance(intent, Generate) and intent.shape == NESTED
-            return Answer(200, _nested(outcome) if nested else _flat(outcome), _headers(outcome))
+            return Answer(200, _nested(outcome) if nested else _flat(intent, outcome), _headers(outcome))
         case Estimated():
             return Answer(200, _estimate(outcome))
         case ModelList():
@@ -68,11 +68,15 @@ def _headers(outcome: Generated) -> tuple[tuple[str, str], ...]:
     return (("x-request-id", outcome.request_id), *label)
 
 
-def _flat(outcome: Generated) -> dict[str, Tree]:
+def _flat(intent: Intent, outcome: Generated) -> dict[str, Tree]:
+    """What the provider chose is told where it said so itself, under the names of its own answers."""
     body: dict[str, Tree] = {"created": outcome.created_s, "data": [item_of(picture) for picture in outcome.pictures]}
     formats = {picture.media_type.removeprefix("image/") for picture in outcome.pictures}
     optional: dict[str, Tree] = {
+        "background": outcome.settled.background if outcome.settled else None,
         "output_format": formats.pop() if len(formats) == 1 else None,
+        "quality": outcome.settled.quality if outcome.settled else None,
+        "safety_identifier": identifier_of(intent, outcome),
         "size": outcome.size,
         "usage": usage_of(outcome.usage) if outcome.usage else None,
         "metadata": metadata_of(outcome),

@@ -8,10 +8,10 @@ from typing import Final
 from imageway.core.blobs import Tree
 from imageway.core.intents import Arrived, Broken, Event, Finished, Generate, Generated, Picture, Preview
 from imageway.core.requests import Operation
-from imageway.core.steps import Usage
+from imageway.core.steps import Settled, Usage
 from imageway.core.streams import StreamEvent
 from imageway.dialects.openai_images.encode import error_of, usage_of
-from imageway.dialects.openai_images.items import item_of, metadata_of
+from imageway.dialects.openai_images.items import identifier_of, item_of, metadata_of
 from imageway.dialects.shared.answers import warnings_list
 
 _NOTHING: Final = Usage()
@@ -24,7 +24,7 @@ def encode_event(intent: Generate, event: Event) -> tuple[StreamEvent, ...]:
         case Preview():
             name = f"{prefix}.partial_image"
             counted: dict[str, Tree] = {"created_at": event.created_s, "partial_image_index": event.index}
-            shown = _shown(intent, event.picture) | counted
+            shown = _shown(intent, event.picture, None) | counted
             return (StreamEvent({"type": name, **item_of(event.picture), **shown}, name),)
         case Arrived():
             return ()
@@ -42,10 +42,10 @@ def _completed(intent: Generate, generated: Generated, name: str) -> tuple[Strea
             {
                 "type": name,
                 **item_of(picture),
-                **_shown(intent, picture),
+                **_shown(intent, picture, generated.settled),
                 "created_at": generated.created_s,
                 "usage": usage_of((generated.usage or _NOTHING) if index == last else _NOTHING),
-                **(_about(generated) if index == last else {}),
+                **(_about(intent, generated) if index == last else {}),
             },
             name,
         )
@@ -53,16 +53,21 @@ def _completed(intent: Generate, generated: Generated, name: str) -> tuple[Strea
     )
 
 
-def _shown(intent: Generate, picture: Picture) -> dict[str, Tree]:
+def _shown(intent: Generate, picture: Picture, settled: Settled | None) -> dict[str, Tree]:
+    """What the provider chose, or what it was asked for where it does not say."""
     return {
         "size": f"{picture.width}x{picture.height}",
-        "quality": intent.request.quality or "auto",
-        "background": intent.request.background or "auto",
+        "quality": (settled and settled.quality) or intent.request.quality or "auto",
+        "background": (settled and settled.background) or intent.request.background or "auto",
         "output_format": picture.media_type.removeprefix("image/"),
     }
 
 
-def _about(generated: Generated) -> dict[str, Tree]:
-    told: dict[str, Tree] = {"metadata": metadata_of(generated), "warnings": warnings_list(generated.warnings)}
+def _about(intent: Generate, generated: Generated) -> dict[str, Tree]:
+    told: dict[str, Tree] = {
+        "metadata": metadata_of(generated),
+        "safety_identifier": identifier_of(intent, generated),
+        "warnings": warnings_list(generated.warnings),
+    }
     about: dict[str, Tree] = {"request_id": generated.request_id}
     return about | {name: value for name, value in told.items() if value}

@@ -36,6 +36,7 @@ EVENTS: Final = kinds.Kind(
 )
 FACTOR: Final = kinds.Kind("integer", ("2", "3", "4"), _factor, limits={"enum": [2, 3, 4]})
 FAMILY: Final = "openai"
+IDENTIFIER: Final = "safety_identifier"
 BOTH: Final = (TOP, "parameters")  # nested bodies carry the same fields one level down
 
 MEANINGS: Final = {
@@ -44,6 +45,7 @@ MEANINGS: Final = {
     "tier": "joins `size` in the request's geometry",
     "grouped": "opens a group; `max_images` says how large",
     "max_images": "the size of a group",
+    "identifier": "stands for `user`, and wins over it",
     "contents": "conversation: turns, prompt and images",
     "images_top": "input images",
     "images_listed": "input images",
@@ -127,7 +129,8 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("stream", "stream", kinds.BOOLEAN, "Answer with server-sent events.", (TOP,)),
     Field("async", "asynchronous", kinds.BOOLEAN, "Answer with a task at once; its images are fetched later.", (TOP,)),
     Field("partial_images", "partial_images", kinds.integers(0, 3), "Previews in a stream.", (TOP,)),
-    Field("user", "user", kinds.TEXT, "Your own id of the person who asks.", (TOP,)),
+    Field(IDENTIFIER, "identifier", kinds.TEXT, "Your own id of the person who asks, as a hash of it.", (TOP,)),
+    Field("user", "user", kinds.TEXT, "The same, as it was called before.", (TOP,)),
     # Who is told
     Field("url", "webhook_url", kinds.TEXT, "The address that is told, once, when the task has ended.", ("webhook",)),
     Field("events", "webhook_events", EVENTS, "The ends that it wants to hear of; absent: all.", ("webhook",)),

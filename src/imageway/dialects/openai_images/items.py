@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from imageway.core.blobs import Tree
-from imageway.core.intents import Generated, Picture, TaskView
+from imageway.core.intents import Generate, Generated, Intent, Picture, TaskView
+from imageway.dialects.openai_images.fields import IDENTIFIER
 
 
 def item_of(picture: Picture) -> dict[str, Tree]:
@@ -16,3 +17,10 @@ def metadata_of(outcome: Generated | TaskView) -> dict[str, Tree]:
     """What there is beside the images: what the model said, and the seed of each."""
     text: dict[str, Tree] = {"text": outcome.text} if outcome.text else {}
     return text | ({"seeds": list(outcome.seeds)} if outcome.seeds else {})
+
+
+def identifier_of(intent: Intent, outcome: Generated) -> str | None:
+    """Who asked, as the caller wrote it; None where nobody was told, or where he used the older field."""
+    if not isinstance(intent, Generate) or intent.request.param("user") != IDENTIFIER:
+        return None
+    return None if any(warning.param == IDENTIFIER for warning in outcome.warnings) else intent.request.user

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from imageway.core.blobs import Tree
 from imageway.core.errors import GatewayError, Problem
-from imageway.core.intents import Generated
+from imageway.core.intents import Generated, TaskView
 from imageway.core.requests import RequestWarning
 
 Headers = tuple[tuple[str, str], ...]
@@ -17,9 +18,24 @@ MOST_WARNING_CHARS: Final = 4096  # of the header: proxies refuse heads of more 
 
 
 def told(outcome: Generated) -> Headers:
-    """The headers of a generation: its id, whether a pretend upstream drew it, and what was not honoured."""
+    """The headers of a generation: its id, whether a pretend upstream drew it, the seed of each image, and what was not
+    honoured."""
     label = (("x-imageway-sandbox", "true"),) if outcome.sandbox else ()
-    return (("x-request-id", outcome.request_id), *label, *warnings_header(outcome.warnings))
+    return (("x-request-id", outcome.request_id), *label, *told_beside(outcome))
+
+
+def told_beside(outcome: Generated | TaskView) -> Headers:
+    """What a format's bodies have no place for: `x-imageway-seeds`, "7,8" in the order of the images, and warnings."""
+    seeds = (("x-imageway-seeds", ",".join(map(str, outcome.seeds))),) if outcome.seeds else ()
+    return (*seeds, *warnings_header(outcome.warnings))
+
+
+def in_place(made: Sequence[Tree], lost: Iterable[tuple[int | None, Tree]]) -> list[Tree]:
+    """What was made, in its order, with each of the lost at its own place from 0; those without one stand last."""
+    row = list(made)
+    for place, entry in sorted(lost, key=lambda each: sys.maxsize if each[0] is None else each[0]):
+        row.insert(len(row) if place is None else place, entry)
+    return row
 
 
 def warnings_header(warnings: Sequence[RequestWarning]) -> Headers:

@@ -89,7 +89,7 @@ def _imageless(tree: Tree, text: str | None) -> Failed | None:
     reason = text_at(tree, "candidates", 0, "finishReason")
     detail = clipped(text_at(tree, "candidates", 0, "finishMessage"))
     if reason in BLOCKS:
-        return Failed(FailureKind.REFUSED, reason, detail)
+        return Failed(FailureKind.REFUSED, reason, detail, drawn=True)
     if text and reason in ("", "STOP"):
         said = detail or f"{len(text)} characters of text and no image"
         return Failed(FailureKind.SPOILED, "text_only", said, empty=True)
@@ -101,13 +101,14 @@ def _usage(usage: Tree) -> Usage | None:
     input_image = _of_images(list_at(usage, "promptTokensDetails"))
     output_image = _of_images(list_at(usage, "candidatesTokensDetails"))
     entered = count_at(usage, "promptTokenCount") + count_at(usage, "toolUsePromptTokenCount")
-    answered = count_at(usage, "candidatesTokenCount")
+    answered, thinking = count_at(usage, "candidatesTokenCount"), count_at(usage, "thoughtsTokenCount")
     return reported(
         Usage(
             input_text=max(0, entered - input_image),
             input_image=input_image,
-            output_text=max(0, answered - output_image) + count_at(usage, "thoughtsTokenCount"),
+            output_text=max(0, answered - output_image) + thinking,
             output_image=output_image,
+            thinking=thinking,
         )
     )
 

@@ -24,7 +24,11 @@ def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:
         return _blocked(text_at(error, "message")) or failed(reply, error)
     predictions = list_at(tree, "predictions") if reply.status < 300 else []
     images = tuple(produced for row in predictions if (produced := _produced(row)) is not None)
-    missing = tuple(_filtered(reason) for row in predictions if (reason := text_at(row, "raiFilteredReason")))
+    missing = tuple(
+        _filtered(reason, drawn=True, place=place)
+        for place, row in enumerate(predictions)
+        if (reason := text_at(row, "raiFilteredReason"))
+    )
     if not images:
         return missing[0] if missing else unreadable(reply)
     return Done(images, missing=missing)
@@ -40,7 +44,8 @@ def _blocked(message: str) -> Failed | None:
     return _filtered(message) if _BLOCKED.search(message) or _SUPPORT.search(message) else None
 
 
-def _filtered(reason: str) -> Failed:
+def _filtered(reason: str, *, drawn: bool = False, place: int | None = None) -> Failed:
     """By its support code, which names the category (the vendor's page on responsible AI)."""
     code = _SUPPORT.search(reason)
-    return Failed(FailureKind.REFUSED, code[1] if code else "filtered", clipped(reason))
+    kind, detail = FailureKind.REFUSED, clipped(reason)
+    return Failed(kind, code[1] if code else "filtered", detail, drawn=drawn, place=place)

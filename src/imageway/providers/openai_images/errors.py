@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from msgspec.structs import replace
+
 from imageway.core.blobs import Tree
 from imageway.core.steps import Failed, FailureKind, Reply
 from imageway.providers.fields import failure, kind_of_status, text_at
@@ -26,6 +28,8 @@ KINDS: Final[dict[str, FailureKind]] = {
 }
 """`error.code`, else `error.type` → kind; what is not here goes by the HTTP status."""
 
+OF_OUTPUT: Final = frozenset({"contentFilter"})  # of a picture that was there, at one of the vendor's houses
+
 _ABOUT_THE_REQUEST: Final = frozenset({"invalid_request_error", "image_generation_user_error"})
 _KEY_IN_WORDS: Final = re.compile(r"(?<=provided: )\S+")
 
@@ -37,7 +41,9 @@ def failed(reply: Reply, error: Tree, status: int | None = None) -> Failed:
     kind = KINDS.get(code) or KINDS.get(kind_word) or _kind(status or reply.status, error, message)
     if kind is FailureKind.DENIED:
         message = _KEY_IN_WORDS.sub("…", message)  # the vendor repeats the key it was shown
-    return failure(kind, code or kind_word or f"http_{reply.status}", message, reply.headers)
+    found = failure(kind, code or kind_word or f"http_{reply.status}", message, reply.headers)
+    drawn = text_at(error, "moderation_details", "moderation_stage") == "output" or code in OF_OUTPUT
+    return replace(found, drawn=True) if drawn and kind is FailureKind.REFUSED else found
 
 
 def failed_event(reply: Reply, error: Tree) -> Failed:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from imageway.core.blobs import Tree
-from imageway.core.steps import Call, Done, Failed, FailureKind, JsonReply, More, Produced, Reply, Step, Usage
+from imageway.core.steps import Call, Done, Failed, FailureKind, JsonReply, More, Produced, Reply, Settled, Step, Usage
 from imageway.core.streams import StreamEnd, StreamEvent
 from imageway.providers.fields import at, count_at, cut_stream, list_at, picture_at, reported, text_at, unreadable
 from imageway.providers.openai_images.errors import failed, failed_event
@@ -32,7 +32,7 @@ def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:
             missing.append(failed(reply, error))
     if not images:
         return missing[0] if missing else unreadable(reply)
-    return Done(tuple(images), usage=_usage(at(tree, "usage")), missing=tuple(missing))
+    return Done(tuple(images), usage=_usage(at(tree, "usage")), missing=tuple(missing), settled=_settled(tree))
 
 
 def _event(call: Call, reply: Reply, event: StreamEvent) -> Step:
@@ -51,15 +51,20 @@ def _event(call: Call, reply: Reply, event: StreamEvent) -> Step:
         return More(partials=(produced,) if produced else ())
     if kind != "completed":
         return More()
-    usage = _usage(at(tree, "usage"))
+    usage, settled = _usage(at(tree, "usage")), _settled(tree)
     if call.count > 1:
-        return More((produced,), usage=usage) if produced else More(missing=(_NO_PICTURE,))
-    return Done((produced,), usage=usage) if produced else _NO_PICTURE
+        return More((produced,), usage=usage, settled=settled) if produced else More(missing=(_NO_PICTURE,))
+    return Done((produced,), usage=usage, settled=settled) if produced else _NO_PICTURE
 
 
 def _produced(item: Tree) -> Produced | None:
     picture = picture_at(item, base64="b64_json", link="url")
     return None if picture is None else Produced(picture, text_at(item, "revised_prompt") or None)
+
+
+def _settled(tree: Tree) -> Settled | None:
+    quality, background = text_at(tree, "quality"), text_at(tree, "background")
+    return Settled(quality or None, background or None) if quality or background else None
 
 
 def _usage(usage: Tree) -> Usage | None:

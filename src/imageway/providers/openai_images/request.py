@@ -39,10 +39,15 @@ def _parameters(call: Call) -> dict[str, Tree]:
             "response_format": call.options.get("answer"),
             "stream": request.stream,
             "partial_images": request.partial_images,
-            "user": request.user,
+            _identifier(request): request.user,
         }
     )
     return forward(known, request.extras)
+
+
+def _identifier(request: ImageRequest) -> str:
+    """The older of two names, which every house of this format knows, unless the caller used the newer."""
+    return "safety_identifier" if request.param("user") == "safety_identifier" else "user"
 
 
 def _size(call: Call) -> str | None:
