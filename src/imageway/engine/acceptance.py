@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from imageway.bodies import Scope
-from imageway.core.access import CATALOG_TERMS
+from imageway.core.access import CATALOG_TERMS, Budget
 from imageway.core.errors import GatewayError
+from imageway.core.failures import StoreFailed
 from imageway.core.ids import new_id
 from imageway.core.money import format_usd
 from imageway.core.ops import Op, Refused
+from imageway.core.requests import Caller
 from imageway.engine.arrivals import Arrivals
 from imageway.engine.attempts import PartRun
 from imageway.engine.facts import TaskFacts
 from imageway.engine.feeds import Feed
+from imageway.engine.limits import exceeded, spend_ops, spending_of
 from imageway.engine.memos import KeptAsk, KeptTask, pack_task, plain_fields
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option, Prepared, all_images
 from imageway.engine.runs import TaskRun
-from imageway.ledger.ops import Hold
+from imageway.ledger.access import FindBudgets
+from imageway.ledger.ops import Hold, SpendBudget
 from imageway.tasks.ops import ClaimKey, CreateTask
 from imageway.tasks.queue import QueueTask
 
@@ -42,6 +46,8 @@ def facts_for(prepared: Prepared, task_id: str, now_ms: int) -> TaskFacts:
         webhook=prepared.intent.webhook,
         terms=prepared.terms,
         dialect=prepared.intent.dialect,
+        spending=spending_of(prepared.caller, now_ms),
+        keep_images_s=prepared.caller.settings.keep_images_s,
     )
 
 
@@ -73,14 +79,14 @@ def task_for(tools: Tools, prepared: Prepared, scope: Scope) -> TaskRun:
 
 
 def begin_ops(tools: Tools, prepared: Prepared, facts: TaskFacts, parts: Sequence[PartRun]) -> tuple[Op, ...]:
-    """Task, claim, hold and first attempts of a request that is begun at once."""
+    """Task, claim, hold, what it takes of budgets, and first attempts of a request that is begun at once."""
     create = CreateTask(
         id=facts.task_id,
         workspace_id=facts.workspace_id,
         key_id=facts.key_id,
         model=facts.model.id,
         owner=tools.owner,
-        request=pack_task(_kept(prepared)),
+        request=pack_task(_kept(prepared, facts)),
         created_ms=facts.created_ms,
         deadline_ms=facts.created_ms + int(deadline_s(tools, prepared) * 1000),
     )
@@ -88,13 +94,13 @@ def begin_ops(tools: Tools, prepared: Prepared, facts: TaskFacts, parts: Sequenc
 
 
 def queue_ops(tools: Tools, prepared: Prepared, facts: TaskFacts, ask: KeptAsk) -> tuple[Op, ...]:
-    """Task, claim and hold of a request that waits."""
+    """Task, claim, hold and what it takes of budgets of a request that waits."""
     queue = QueueTask(
         id=facts.task_id,
         workspace_id=facts.workspace_id,
         key_id=facts.key_id,
         model=facts.model.id,
-        request=pack_task(_kept(prepared, ask)),
+        request=pack_task(_kept(prepared, facts, ask)),
         created_ms=facts.created_ms,
         deadline_ms=facts.created_ms + int(queue_deadline_s(tools, prepared) * 1000),
         limit=tools.settings.queued_per_workspace,
@@ -102,7 +108,7 @@ def queue_ops(tools: Tools, prepared: Prepared, facts: TaskFacts, ask: KeptAsk) 
     return (queue, *_claim_and_hold(tools, prepared, facts))
 
 
-def _kept(prepared: Prepared, ask: KeptAsk | None = None) -> KeptTask:
+def _kept(prepared: Prepared, facts: TaskFacts, ask: KeptAsk | None = None) -> KeptTask:
     request = prepared.request
     return KeptTask(
         request=plain_fields(request),
@@ -118,16 +124,20 @@ def _kept(prepared: Prepared, ask: KeptAsk | None = None) -> KeptTask:
         ask=ask,
         terms=prepared.terms if prepared.terms is not CATALOG_TERMS else None,
         dialect=prepared.intent.dialect,
+        spending=facts.spending,
+        keep_images_s=facts.keep_images_s,
     )
 
 
 def _claim_and_hold(tools: Tools, prepared: Prepared, facts: TaskFacts) -> tuple[Op, ...]:
-    hold = Hold(facts.task_id, facts.workspace_id, facts.hold_usd_micros, facts.created_ms)
+    hold: tuple[Op, ...] = (Hold(facts.task_id, facts.workspace_id, facts.hold_usd_micros, facts.created_ms),)
+    if facts.spending is not None:
+        hold += spend_ops(facts.spending, facts.hold_usd_micros)
     if (key := prepared.intent.idempotency_key) is None:
-        return (hold,)
+        return hold
     now_ms, mark = facts.created_ms, prepared.intent.fingerprint
     expired_ms = expired_claims_ms(tools, now_ms)
-    return ClaimKey(facts.workspace_id, key, facts.task_id, now_ms, mark, expired_ms), hold
+    return ClaimKey(facts.workspace_id, key, facts.task_id, now_ms, mark, expired_ms), *hold
 
 
 def expired_claims_ms(tools: Tools, now_ms: int) -> int:
@@ -168,12 +178,22 @@ async def refusal(tools: Tools, refused: Refused, prepared: Prepared) -> Gateway
             "insufficient_balance",
             f"the wallet does not cover this request: ${needed} must be held for {prepared.images} image(s)",
         )
+    if isinstance(refused.op, SpendBudget):
+        return exceeded(refused.op, await _budgets(tools, prepared.caller))
     if refused.why in ("key_revoked", "no_workspace"):
         return GatewayError("invalid_api_key", "this API key is not valid any more")
     if isinstance(refused.op, QueueTask) and refused.why == "queue_full":
         message = f"this workspace has {refused.op.limit} tasks waiting already"
         return GatewayError("rate_limit_exceeded", message, retry_after_s=QUEUE_FULL_RETRY_S)
     return GatewayError("overloaded", "the request could not be accepted just now", retry_after_s=1)
+
+
+async def _budgets(tools: Tools, caller: Caller) -> tuple[Budget, ...]:
+    """As they stand now, or, where the store does not answer, as they were when the caller came."""
+    try:
+        return await tools.store.read(FindBudgets(caller.budget_id))
+    except StoreFailed:
+        return caller.budgets
 
 
 QUEUE_FULL_RETRY_S = 5.0

@@ -78,5 +78,5 @@ class Arrivals:
 
     def _expiry_ms(self) -> int:
         """One for all images of a task: what is kept with it knows one."""
-        self.expires_ms = self.expires_ms or self.tools.keep_until_ms(self.facts.workspace_id)
+        self.expires_ms = self.expires_ms or self.tools.keep_until_ms(self.facts.keep_images_s)
         return self.expires_ms

@@ -8,11 +8,13 @@ from imageway.catalog.schema import Model
 from imageway.core.access import CATALOG_TERMS, Terms
 from imageway.core.intents import Form, Webhook
 from imageway.core.requests import ImageRequest, RequestWarning
+from imageway.engine.limits import Spending
 
 
 class TaskFacts(Struct, frozen=True, kw_only=True):
     """`images` is how many were asked for; `warnings` are those of before the first attempt. `model` has the prices of
-    this caller, which `terms` say the reasons of; `dialect` is the one he spoke."""
+    this caller, which `terms` say the reasons of; `dialect` is the one he spoke. `spending`: the budgets that the hold
+    was taken of; `keep_images_s`: how long his workspace keeps images (None: as everybody's)."""
 
     task_id: str
     workspace_id: str
@@ -27,3 +29,5 @@ class TaskFacts(Struct, frozen=True, kw_only=True):
     webhook: Webhook | None = None
     terms: Terms = CATALOG_TERMS
     dialect: str = ""
+    spending: Spending | None = None
+    keep_images_s: float | None = None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from msgspec import Struct
+from msgspec import DecodeError, Struct, json
 
 from imageway.core.access import Budget, Period
 from imageway.core.errors import GatewayError
@@ -25,6 +25,26 @@ class Spending(Struct, frozen=True):
 
     budget_id: str
     windows: tuple[tuple[Period, int], ...]
+
+
+class KeptHold(Struct, frozen=True):
+    """The part of a task's row that says what was held, whatever the rest of it has become."""
+
+    hold_usd_micros: int = 0
+    spending: Spending | None = None
+
+
+_decoder = json.Decoder(KeptHold)
+
+
+def held_of(request: bytes) -> tuple[Spending | None, int]:
+    """Of a task's row that may not be readable otherwise: the budgets that its hold was taken of, and how much; nothing
+    where nobody can say."""
+    try:
+        kept = _decoder.decode(request)
+    except DecodeError:
+        return None, 0
+    return kept.spending, kept.hold_usd_micros
 
 
 def check_operation(caller: Caller, operation: str) -> None:

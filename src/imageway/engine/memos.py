@@ -15,6 +15,7 @@ from imageway.core.access import Terms
 from imageway.core.intents import Form, Webhook
 from imageway.core.requests import Geometry, Group, ImageLink, ImageRequest, MaskForm, Operation, RequestWarning
 from imageway.core.steps import HttpRequest, Send
+from imageway.engine.limits import Spending
 
 Plain = str | int | float | bool | None
 Step = str | int
@@ -103,6 +104,8 @@ class KeptTask(msgspec.Struct, frozen=True, omit_defaults=True):
     ask: KeptAsk | None = None
     terms: Terms | None = None
     dialect: str = ""
+    spending: Spending | None = None
+    keep_images_s: float | None = None
 
 
 _encoder = msgspec.json.Encoder()

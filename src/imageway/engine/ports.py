@@ -89,13 +89,10 @@ class Tools:
         if webhook is not None:
             self.outbox.set()
 
-    def keep_until_ms(self, workspace_id: str) -> int:
-        """When an image of that workspace that is stored now may go."""
-        return self.clock.now_ms() + int(self.retention_s(workspace_id) * 1000)
-
-    def retention_s(self, workspace_id: str) -> float:
-        """How long images of a workspace are kept: all of them have the one setting."""
-        return self.settings.keep_images_s
+    def keep_until_ms(self, keep_images_s: float | None) -> int:
+        """When an image that is stored now may go: a workspace may have set how long it keeps its own."""
+        kept_s = self.settings.keep_images_s if keep_images_s is None else keep_images_s
+        return self.clock.now_ms() + int(kept_s * 1000)
 
 
 async def one_chunk(content: bytes) -> AsyncIterator[bytes]:

@@ -16,6 +16,7 @@ from imageway.core.ops import Refused
 from imageway.core.steps import Failed, FailureKind
 from imageway.core.upstreams import Upstream
 from imageway.engine.attempts import PartResult, PartRun
+from imageway.engine.limits import held_of
 from imageway.engine.memos import KeptTask, unpack_memo, unpack_task
 from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
@@ -116,7 +117,10 @@ class Recovery:
     async def _refund(self, owner: str) -> None:
         now_ms = self.tools.clock.now_ms()
         for row in await self.tools.store.read(Undelivered((owner,))):
-            done = await self.tools.store.commit(*refunded(row.request_id, now_ms))
+            task = await self.tools.store.read(ShowTask(row.request_id))
+            spending = held_of(task.request)[0] if task else None
+            ops = refunded(row.request_id, now_ms, spending, row.price_usd_micros)
+            done = await self.tools.store.commit(*ops)
             if not isinstance(done, Refused):
                 logger().warning(events.REFUNDED, task=row.request_id, usd_micros=row.price_usd_micros)
 

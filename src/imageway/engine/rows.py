@@ -8,6 +8,7 @@ from imageway.core.access import CATALOG_TERMS
 from imageway.core.ops import Committed
 from imageway.engine.facts import TaskFacts
 from imageway.engine.keeping import drop_ask
+from imageway.engine.limits import held_of, release_ops
 from imageway.engine.memos import KeptTask, request_of, unpack_task
 from imageway.engine.notices import notices_of, webhook_of
 from imageway.engine.patience import surely
@@ -38,6 +39,8 @@ def facts_of(tools: Tools, task: Task, kept: KeptTask) -> TaskFacts:
         webhook=kept.webhook,
         terms=terms,
         dialect=kept.dialect,
+        spending=kept.spending,
+        keep_images_s=kept.keep_images_s,
     )
 
 
@@ -67,7 +70,8 @@ async def give_up(tools: Tools, task: Task, error: Exception) -> None:
     finish = FinishTask(task.id, outcome, b"", now_ms)
     webhook = webhook_of(task.request)
     told = notices_of(task.id, task.workspace_id, webhook, state=outcome, at_ms=now_ms)
-    await surely(tools, lambda: store.commit(*ended, Void(task.id, now_ms), usage, finish, *told))
+    given_back = Void(task.id, now_ms), *release_ops(*held_of(task.request))
+    await surely(tools, lambda: store.commit(*ended, *given_back, usage, finish, *told))
     tools.tell_end(task.id, webhook)
 
 

@@ -268,12 +268,13 @@ class TaskRun(Struct, eq=False):
         tools, settlement = self.tools, self.settlement
         if settlement is None or not settlement.in_spool:
             return
-        now_ms, expires_ms = tools.clock.now_ms(), tools.keep_until_ms(self.facts.workspace_id)
+        now_ms, expires_ms = tools.clock.now_ms(), tools.keep_until_ms(self.facts.keep_images_s)
         try:
             names = await store_all(tools, self.facts.task_id, settlement.pictures, expires_ms)
         except OSError as error:
             logger().error(events.REFUNDED, task=self.facts.task_id, detail=f"not kept: {error}")
-            await surely(tools, lambda: tools.store.commit(*refunded(self.facts.task_id, now_ms)))
+            ops = refunded(self.facts.task_id, now_ms, self.facts.spending, settlement.result.price_usd_micros)
+            await surely(tools, lambda: tools.store.commit(*ops))
             return
         named = zip(settlement.result.pictures, names, strict=True)
         pictures = tuple(replace(picture, name=name) for picture, name in named)

@@ -22,6 +22,7 @@ from imageway.engine.attempts import PartResult
 from imageway.engine.costs import bill_of, costs_of
 from imageway.engine.facts import TaskFacts
 from imageway.engine.images import Ready
+from imageway.engine.limits import Spending, release_ops
 from imageway.engine.notices import notices
 from imageway.engine.pictures import ready_all, store_all
 from imageway.engine.ports import Tools
@@ -59,11 +60,11 @@ async def settle(
     if not proved:
         sent = results[-1].option.fitted.request
         signed = sent.param("turns") if any(turn.signatures for turn in sent.turns) else None
-        told = verdict([r.failure for r in results if r.failure], sent.extras, signed)
+        told = verdict([r.failure for r in results if r.failure], sent.unknown, signed)
         return failed(tools, facts, results, told)
     pictures, transcoded = await ready_all(tools, facts, scope, [image for _, image in proved])
     stored = store or facts.form == "url"
-    expires_ms = next((p.expires_ms for p in pictures if p.name), 0) or tools.keep_until_ms(facts.workspace_id)
+    expires_ms = next((p.expires_ms for p in pictures if p.name), 0) or tools.keep_until_ms(facts.keep_images_s)
     names = await store_all(tools, facts.task_id, pictures, expires_ms) if stored else ("",) * len(pictures)
     price = charge(tools.catalog, facts.model, bill_of(results, len(proved)))
     captured = min(price.usd_micros, facts.hold_usd_micros)
@@ -83,6 +84,7 @@ async def settle(
     ops = (
         *_ended(results, now_ms),
         Capture(facts.task_id, captured, now_ms),
+        *release_ops(facts.spending, facts.hold_usd_micros - captured),
         *costs.ops,
         usage_row(tools, facts, results, ending, now_ms),
         *_overrun(facts, price.usd_micros - captured, now_ms),
@@ -103,6 +105,7 @@ def failed(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], error:
     ops = (
         *_ended(results, now_ms),
         Void(facts.task_id, now_ms),
+        *release_ops(facts.spending, facts.hold_usd_micros),
         *costs.ops,
         usage_row(tools, facts, results, ending, now_ms),
         FinishTask(facts.task_id, state, pack_result(result), now_ms),
@@ -119,18 +122,19 @@ def cancelled(tools: Tools, facts: TaskFacts, attempt_ids: Sequence[str], why: s
     usage = usage_row(tools, facts, (), Ending("cancelled", error=error.code), now_ms)
     finish = FinishTask(facts.task_id, "cancelled", pack_result(result), now_ms)
     ended = (EndAttempt(attempt_id, "cancelled", "", now_ms) for attempt_id in attempt_ids)
+    given_back = Void(facts.task_id, now_ms), *release_ops(facts.spending, facts.hold_usd_micros)
     told = notices(facts, "cancelled", now_ms)
-    return Settlement((*ended, Void(facts.task_id, now_ms), usage, finish, *told), error, result=result)
+    return Settlement((*ended, *given_back, usage, finish, *told), error, result=result)
 
 
 def _ended(results: Sequence[PartResult], at_ms: int) -> list[EndAttempt]:
     return [result.ended(at_ms) for result in results if result.attempt_id]
 
 
-def refunded(task_id: str, at_ms: int) -> tuple[Op, ...]:
+def refunded(task_id: str, at_ms: int, spending: Spending | None, price_usd_micros: int) -> tuple[Op, ...]:
     """A price that is given back because nobody received what it was paid for; refused when somebody did after all."""
-    replaced = ReplaceResult(task_id, pack_result(REFUNDED))
-    return MarkDelivery(task_id, "refunded", at_ms), Refund(task_id, at_ms), replaced
+    given_back = Refund(task_id, at_ms), *release_ops(spending, price_usd_micros)
+    return MarkDelivery(task_id, "refunded", at_ms), *given_back, ReplaceResult(task_id, pack_result(REFUNDED))
 
 
 def _overrun(facts: TaskFacts, excess_usd_micros: int, at_ms: int) -> tuple[Op, ...]:

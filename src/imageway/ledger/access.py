@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from imageway.core.access import Period
+from imageway.core.access import Budget, Period
 from imageway.core.ops import Op, Query
 from imageway.ledger.ops import MAX_USD_MICROS
 
@@ -176,6 +176,13 @@ class LowWallet:
     workspace: str
     available: int
     alert_below_usd_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class FindBudgets(Query[tuple[Budget, ...]]):
+    """Of one root, by period."""
+
+    budget_id: str
 
 
 @dataclass(frozen=True, slots=True)
