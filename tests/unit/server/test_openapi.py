@@ -40,6 +40,22 @@ def test_a_body_is_described_by_its_dialects_own_table() -> None:
     assert properties["model"]["examples"] == ["painter-1", "painter-2"]
 
 
+def test_a_dialect_with_several_tables_has_each_where_it_is_read() -> None:
+    """Under a name of its own; what is created there is answered 201."""
+    whole = document()
+    bodies = {path: whole["paths"][path]["post"] for path in ("/gemini/image/generate", "/hub/v1/image")}
+    names = [
+        each["requestBody"]["content"]["application/json"]["schema"]["allOf"][0]["$ref"].rpartition("/")[2]
+        for each in bodies.values()
+    ]
+    assert names == ["mountsea.generate.Request", "mountsea.hub.Request"]
+    tables = [whole["components"]["schemas"][name]["properties"] for name in names]
+    assert ["action" in table for table in tables] == [True, False]
+    assert [table["model"]["examples"] for table in tables] == [["painter-1", "painter-2"]] * 2
+    done = [min(each["responses"]) for each in bodies.values()]
+    assert done == ["201", "200"]
+
+
 def test_every_reference_leads_somewhere() -> None:
     whole = document()
     for reference in re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(whole)):
