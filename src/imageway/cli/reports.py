@@ -1,0 +1,146 @@
+"""Commands on what has been used: sums, files of all rows, statements, and our books against a provider's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_args
+
+import msgspec
+
+from imageway.catalog import load
+from imageway.cli.books import CLOCK, RANDOM, Books, show_rows
+from imageway.cli.printing import Stop, print_json
+from imageway.core.errors import GatewayError
+from imageway.core.ops import Store
+from imageway.ledger.usage import By, FindUsage, SumUsage
+from imageway.server.administration import usage
+from imageway.server.administration.office import Office
+from imageway.server.administration.reconciliation import Invoice, Reconciliation, read_invoice, reconcile
+from imageway.server.administration.statements import Statement, statement
+
+T = TypeVar("T")
+SUM_COLUMNS = ("requests", "delivered", "net_usd", "cost_usd", "margin_usd", "tokens", "mean_ms")
+UNKNOWN_COLUMNS = ("task", "model", "ended", "upstreams")
+ROUTE_COLUMNS = ("upstream", "requests", "revenue_usd", "cost_usd", "unknown_cost_usd", "margin_usd")
+INVOICE_COLUMNS = ("day", "model", "invoiced_usd", "booked_usd", "difference_usd")
+
+
+def sums(books: Books, query: SumUsage, workspace: str | None, *, as_json: bool) -> None:
+    async def read(store: Store) -> tuple[usage.SumShown, ...]:
+        return await usage.sums(store, replace(query, workspace_id=await _workspace_id(store, workspace)))
+
+    found = [_plain(one) for one in _do(books, read)]
+    if as_json:
+        print_json(found)
+    else:
+        show_rows([row["group"] | row for row in found], (*query.by, *SUM_COLUMNS), as_json=False)
+
+
+def export(books: Books, query: FindUsage, workspace: str | None, form: usage.Form, output: Path | None) -> None:
+    async def write(store: Store) -> None:
+        asked = replace(query, workspace_id=await _workspace_id(store, workspace))
+        target = output.open("wb") if output else sys.stdout.buffer
+        try:
+            async for chunk in usage.export(store, asked, form).chunks():
+                target.write(chunk)
+        finally:
+            if output:
+                target.close()
+
+    _do(books, write)
+
+
+def show_statement(books: Books, workspace: str, month: str, *, as_json: bool) -> None:
+    async def read(store: Store) -> Statement:
+        return await statement(_office(store), workspace, month)
+
+    shown = _plain(_do(books, read))
+    if as_json:
+        print_json(shown)
+        return
+    models = shown.pop("models")
+    show_rows([shown], tuple(shown), as_json=False)
+    if models:
+        print()
+        show_rows([row["group"] | row for row in models], ("model", *SUM_COLUMNS), as_json=False)
+
+
+def show_reconciliation(books: Books, month: str, invoice: Path | None, upstream: str | None, *, as_json: bool) -> None:
+    if (invoice is None) != (upstream is None):
+        raise Stop("--invoice and --upstream go together: whose invoice is it?")
+    catalog = load(books.settings().catalog)
+    read_in = _invoice(invoice, upstream) if invoice and upstream else None
+
+    async def read(store: Store) -> Reconciliation:
+        return await reconcile(_office(store), catalog, month, read_in)
+
+    shown = _plain(_do(books, read))
+    if as_json:
+        print_json(shown)
+        return
+    print(f"{len(shown['unknown'])} task(s) ended unknown; overrun ${shown['overrun_usd']}\n")
+    for rows, columns in (
+        (shown["unknown"], UNKNOWN_COLUMNS),
+        (shown["upstreams"], ROUTE_COLUMNS),
+        (shown["invoice"], INVOICE_COLUMNS),
+    ):
+        if rows:
+            show_rows(rows, columns, as_json=False)
+            print()
+
+
+def grouped(by: str) -> tuple[By, ...]:
+    names = tuple(name.strip() for name in by.split(",") if name.strip())
+    for name in names:
+        if name not in get_args(By):
+            raise Stop(f'--by "{name}" is none of {", ".join(get_args(By))}')
+    return cast("tuple[By, ...]", names)
+
+
+def moment_ms(written: str | None, *, default: int) -> int:
+    """A day or a time, ISO 8601, UTC's where no zone is named; or so many days ago: `30d`."""
+    if written is None:
+        return default
+    if written.endswith("d") and written[:-1].isdecimal():
+        return int((datetime.now(UTC) - timedelta(days=int(written[:-1]))).timestamp() * 1000)
+    try:
+        moment = datetime.fromisoformat(written)
+    except ValueError:
+        raise Stop(f'"{written}" is not a time; write it like 2026-11-01, 2026-11-01T12:00 or 30d') from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _invoice(file: Path, upstream: str) -> Invoice:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            return read_invoice(upstream, lines)
+    except OSError as error:
+        raise Stop(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Stop(f"{file} is not UTF-8 text") from None
+    except GatewayError as error:
+        raise Stop(f"{file}: " + "; ".join(problem.message for problem in error.details)) from None
+
+
+async def _workspace_id(store: Store, workspace: str | None) -> str:
+    return (await _office(store).workspace(workspace)).id if workspace else ""
+
+
+def _do(books: Books, work: Callable[[Store], Awaitable[T]]) -> T:
+    try:
+        return books.do(work)
+    except GatewayError as error:
+        raise Stop("; ".join(problem.message for problem in error.details) or error.message) from None
+
+
+def _office(store: Store) -> Office:
+    return Office(store, CLOCK, RANDOM, "cli")
+
+
+def _plain(shown: msgspec.Struct) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(shown)
+    return plain

@@ -1,0 +1,273 @@
+"""API keys: made and shown once, listed, changed, rotated, revoked, and what they may spend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, cast
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
+
+from imageway.core.access import NO_SCOPE, Budget, KeyScope, Period
+from imageway.core.errors import GatewayError
+from imageway.core.money import format_usd
+from imageway.core.ops import Op
+from imageway.engine.limits import window_end_ms, window_of
+from imageway.ledger.access import PERIODS, ChangeKey, DropBudget, ExpireKey, ResetBudget, SetBudget
+from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey
+from imageway.ledger.queries import FindWorkspace, Key, ListKeys, Workspace
+from imageway.server.administration.office import Office, unless
+from imageway.server.administration.written import Reader
+from imageway.server.auth import PREFIX, digest_of, new_key, read_scope
+from imageway.server.signing import signing_secret
+
+NEVER: Final = "never"
+ALL_PERIODS: Final = tuple(sorted(PERIODS))
+
+
+class KeyAsked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A key as an operator writes it. What is empty means all; amounts are dollars as decimal text, `budgets` by period
+    (day, month, total); `expires` an ISO 8601 time, or a span such as "90d"."""
+
+    workspace: str = "default"
+    name: str = ""
+    models: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+    dialects: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    max_price_usd: str | None = None
+    expires: str | None = None
+    budgets: dict[str, str] = {}
+    signed: bool = False
+
+
+class KeyChange(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is to become different of a key; what is left out stays. `max_price_usd` and `expires` null: none."""
+
+    name: str | UnsetType = UNSET
+    models: tuple[str, ...] | UnsetType = UNSET
+    operations: tuple[str, ...] | UnsetType = UNSET
+    dialects: tuple[str, ...] | UnsetType = UNSET
+    networks: tuple[str, ...] | UnsetType = UNSET
+    max_price_usd: str | None | UnsetType = UNSET
+    expires: str | None | UnsetType = UNSET
+
+
+class BudgetShown(Struct, frozen=True, kw_only=True):
+    """`used_usd`: spent or held in the period that is running; `resets`: when the next one begins."""
+
+    limit_usd: str
+    used_usd: str
+    resets: str | None
+
+
+class KeyShown(Struct, frozen=True, kw_only=True):
+    """A key as operators see it: `key` is its end alone. `root` is the key that it was made of by rotation, itself
+    otherwise: those of one root share budgets."""
+
+    id: str
+    workspace: str
+    name: str
+    key: str
+    models: tuple[str, ...]
+    operations: tuple[str, ...]
+    dialects: tuple[str, ...]
+    networks: tuple[str, ...]
+    max_price_usd: str | None
+    signed: bool
+    root: str
+    budgets: dict[str, BudgetShown]
+    created: str | None
+    expires: str | None
+    revoked: str | None
+
+
+class KeyMade(Struct, frozen=True, kw_only=True):
+    """The only time that the key itself is shown, and the secret that signs its requests (None: they are not signed).
+    `old_until`: of a rotation, how long the key before it is good."""
+
+    key: str
+    id: str
+    workspace: str
+    signing_secret: str | None = None
+    old_until: str | None = None
+
+
+async def create_key(office: Office, asked: KeyAsked, signing_key: bytes) -> KeyMade:
+    """With a $0 workspace where there is none of that name. Raises InvalidRequest with everything that is wrong."""
+    now_ms, reader = office.now_ms(), Reader()
+    scope = _with_price(reader, _scope(reader, asked), asked.max_price_usd)
+    name = reader.name("name", asked.name, needed=False)
+    models = reader.patterns("models", asked.models)
+    expires_ms = 0 if asked.expires is None else reader.moment_ms("expires", asked.expires, now_ms)
+    budgets = _budgets(reader, asked.budgets)
+    found = await office.store.read(FindWorkspace(asked.workspace))
+    workspace = found or Workspace(office.new_id("ws"), reader.name("workspace", asked.workspace), now_ms)
+    unless(reader.problems)
+    key, key_id = new_key(office.random), office.new_id("key")
+    made: tuple[Op, ...] = () if found else (CreateWorkspace(workspace.id, workspace.name, now_ms),)
+    create = CreateKey(
+        id=key_id,
+        workspace_id=workspace.id,
+        name=name,
+        digest=digest_of(key),
+        hint=key[-4:],
+        models=models,
+        at_ms=now_ms,
+        scope=_packed(scope),
+        expires_ms=expires_ms,
+        signed=asked.signed,
+    )
+    limits = (SetBudget(key_id, period, limit) for period, limit in budgets.items())
+    after = _shown(_row(create, workspace.name, budgets), now_ms)
+    await office.change("key.create", key_id, *made, create, *limits, after=after)
+    secret = signing_secret(signing_key, key_id) if asked.signed else None
+    return KeyMade(key=key, id=key_id, workspace=workspace.name, signing_secret=secret)
+
+
+async def list_keys(office: Office, workspace: str | None) -> tuple[KeyShown, ...]:
+    """In the order they were made, revoked ones too. Raises GatewayError 404."""
+    owner = (await office.workspace(workspace)).id if workspace else None
+    now_ms = office.now_ms()
+    return tuple(_shown(key, now_ms) for key in await every_key(office, owner))
+
+
+async def show_key(office: Office, key_id: str) -> KeyShown:
+    """Raises GatewayError 404."""
+    return _shown(await _found(office, key_id), office.now_ms())
+
+
+async def update_key(office: Office, key_id: str, change: KeyChange) -> KeyShown:
+    """Counts from its next request on. Raises GatewayError 404, or InvalidRequest with everything that is wrong."""
+    key, now_ms, reader = await _valid(office, key_id), office.now_ms(), Reader()
+    scope = _changed_scope(reader, read_scope(key.scope), change)
+    name = key.name if isinstance(change.name, UnsetType) else reader.name("name", change.name, needed=False)
+    models = key.models if isinstance(change.models, UnsetType) else reader.patterns("models", change.models)
+    expires_ms = key.expires_ms
+    if not isinstance(change.expires, UnsetType):
+        expires_ms = 0 if change.expires is None else reader.moment_ms("expires", change.expires, now_ms)
+    unless(reader.problems)
+    ops: tuple[Op, ...] = (ChangeKey(key.id, name, models, _packed(scope)),)
+    if expires_ms != key.expires_ms:
+        ops += (ExpireKey(key.id, expires_ms),)
+    changed = _replaced(key, name=name, models=models, scope=_packed(scope), expires_ms=expires_ms)
+    before, after = _shown(key, now_ms), _shown(changed, now_ms)
+    await office.change("key.update", key.id, *ops, before=before, after=after)
+    return after
+
+
+async def rotate_key(office: Office, key_id: str, overlap: str, signing_key: bytes) -> KeyMade:
+    """A new key for the same, with the same budgets; the old one is good for as long as the overlap. Raises
+    GatewayError 404, InvalidRequest."""
+    key, now_ms, reader = await _valid(office, key_id), office.now_ms(), Reader()
+    overlap_s = reader.seconds("overlap", overlap)
+    unless(reader.problems)
+    until_ms = min(now_ms + overlap_s * 1000, key.expires_ms or now_ms + overlap_s * 1000)
+    secret, new = new_key(office.random), office.new_id("key")
+    create = CreateKey(
+        id=new,
+        workspace_id=key.workspace_id,
+        name=key.name,
+        digest=digest_of(secret),
+        hint=secret[-4:],
+        models=key.models,
+        at_ms=now_ms,
+        scope=key.scope,
+        expires_ms=key.expires_ms,
+        root_id=key.root_id or key.id,
+        signed=key.signed,
+    )
+    before, made = _shown(key, now_ms), _shown(_row(create, key.workspace, {}), now_ms)
+    after = {"new": new, "key": made.key, "old_until": _iso(until_ms)}
+    await office.change("key.rotate", key.id, create, ExpireKey(key.id, until_ms), before=before, after=after)
+    signs = signing_secret(signing_key, new) if key.signed else None
+    return KeyMade(key=secret, id=new, workspace=key.workspace, signing_secret=signs, old_until=_iso(until_ms))
+
+
+async def revoke_key(office: Office, key_id: str) -> None:
+    """From its next request on it is worth nothing. Raises GatewayError 404."""
+    key, now_ms = await _valid(office, key_id), office.now_ms()
+    await office.change("key.revoke", key.id, RevokeKey(key.id, now_ms), before=_shown(key, now_ms))
+
+
+async def set_budgets(office: Office, key_id: str, limits: Mapping[str, str | None]) -> KeyShown:
+    """Dollars by period; None: no budget of that period. What was spent stays. Raises GatewayError 404,
+    InvalidRequest."""
+    key, reader = await _valid(office, key_id), Reader()
+    root, have = key.root_id or key.id, {budget.period for budget in key.budgets}
+    kept = _budgets(reader, {period: limit for period, limit in limits.items() if limit is not None})
+    dropped = reader.words("budgets", (period for period, limit in limits.items() if limit is None), ALL_PERIODS)
+    unless(reader.problems)
+    ops: list[Op] = [SetBudget(root, period, limit) for period, limit in kept.items()]
+    ops += [DropBudget(root, cast("Period", period)) for period in dropped if period in have]
+    return await _change_budgets(office, key, "key.budget", ops)
+
+
+async def reset_budgets(office: Office, key_id: str, periods: tuple[str, ...]) -> KeyShown:
+    """Spent: nothing, from now on. Raises GatewayError 404, InvalidRequest."""
+    key, reader = await _valid(office, key_id), Reader()
+    words = reader.words("reset", periods, ALL_PERIODS)
+    unless(reader.problems)
+    ops: list[Op] = [ResetBudget(key.root_id or key.id, cast("Period", period)) for period in words]
+    return await _change_budgets(office, key, "key.budget.reset", ops)
+
+
+async def every_key(office: Office, workspace_id: str | None = None) -> list[Key]:
+    """Page by page: however many there are."""
+    found: list[Key] = []
+    while page := await office.store.read(ListKeys(workspace_id, after=_last(found))):
+        found += page
+    return found
+
+
+def _last(found: list[Key]) -> tuple[int, str]:
+    return (found[-1].created_ms, found[-1].id) if found else (-1, "")
+
+
+async def _found(office: Office, key_id: str) -> Key:
+    found = next((key for key in await every_key(office) if key.id == key_id), None)
+    if found is None:
+        raise GatewayError("not_found", f'there is no key "{key_id}"', param="key")
+    return found
+
+
+async def _valid(office: Office, key_id: str) -> Key:
+    key = await _found(office, key_id)
+    if key.revoked_ms is not None:
+        raise GatewayError("not_found", f'the key "{key_id}" is revoked', param="key")
+    return key
+
+
+async def _change_budgets(office: Office, key: Key, action: str, ops: list[Op]) -> KeyShown:
+    before = _shown(key, office.now_ms())
+    if not ops:
+        return before
+    await office.change(action, key.id, *ops, before=before.budgets, after=[repr(op) for op in ops])
+    return await show_key(office, key.id)
+
+
+def _scope(reader: Reader, asked: KeyAsked) -> KeyScope:
+    return reader.scope(asked.operations, asked.dialects, asked.networks)
+
+
+def _with_price(reader: Reader, scope: KeyScope, max_price_usd: str | None) -> KeyScope:
+    most = None if max_price_usd is None else reader.usd("max_price_usd", max_price_usd)
+    return replace(scope, max_price_usd_micros=most)
+
+
+def _changed_scope(reader: Reader, scope: KeyScope, change: KeyChange) -> KeyScope:
+    parts = ((change.operations, scope.operations), (change.dialects, scope.dialects), (change.networks, scope.networks))
+    operations, dialects, networks = (old if isinstance(new, UnsetType) else new for new, old in parts)
+    changed = replace(reader.scope(operations, dialects, networks), max_price_usd_micros=scope.max_price_usd_micros)
+    return changed if isinstance(change.max_price_usd, UnsetType) else _with_price(reader, changed, change.max_price_usd)
+
+
+def _budgets(reader: Reader, written: Mapping[str, str]) -> dict[Period, int]:
+    reader.words("budgets", written, ALL_PERIODS)
+    return {cast("Period", period): reader.usd(f"budget of a {period}", usd) for period, usd in sorted(written.items())}
+
+
+def _packed(scope: KeyScope) -> bytes:
+    return msgspec.json.encode(scope) if scope != NO_SCOPE else b"{}"

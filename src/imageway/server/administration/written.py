@@ -1,0 +1,107 @@
+"""What operators write, and how it is read: amounts, times, spans, and the limits of a key. Everything that is wrong is
+collected, so that it is told at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from imageway.core.access import KeyScope
+from imageway.core.errors import Problem
+from imageway.core.money import parse_usd
+from imageway.core.requests import Operation
+from imageway.dialects import DIALECTS
+from imageway.ledger.ops import MAX_USD_MICROS
+from imageway.server.scopes import networks_of
+
+MOST_NAME: Final = 100
+MOST_ENTRIES: Final = 100
+OPERATIONS: Final = tuple(operation.value for operation in Operation)
+FORMATS: Final = tuple(dialect.name for dialect in DIALECTS)
+_SPAN: Final = re.compile(r"([0-9]{1,6})([smhdw])")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604_800}
+_LAST_MS: Final = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1000
+
+
+class Reader:
+    """Reads what was written, and remembers what was wrong with it."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def wrong(self, param: str, message: str, accepted: tuple[str, ...] = ()) -> None:
+        self.problems.append(Problem(param, "invalid_value", message, accepted))
+
+    def name(self, param: str, written: str, *, needed: bool = True) -> str:
+        """One that can be typed again and stays in its column."""
+        if len(written) > MOST_NAME or not written.isprintable() or (needed and not written.strip()):
+            self.wrong(param, f"{param} {written[:MOST_NAME]!r}: write 1 to {MOST_NAME} visible characters")
+        return written
+
+    def usd(self, param: str, written: str) -> int:
+        """Dollars as micro-dollars."""
+        try:
+            usd_micros = parse_usd(written)
+        except ValueError as error:
+            self.wrong(param, f"{param}: {error}")
+            return 0
+        if usd_micros > MAX_USD_MICROS:
+            self.wrong(param, f'{param} "{written}" is more than anybody can have')
+            return 0
+        return usd_micros
+
+    def seconds(self, param: str, written: str) -> int:
+        """A span: "90s", "30m", "24h", "7d", "2w"."""
+        found = _SPAN.fullmatch(written.strip())
+        if found is None:
+            self.wrong(param, f'{param} "{written}" is no span: write one such as 24h, 30m or 7d')
+            return 0
+        return int(found[1]) * _SECONDS[found[2]]
+
+    def moment_ms(self, param: str, written: str, now_ms: int) -> int:
+        """A moment to come: an ISO 8601 time, UTC where it says no zone, or a span from now on."""
+        if _SPAN.fullmatch(written.strip()):
+            return min(now_ms + self.seconds(param, written) * 1000, _LAST_MS)
+        try:
+            moment = datetime.fromisoformat(written.strip())
+            at_ms = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            self.wrong(param, f'{param} "{written}" is no time: write one such as 2027-01-31, or a span such as 90d')
+            return 0
+        if at_ms <= now_ms:
+            self.wrong(param, f'{param} "{written}" is over')
+        return at_ms
+
+    def words(self, param: str, written: Iterable[str], accepted: tuple[str, ...]) -> tuple[str, ...]:
+        """Some of those accepted, each once."""
+        found = tuple(dict.fromkeys(written))
+        for word in found:
+            if word not in accepted:
+                self.wrong(param, f'{param}: "{word}" is none of {", ".join(accepted)}', accepted)
+        return found
+
+    def patterns(self, param: str, written: Iterable[str]) -> tuple[str, ...]:
+        found = tuple(dict.fromkeys(written))
+        if not all(pattern.strip() for pattern in found):
+            self.wrong(param, f'{param} "" fits nothing: write patterns such as "g*", or none at all')
+        if len(found) > MOST_ENTRIES:
+            self.wrong(param, f"{param}: {len(found)} patterns, at most {MOST_ENTRIES} are taken")
+        return found
+
+    def networks(self, param: str, written: Iterable[str]) -> tuple[str, ...]:
+        """As their blocks are usually written."""
+        found = tuple(written)
+        try:
+            return tuple(dict.fromkeys(str(network) for network in networks_of(found)))
+        except ValueError as error:
+            self.wrong(param, f"{param}: {error}")
+            return ()
+
+    def scope(self, operations: Iterable[str], dialects: Iterable[str], networks: Iterable[str]) -> KeyScope:
+        return KeyScope(
+            operations=self.words("operations", operations, OPERATIONS),
+            dialects=self.words("dialects", dialects, FORMATS),
+            networks=self.networks("networks", networks),
+        )
