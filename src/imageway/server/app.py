@@ -1,4 +1,4 @@
-"""Everything that is served, by path: health, stored images, and the gate for the rest."""
+"""Everything that is served, by path: health, stored images, the admin API, and the gate for the rest."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from imageway.core.errors import GatewayError
 from imageway.core.ids import new_id
 from imageway.core.ports import FaultPoints
 from imageway.media.links import PREFIX
+from imageway.server.admin.endpoints import PREFIX as ADMIN
+from imageway.server.admin.site import AdminSite
 from imageway.server.gate import Chunks, Gate, Head, Outgoing
 from imageway.server.links import MediaLinks
 from imageway.server.routes import MethodNotAllowed
@@ -25,6 +27,7 @@ class App:
 
     gate: Gate
     media: MediaLinks
+    admin: AdminSite
     faults: FaultPoints
     ready: bool = True
 
@@ -34,6 +37,8 @@ class App:
             return self._health(head)
         if head.path.startswith(PREFIX):
             return await self._media(head)
+        if head.path.startswith(ADMIN):
+            return await self.admin.handle(head, chunks)
         return await self.gate.handle(head, chunks)
 
     def before_last_byte(self, head: Head, outgoing: Outgoing) -> None:

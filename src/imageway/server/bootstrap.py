@@ -19,6 +19,7 @@ from imageway.core.intents import ShowTask, TaskView
 from imageway.core.objects import Presigner
 from imageway.core.upstreams import Upstream
 from imageway.dialects import DIALECTS, UNIFIED
+from imageway.engine.alerts import Alerts
 from imageway.engine.courier import Courier
 from imageway.engine.crew import Crew
 from imageway.engine.models import ModelShelf
@@ -30,6 +31,7 @@ from imageway.media.links import LinkSigner
 from imageway.providers import ADAPTERS
 from imageway.routing import Health
 from imageway.sandbox.wire import Sandbox
+from imageway.server.admin.site import AdminSite
 from imageway.server.app import App
 from imageway.server.auth import KeyRing
 from imageway.server.configuration import Settings, upstreams_of
@@ -107,7 +109,8 @@ async def open_gateway(
     await recovery.renew()
     await recovery.take_over()
     _forget_dead(settings.data, locks)
-    rounds = asyncio.gather(recovery.keep_going(), crew.keep_going(), courier.keep_going())
+    alerts = Alerts(tools)
+    rounds = asyncio.gather(recovery.keep_going(), crew.keep_going(), courier.keep_going(), alerts.keep_going())
     _say_started(owner, upstreams)
     try:
         yield gateway
@@ -146,7 +149,8 @@ def _app(settings: Settings, tools: Tools, engine: Engine, faults: KillSwitch) -
         documents={"/openapi.json": partial(openapi, DIALECTS, tuple(tools.catalog.models))},
     )
     presigner = tools.objects if settings.media_redirect and isinstance(tools.objects, Presigner) else None
-    return App(gate, MediaLinks(tools.objects, tools.signer, tools.clock, presigner), faults)
+    media = MediaLinks(tools.objects, tools.signer, tools.clock, presigner)
+    return App(gate, media, AdminSite(gate), faults)
 
 
 def _keys(settings: Settings, tools: Tools) -> KeyRing:

@@ -58,7 +58,7 @@ async def nothing() -> AsyncIterator[bytes]:
 
 
 def app_before(behind: Behind) -> App:
-    return App(cast("Any", behind), cast("Any", behind), cast("Any", behind))
+    return App(cast("Any", behind), cast("Any", behind), cast("Any", behind), cast("Any", behind))
 
 
 async def ask(app: App, method: str, path: str) -> tuple[int, Any, dict[str, str]]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from imageway.bodies import Payload
 from imageway.catalog import Catalog
+from imageway.engine.service import Engine
 from imageway.server.administration.office import Office
 
 PREFIX: Final = "/admin/v1/"
@@ -32,10 +33,14 @@ class Visit(Struct, frozen=True, kw_only=True):
     names."""
 
     office: Office
-    catalog: Catalog
+    engine: Engine
     params: Mapping[str, str]
     query: Any
     body: Any
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.engine.tools.catalog
 
 
 class Download(Struct, frozen=True, kw_only=True):

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from imageway.bodies.payload import whole
-from imageway.catalog import Catalog
 from imageway.core.blobs import Tree
 from imageway.core.errors import GatewayError
 from imageway.core.failures import StoreFailed
 from imageway.core.ids import new_id
-from imageway.core.ops import Store
-from imageway.core.ports import Clock, Random
 from imageway.ledger.access import AdminKey, FindAdminKey
-from imageway.server.admin.document import document
 from imageway.server.admin.endpoints import PREFIX, Answer, Download, Endpoint, Visit
 from imageway.server.admin.reading import read_body, read_query
 from imageway.server.administration.office import Office
@@ -35,15 +31,12 @@ _JSON: Final = "application/json"
 
 @dataclass(slots=True)
 class AdminSite:
-    """Serves every path below `/admin/v1/`. `gate` renders refusals."""
+    """Serves every path below `/admin/v1/`; `gate` renders refusals. What is behind it is loaded when the first
+    operator comes: most starts are not for them."""
 
     gate: Gate
-    store: Store
-    clock: Clock
-    random: Random
-    catalog: Catalog
-    endpoints: Sequence[Endpoint]
-    _document: dict[str, Tree] | None = field(default=None)
+    _endpoints: tuple[Endpoint, ...] = ()
+    _document: dict[str, Tree] | None = None
 
     async def handle(self, head: Head, chunks: Chunks) -> Outgoing:
         """Never raises but CancelledError (the client hung up)."""
@@ -66,8 +59,18 @@ class AdminSite:
     def document(self) -> dict[str, Tree]:
         """OpenAPI 3.1 of all of it."""
         if self._document is None:
+            from imageway.server.admin.document import document
+
             self._document = document(self.endpoints)
         return self._document
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        if not self._endpoints:
+            from imageway.server.admin.all import ENDPOINTS
+
+            self._endpoints = ENDPOINTS
+        return self._endpoints
 
     async def _serve(self, head: Head, chunks: Chunks) -> Outgoing:
         operator = await self._operator(head.headers)
@@ -78,9 +81,10 @@ class AdminSite:
         body = None
         if endpoint.body is not None:
             body = read_body(await _content(head, chunks), endpoint.body)
+        tools = self.gate.engine.tools
         visit = Visit(
-            office=Office(self.store, self.clock, self.random, operator.id),
-            catalog=self.catalog,
+            office=Office(tools.store, tools.clock, tools.random, operator.id),
+            engine=self.gate.engine,
             params=params,
             query=read_query(head.query, endpoint.query),
             body=body,
@@ -94,7 +98,9 @@ class AdminSite:
             message = "an admin key is needed: send it as `Authorization: Bearer sk-iw-admin-…`"
             raise GatewayError("invalid_api_key", message)
         key = key.strip()
-        found = await self.store.read(FindAdminKey(digest_of(key))) if len(key) <= _LONGEST_KEY else None
+        found = (
+            await self.gate.engine.tools.store.read(FindAdminKey(digest_of(key))) if len(key) <= _LONGEST_KEY else None
+        )
         if found is None or found.revoked_ms is not None:
             raise GatewayError("invalid_api_key", "this admin key is not valid")
         return found
@@ -127,7 +133,7 @@ class AdminSite:
         return Outgoing(status, headers, whole(content, _JSON), lambda complete: None)
 
     def _request_id(self) -> tuple[str, str]:
-        return "x-request-id", new_id("req", self.random)
+        return "x-request-id", new_id("req", self.gate.random)
 
 
 async def _content(head: Head, chunks: Chunks) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from imageway.core.errors import GatewayError, InvalidRequest, Problem
+from imageway.core.errors import ErrorKind, GatewayError, InvalidRequest, Problem
 from imageway.core.ids import new_id
 from imageway.core.ops import Op, Refused, Store
 from imageway.core.ports import Clock, Random
@@ -28,6 +28,15 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "insufficient_balance": ("insufficient_balance", "less than nothing would be left"),
 }
 """Word of a refusal → error code and what to say."""
+CONFLICTS: Final = frozenset({"name_taken", "duplicate"})
+
+
+class Conflict(GatewayError):
+    """What is asked for is there already, or was done before."""
+
+    @property
+    def kind(self) -> ErrorKind:
+        return ErrorKind(409, "invalid_request_error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,8 @@ class Office:
         committed = await self.store.commit(*ops, record)
         if isinstance(committed, Refused):
             code, message = WORDS.get(committed.why, ("invalid_value", committed.why.replace("_", " ")))
-            raise GatewayError(code, f"{message}: {target}")
+            refused = Conflict if committed.why in CONFLICTS else GatewayError
+            raise refused(code, f"{message}: {target}")
 
     async def workspace(self, name_or_id: str) -> Workspace:
         """Raises GatewayError 404."""

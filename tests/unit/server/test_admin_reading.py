@@ -1,0 +1,56 @@
+"""Bodies and queries of the admin API: everything that is wrong is found at once and named."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import pytest
+from msgspec import Meta, Struct
+
+from imageway.core.errors import InvalidRequest
+from imageway.server.admin.reading import read_body, read_query
+
+
+class Box(Struct, frozen=True, kw_only=True, rename={"from_time": "from"}):
+    name: str
+    size: Annotated[int, Meta(ge=1)] = 1
+    tags: tuple[str, ...] = ()
+    from_time: str | None = None
+
+
+def problems_of(content: bytes) -> list[tuple[str | None, str]]:
+    with pytest.raises(InvalidRequest) as caught:
+        read_body(content, Box)
+    return [(problem.param, problem.code) for problem in caught.value.details]
+
+
+def test_a_body_is_its_struct() -> None:
+    assert read_body(b'{"name":"a","size":2,"tags":["x"],"from":"now"}', Box) == Box(
+        name="a", size=2, tags=("x",), from_time="now"
+    )
+
+
+def test_everything_wrong_is_told_at_once_by_its_path() -> None:
+    assert problems_of(b'{"size":0,"tags":["x",1],"colour":"red"}') == [
+        ("colour", "unknown_field"),
+        ("name", "missing_field"),
+        ("size", "wrong_type"),
+        ("tags[1]", "wrong_type"),
+    ]
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[1]", b"7"])
+def test_what_is_no_object_is_refused(content: bytes) -> None:
+    assert problems_of(content)[0][1] in ("malformed_json", "wrong_type")
+
+
+def test_no_body_is_an_empty_one() -> None:
+    assert problems_of(b"") == [("name", "missing_field")]
+
+
+def test_numbers_come_as_text_in_a_query() -> None:
+    assert read_query({"name": "a", "size": "3"}, Box) == Box(name="a", size=3)
+    with pytest.raises(InvalidRequest):
+        read_query({"name": "a", "size": "many"}, Box)
+    with pytest.raises(InvalidRequest):
+        read_body(b'{"name":"a","size":"3"}', Box)
