@@ -21,6 +21,7 @@ from imageway.core.failures import FetchRefused, StoreFailed, TransportFailed
 from imageway.core.intents import TaskView
 from imageway.core.ops import Committed, Op
 from imageway.core.wording import moment
+from imageway.engine.alerts import Unwanted, low_balance
 from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
 from imageway.engine.results import view_of
@@ -28,6 +29,7 @@ from imageway.providers.fields import wait_s
 from imageway.tasks.queries import ShowTask
 from imageway.tasks.signatures import WrongKey, new_secret, signed_headers, signing
 from imageway.tasks.webhooks import (
+    LOW_BALANCE,
     AddSecret,
     ClaimDelivery,
     Delivery,
@@ -199,7 +201,7 @@ class Courier:
             headers = signed_headers(row.id, tools.clock.now_ms() // 1000, content, secrets)
             deadline_s = tools.settings.webhook_deadline_s
             answer = await tools.transport.notify(row.url, headers, content, deadline_s=deadline_s)
-        except Undeliverable as why:
+        except (Undeliverable, Unwanted) as why:
             return Outcome(0, str(why), final=True)
         except WrongKey:
             return Outcome(0, "its secret was made with another key than this process has")
@@ -220,6 +222,8 @@ class Courier:
             raise Undeliverable("the endpoint is disabled")
 
     async def _content(self, row: Delivery) -> bytes:
+        if row.event == LOW_BALANCE:
+            return _encoder.encode(await low_balance(self.tools.store, row))
         task = await self.tools.store.read(ShowTask(row.task_id))
         if task is None or task.finished_ms is None:
             raise Undeliverable("there is no such task")

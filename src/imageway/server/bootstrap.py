@@ -19,7 +19,6 @@ from imageway.core.intents import ShowTask, TaskView
 from imageway.core.objects import Presigner
 from imageway.core.upstreams import Upstream
 from imageway.dialects import DIALECTS, UNIFIED
-from imageway.engine.alerts import Alerts
 from imageway.engine.courier import Courier
 from imageway.engine.crew import Crew
 from imageway.engine.models import ModelShelf
@@ -109,8 +108,7 @@ async def open_gateway(
     await recovery.renew()
     await recovery.take_over()
     _forget_dead(settings.data, locks)
-    alerts = Alerts(tools)
-    rounds = asyncio.gather(recovery.keep_going(), crew.keep_going(), courier.keep_going(), alerts.keep_going())
+    rounds = asyncio.gather(recovery.keep_going(), crew.keep_going(), courier.keep_going())
     _say_started(owner, upstreams)
     try:
         yield gateway

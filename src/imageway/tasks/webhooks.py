@@ -13,7 +13,8 @@ from imageway.core.ops import Op, Query
 from imageway.tasks.ops import one_line
 from imageway.tasks.states import FINAL_TASK
 
-EVENTS: Final = tuple(sorted(f"task.{state}" for state in FINAL_TASK))
+LOW_BALANCE: Final = "wallet.low_balance"
+EVENTS: Final = (*sorted(f"task.{state}" for state in FINAL_TASK), LOW_BALANCE)
 ENDS: Final = frozenset({"delivered", "dead"})
 PENDING: Final = "pending"
 
@@ -102,7 +103,8 @@ class AddDelivery(Op, frozen=True):
 
 
 class NotifyEndpoints(Op, frozen=True):
-    """One delivery for each endpoint of the workspace that is not disabled and wants this event, due at once."""
+    """One delivery for each endpoint of the workspace that is not disabled and wants this event, due at once. Of what
+    is no task's, `task_id` is an id of its own."""
 
     task_id: str
     workspace_id: str

@@ -6,12 +6,12 @@ import pytest
 
 from imageway.core.intents import TASK_EVENTS
 from imageway.tasks.states import FINAL_TASK
-from imageway.tasks.webhooks import ENDS, EVENTS, EndDelivery, event_of, message_id
+from imageway.tasks.webhooks import ENDS, EVENTS, LOW_BALANCE, EndDelivery, event_of, message_id
 
 
 def test_every_end_of_a_task_has_its_event_and_callers_may_name_them_all() -> None:
-    assert EVENTS == TASK_EVENTS
-    assert {event_of(state) for state in FINAL_TASK} == set(EVENTS)
+    assert (*TASK_EVENTS, LOW_BALANCE) == EVENTS
+    assert {event_of(state) for state in FINAL_TASK} == set(TASK_EVENTS)
 
 
 def test_a_message_is_named_after_its_task_and_its_endpoint() -> None:
