@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final, cast
@@ -23,7 +24,6 @@ from imageway.server.administration.written import Reader
 from imageway.server.auth import PREFIX, digest_of, new_key, read_scope
 from imageway.server.signing import signing_secret
 
-NEVER: Final = "never"
 ALL_PERIODS: Final = tuple(sorted(PERIODS))
 
 
@@ -51,8 +51,8 @@ class KeyChange(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     operations: tuple[str, ...] | UnsetType = UNSET
     dialects: tuple[str, ...] | UnsetType = UNSET
     networks: tuple[str, ...] | UnsetType = UNSET
-    max_price_usd: str | None | UnsetType = UNSET
-    expires: str | None | UnsetType = UNSET
+    max_price_usd: str | UnsetType | None = UNSET
+    expires: str | UnsetType | None = UNSET
 
 
 class BudgetShown(Struct, frozen=True, kw_only=True):
@@ -152,7 +152,7 @@ async def update_key(office: Office, key_id: str, change: KeyChange) -> KeyShown
     ops: tuple[Op, ...] = (ChangeKey(key.id, name, models, _packed(scope)),)
     if expires_ms != key.expires_ms:
         ops += (ExpireKey(key.id, expires_ms),)
-    changed = _replaced(key, name=name, models=models, scope=_packed(scope), expires_ms=expires_ms)
+    changed = dataclasses.replace(key, name=name, models=models, scope=_packed(scope), expires_ms=expires_ms)
     before, after = _shown(key, now_ms), _shown(changed, now_ms)
     await office.change("key.update", key.id, *ops, before=before, after=after)
     return after
@@ -201,8 +201,8 @@ async def set_budgets(office: Office, key_id: str, limits: Mapping[str, str | No
     dropped = reader.words("budgets", (period for period, limit in limits.items() if limit is None), ALL_PERIODS)
     unless(reader.problems)
     ops: list[Op] = [SetBudget(root, period, limit) for period, limit in kept.items()]
-    ops += [DropBudget(root, cast("Period", period)) for period in dropped if period in have]
-    return await _change_budgets(office, key, "key.budget", ops)
+    ops += [DropBudget(root, period) for period in dropped if period in have]
+    return await _change_budgets(office, key, "key.budget", ops, after=dict(limits))
 
 
 async def reset_budgets(office: Office, key_id: str, periods: tuple[str, ...]) -> KeyShown:
@@ -211,7 +211,7 @@ async def reset_budgets(office: Office, key_id: str, periods: tuple[str, ...]) -
     words = reader.words("reset", periods, ALL_PERIODS)
     unless(reader.problems)
     ops: list[Op] = [ResetBudget(key.root_id or key.id, cast("Period", period)) for period in words]
-    return await _change_budgets(office, key, "key.budget.reset", ops)
+    return await _change_budgets(office, key, "key.budget.reset", ops, after=dict.fromkeys(words, "reset"))
 
 
 async def every_key(office: Office, workspace_id: str | None = None) -> list[Key]:
@@ -240,11 +240,13 @@ async def _valid(office: Office, key_id: str) -> Key:
     return key
 
 
-async def _change_budgets(office: Office, key: Key, action: str, ops: list[Op]) -> KeyShown:
+async def _change_budgets(
+    office: Office, key: Key, action: str, ops: list[Op], *, after: Mapping[str, str | None]
+) -> KeyShown:
     before = _shown(key, office.now_ms())
     if not ops:
         return before
-    await office.change(action, key.id, *ops, before=before.budgets, after=[repr(op) for op in ops])
+    await office.change(action, key.id, *ops, before=before.budgets, after=after)
     return await show_key(office, key.id)
 
 
@@ -258,10 +260,16 @@ def _with_price(reader: Reader, scope: KeyScope, max_price_usd: str | None) -> K
 
 
 def _changed_scope(reader: Reader, scope: KeyScope, change: KeyChange) -> KeyScope:
-    parts = ((change.operations, scope.operations), (change.dialects, scope.dialects), (change.networks, scope.networks))
+    parts = (
+        (change.operations, scope.operations),
+        (change.dialects, scope.dialects),
+        (change.networks, scope.networks),
+    )
     operations, dialects, networks = (old if isinstance(new, UnsetType) else new for new, old in parts)
     changed = replace(reader.scope(operations, dialects, networks), max_price_usd_micros=scope.max_price_usd_micros)
-    return changed if isinstance(change.max_price_usd, UnsetType) else _with_price(reader, changed, change.max_price_usd)
+    return (
+        changed if isinstance(change.max_price_usd, UnsetType) else _with_price(reader, changed, change.max_price_usd)
+    )
 
 
 def _budgets(reader: Reader, written: Mapping[str, str]) -> dict[Period, int]:
@@ -271,3 +279,58 @@ def _budgets(reader: Reader, written: Mapping[str, str]) -> dict[Period, int]:
 
 def _packed(scope: KeyScope) -> bytes:
     return msgspec.json.encode(scope) if scope != NO_SCOPE else b"{}"
+
+
+def _row(create: CreateKey, workspace: str, budgets: Mapping[Period, int]) -> Key:
+    """As it will be."""
+    return Key(
+        id=create.id,
+        workspace_id=create.workspace_id,
+        workspace=workspace,
+        name=create.name,
+        hint=create.hint,
+        models=create.models,
+        created_ms=create.at_ms,
+        revoked_ms=None,
+        scope=create.scope,
+        expires_ms=create.expires_ms,
+        root_id=create.root_id,
+        signed=create.signed,
+        budgets=tuple(Budget(period, limit) for period, limit in budgets.items()),
+    )
+
+
+def _shown(key: Key, now_ms: int) -> KeyShown:
+    scope = read_scope(key.scope)
+    most = scope.max_price_usd_micros
+    return KeyShown(
+        id=key.id,
+        workspace=key.workspace,
+        name=key.name,
+        key=f"{PREFIX}…{key.hint}",
+        models=key.models,
+        operations=scope.operations,
+        dialects=scope.dialects,
+        networks=scope.networks,
+        max_price_usd=None if most is None else format_usd(most),
+        signed=key.signed,
+        root=key.root_id or key.id,
+        budgets={budget.period: _budget(budget, now_ms) for budget in key.budgets},
+        created=_iso(key.created_ms),
+        expires=_iso(key.expires_ms),
+        revoked=_iso(key.revoked_ms),
+    )
+
+
+def _budget(budget: Budget, now_ms: int) -> BudgetShown:
+    window_ms = window_of(budget.period, now_ms)
+    used = budget.used_usd_micros if budget.window_ms == window_ms else 0
+    return BudgetShown(
+        limit_usd=format_usd(budget.limit_usd_micros),
+        used_usd=format_usd(used),
+        resets=_iso(window_end_ms(budget.period, window_ms)),
+    )
+
+
+def _iso(epoch_ms: int | None) -> str | None:
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="seconds") if epoch_ms else None
