@@ -239,6 +239,20 @@ def test_other_names_stay_as_they_are() -> None:
         assert not edits(name)
 
 
+@pytest.mark.parametrize("name", ["nano-banana-fast", "nano-banana-pro", "gpt-image-2"])
+def test_a_workspaces_own_meaning_of_a_name_counts_before_the_pages(name: str) -> None:
+    """And so does what that model takes: nothing is said of the page's."""
+    body: Tree = {"prompt": "a boat", "action": "generate", "model": name, "resolution": "2K", "aspect_ratio": "8:1"}
+    intent = DIALECT.decode(Inbound(route="generate", body=body, family_of={name: "seedream"}.get))
+    assert isinstance(intent, Generate)
+    assert (intent.request.model, intent.warnings) == (name, ())
+    assert intent.request.geometry == Geometry(ratio="8:1", tier="2K")
+    edit: Tree = {"model": f"{name}-edit", "input": {"prompt": "a hat", "image_urls": [LINK]}}
+    intent = DIALECT.decode(Inbound(route="hub", body=edit, family_of={name: "seedream"}.get))
+    assert isinstance(intent, Generate)
+    assert intent.request.model == name
+
+
 def test_every_model_of_the_catalog_is_somebodys() -> None:
     assert [model for model in load().models if not vendor_of(model)] == []
     assert len({beginning for beginning, _ in VENDORS}) == len(VENDORS)

@@ -54,13 +54,21 @@ def _decode_generate(inbound: Inbound, written: Written, *, shape: str) -> Gener
     if shape == OWN and "action" not in written.values:
         _miss(findings, "action", "accepted: edit, generate")
     must_edit = written.values.get("action") == "edit" or edits(name) or "mask" in written.values
-    _check_sizes(written, name)
-    request = _build(written, name, place)
+    model = _own_name(inbound, name)
+    if not model:
+        _check_sizes(written, name)
+    request = _build(written, model or model_of(name), place)
     if must_edit and not request.images:
         _miss(findings, f"{place}image_urls", "an edit needs an image", code="image_required")
     intent = Generate(request=request, form="url", background=True, shape=shape, **manner)
     unreadable = ("input",) if place and not isinstance(body.get("input"), dict | None) else ()
     return concluded(intent, findings, conversation=unreadable, image=f"{place}image_urls" if must_edit else None)
+
+
+def _own_name(inbound: Inbound, name: str) -> str:
+    """The name, with or without its ending, if a model goes by it here: of the catalog, or as the caller's workspace
+    has set it, which counts before the page. Else empty."""
+    return next((each for each in (name, plain(name)) if inbound.family_of(each) is not None), "")
 
 
 def _miss(findings: Findings, path: str, message: str, code: str = "missing_required_parameter") -> None:
@@ -81,14 +89,14 @@ def _check_sizes(written: Written, name: str) -> None:
         written.forget("tier")
 
 
-def _build(written: Written, name: str, place: str) -> ImageRequest:
+def _build(written: Written, model: str, place: str) -> ImageRequest:
     values, spelled, findings = written.values, written.spelled, written.findings
     if not values.get("prompt", "").strip():
         _miss(findings, f"{place}prompt", "say what the image should show")
     images = _read_links(values.get("links"), spelled.get("links", ""), findings)
     mask = by_light(_read_link(values["mask"], spelled["mask"], findings)) if "mask" in values else None
     worked_out: dict[str, Any] = {
-        "model": model_of(name),
+        "model": model,
         "family": FAMILY,
         "operation": Operation.EDIT if images else Operation.GENERATE,
         "images": images,

@@ -13,7 +13,7 @@ from imageway.core.wording import moment
 from imageway.dialects.mountsea.decode import NEWER
 from imageway.dialects.mountsea.errors import number_of
 from imageway.dialects.mountsea.models import EDITS, MODELS, NAMES, vendor_of
-from imageway.dialects.shared.answers import warnings_header
+from imageway.dialects.shared.answers import told_beside
 
 ENDED: Final = {"succeeded": "completed", "failed": "failed", "cancelled": "cancelled", "unknown": "timeout"}
 LATE: Final = "request_timeout"  # what ended too late, in whatever state of ours
@@ -24,7 +24,7 @@ def encode(intent: Intent, outcome: Outcome) -> Answer:
     """201 for what was accepted at the older path, else 200."""
     if not isinstance(outcome, TaskView):
         raise TypeError(f"{type(outcome).__name__} is no outcome of this dialect's intents")
-    told = warnings_header(outcome.warnings)
+    told = told_beside(outcome)
     if isinstance(intent, Generate):
         headers = (("x-request-id", outcome.id), *told)
         if intent.shape == NEWER:
