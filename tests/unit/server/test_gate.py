@@ -3,7 +3,10 @@ and of two dialects that want one path."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,13 +16,18 @@ from typing import Any, cast
 import pytest
 
 from imageway.bodies import Budget, Spool, blob_of
+from imageway.core.access import KeyScope
 from imageway.core.errors import GatewayError
 from imageway.core.failures import StoreFailed
 from imageway.core.intents import Answer, CancelTask, Dialect, Generate, Inbound, Intent, Route, Upload, Uploaded, Where
+from imageway.core.ops import Committed, Op
 from imageway.core.requests import Caller, ImageRequest
 from imageway.dialects import DIALECTS
 from imageway.server.gate import Gate, Head, Outgoing
+from imageway.server.machine import SystemClock
 from imageway.server.routes import RouteTable
+from imageway.server.scopes import check_entry
+from imageway.server.signing import Seal, Signatures, signing_secret
 from tests.values import replace
 
 POST = Head("POST", "/v1/images/generations", {}, {"authorization": "Bearer k", "content-type": "application/json"})
@@ -60,11 +68,24 @@ class Engine:
 @dataclass
 class Keys:
     silent: bool = False
+    who: Caller = field(default_factory=lambda: Caller("key", "ws"))
+    signatures: Signatures = field(default_factory=lambda: Signatures(cast("Any", Commits()), SystemClock(), b"k" * 32))
 
     async def caller(self, key: str | None) -> Caller:
         if self.silent:
             raise StoreFailed("the connection to the database is gone")
-        return Caller("key", "ws")
+        return self.who
+
+    def admit(self, caller: Caller, dialect: str, head: Head) -> None:
+        check_entry(caller.scope, dialect, head, ())
+
+    def seal(self, caller: Caller, head: Head, chunks: AsyncIterator[bytes]) -> Seal:
+        return self.signatures.begin(caller.key_id, head, chunks)
+
+
+class Commits:
+    async def commit(self, *ops: Op) -> Committed:
+        return Committed()
 
 
 class Chance:
@@ -156,6 +177,52 @@ async def test_who_was_refused_listens_no_more(bench: Bench) -> None:
     bench.engine.handle.error = GatewayError("bad_response", "the provider failed")
     outgoing, _ = await bench.ask()
     assert (outgoing.status, bench.engine.said) == (502, ["left"])
+
+
+async def test_a_key_for_other_formats_or_networks_is_refused_before_the_body_is_read(bench: Bench) -> None:
+    for scope in (KeyScope(dialects=("another",)), KeyScope(networks=("203.0.113.0/24",))):
+        bench.keys.who = Caller("key", "ws", scope=scope)
+        outgoing = await bench.gate.handle(replace(POST, peer="198.51.100.1"), unread := Unread())
+        assert (outgoing.status, unread.asked) == (403, False)
+        assert b'"key_not_allowed"' in b"".join([chunk async for chunk in outgoing.payload.chunks()])
+    assert bench.engine.said == []
+    bench.keys.who = Caller("key", "ws", scope=KeyScope(networks=("203.0.113.0/24",), dialects=(DIALECTS[0].name,)))
+    await bench.ask(replace(POST, peer="203.0.113.1"))
+    assert bench.engine.said == ["left"]
+
+
+async def test_a_signed_request_goes_on_when_its_last_byte_was_looked_at(bench: Bench) -> None:
+    bench.keys.who = Caller("key", "ws", signed=True)
+    for signed, said in ((b"{}", ["left"]), (b"{} ", [])):
+        bench.engine.said.clear()
+        timestamp = str(time.time())
+        message = f"{timestamp}.POST.{POST.path}.".encode() + signed
+        secret = signing_secret(b"k" * 32, "key").encode()
+        signature = f"sha256={hmac.new(secret, message, hashlib.sha256).hexdigest()}"
+        headers = {**POST.headers, "x-imageway-timestamp": timestamp, "x-imageway-signature": signature}
+        outgoing, content = await bench.ask(replace(POST, headers=headers, target=POST.path))
+        assert bench.engine.said == said
+        assert (outgoing.status == 401) == (not said)
+    assert b'"signature_mismatch"' in content
+
+
+async def test_an_unsigned_request_of_a_signed_key_is_refused_before_the_body_is_read(bench: Bench) -> None:
+    bench.keys.who = Caller("key", "ws", signed=True)
+    outgoing = await bench.gate.handle(POST, unread := Unread())
+    assert (outgoing.status, unread.asked) == (401, False)
+
+
+class Unread:
+    """A body that notices when somebody asks for it."""
+
+    asked = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self.asked = True
+        raise StopAsyncIteration
 
 
 async def test_a_path_is_repeated_only_so_far(bench: Bench) -> None:

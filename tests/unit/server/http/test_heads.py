@@ -55,6 +55,30 @@ def test_targets_in_every_form(target: bytes, path: str, query: dict[str, str]) 
 
 
 @pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        (b"/v1/tasks?limit=2&after=%20", "/v1/tasks?limit=2&after=%20"),
+        (b"/v1/models/a%2Fb%20c", "/v1/models/a%2Fb%20c"),
+        (b"http://gateway:80/a%20?b=c", "/a%20?b=c"),
+    ],
+)
+def test_path_and_query_are_kept_as_they_were_sent(target: bytes, told: str) -> None:
+    """Whoever signs a request signs these."""
+    assert read_head(head(line=b"GET " + target + b" HTTP/1.1\r\n")).head.target == told
+
+
+def test_a_head_knows_from_whom_it_came() -> None:
+    assert read_head(head(), "203.0.113.9").head.peer == "203.0.113.9"
+
+
+def test_of_those_who_passed_it_on_all_are_kept() -> None:
+    """Each proxy may write a line of its own: the last one alone would be the word of the last proxy."""
+    request = read_head(head(b"X-Forwarded-For: 192.0.2.1", b"X-Other: 1", b"x-forwarded-for: 203.0.113.9, 10.0.0.1"))
+    hops = [hop.strip() for hop in request.head.headers["x-forwarded-for"].split(",")]
+    assert hops == ["192.0.2.1", "203.0.113.9", "10.0.0.1"]
+
+
+@pytest.mark.parametrize(
     ("fields", "length"),
     [
         ((), 0),
