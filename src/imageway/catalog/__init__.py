@@ -1,7 +1,7 @@
 """Models, offerings, parameters, prices and geometry: data in TOML, loaded, validated and frozen at start. Pure."""
 
 from imageway.catalog.checking import Checked, check
-from imageway.catalog.fitting import Fitted, fit, foreseen
+from imageway.catalog.fitting import Fitted, fit, foreseen, too_large
 from imageway.catalog.geometry import parse_size
 from imageway.catalog.loading import CatalogError, load
 from imageway.catalog.pricing import Bill, Charge, Quote, charge, cost, quote
@@ -24,4 +24,5 @@ __all__ = [
     "load",
     "parse_size",
     "quote",
+    "too_large",
 ]

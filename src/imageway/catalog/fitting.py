@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +14,6 @@ from imageway.catalog.geometry import Impossible, Resolved, nearest_tier, resolv
 from imageway.catalog.parameters import CONVERTED, asked_in, dropped, spelled_in
 from imageway.catalog.schema import Geometry as Rules
 from imageway.catalog.schema import Model, Offering
-from imageway.core.blobs import Tree
 from imageway.core.errors import Problem
 from imageway.core.requests import Geometry, ImageData, ImageRequest, RequestWarning, Size
 from imageway.core.wording import quoted
@@ -36,7 +35,7 @@ def fit(model: Model, offering: Offering, request: ImageRequest) -> Fitted:
     size, warnings, problems = _size(model, request, asked)
     request, about_fields, refused = _taken(model, offering, request)
     told = (*about_quality, *warnings, *about_fields)
-    return Fitted(request, size, told, (*problems, *refused, *_too_large(offering, request)))
+    return Fitted(request, size, told, (*problems, *refused, *too_large(offering, request)))
 
 
 def foreseen(model: Model, request: ImageRequest, fitted: Fitted) -> tuple[RequestWarning, ...]:
@@ -56,8 +55,8 @@ def foreseen(model: Model, request: ImageRequest, fitted: Fitted) -> tuple[Reque
     return (RequestWarning("transcoded", param, message),)
 
 
-def _too_large(offering: Offering, request: ImageRequest) -> Iterator[Problem]:
-    """Images that other sellers would take. Those that are only linked are not weighed."""
+def too_large(offering: Offering, request: ImageRequest) -> Iterator[Problem]:
+    """Images that other sellers would take. Those that are only linked are not weighed before they are here."""
     most = offering.max_input_bytes
     if most is None:
         return
@@ -215,7 +214,7 @@ def _taken(
             problems += judgement.problems
     if request.extras and offering.forwards != request.family:
         changes["extras"] = MappingProxyType({})
-        for name in _paths(request.extras):
+        for name in request.unknown:
             message = f"{quoted(name)} was not sent: nobody knows this field here"
             warnings.append(RequestWarning("parameter_ignored", name, message))
     taken = replace(request, **changes)
@@ -226,15 +225,6 @@ def _taken(
     ):
         taken = replace(taken, output_format="png")  # what came is converted to what was asked for
     return taken, tuple(warnings), tuple(problems)
-
-
-def _paths(extras: Mapping[str, Tree]) -> Iterator[str]:
-    """Where unknown fields stand, by the caller's own paths."""
-    for name, value in extras.items():
-        if value and isinstance(value, dict):
-            yield from (f"{name}.{inner}" for inner in _paths(value))
-        else:
-            yield name
 
 
 def _takes(model: Model, offering: Offering, name: str, value: object) -> bool:

@@ -17,7 +17,8 @@ from imageway.catalog.schema import Model, Provider, Rate
 from imageway.catalog.search import Catalog
 
 DATA = Path(__file__).parent / "data"
-_OWN = ("id", "title", "created", "aliases", "renames", "rename_note", "lifecycle")  # never taken over by `like`
+# never taken over by `like`
+_OWN = ("id", "title", "created", "aliases", "renames", "succeeds", "rename_note", "lifecycle")
 _IDENTITY = {"models": "id", "providers": "id", "rates": "currency"}
 _MOST_WRONG_KEYS = 20
 

@@ -39,12 +39,13 @@ def model_problems(model: Model, *, known: Collection[str], providers: Collectio
 
 
 def names_problems(models: Iterable[Model]) -> Iterator[tuple[Model, str, str]]:
-    """Every id, alias and rename names one model."""
+    """Every id, alias and former id names one model."""
     owners: dict[str, Model] = {}
     for model in models:
         aliases = (("aliases", alias) for alias in model.aliases)
         renames = (("renames", rename.id) for rename in model.renames)
-        for key, name in (("id", model.id), *aliases, *renames):
+        gone = (("succeeds", old.id) for old in model.succeeds)
+        for key, name in (("id", model.id), *aliases, *renames, *gone):
             if name in owners:
                 yield model, key, f'"{name}" already names {owners[name].id}'
             owners.setdefault(name, model)

@@ -186,6 +186,15 @@ class Rename(Row, frozen=True, kw_only=True):
     why: str
 
 
+class Gone(Row, frozen=True, kw_only=True):
+    """An id that its vendor switched off and that nobody sells: its callers are told which model succeeds it."""
+
+    id: str
+    shutdown: str
+    source: str = ""
+    checked: str = ""
+
+
 class Model(Row, frozen=True, kw_only=True, eq=False):
     """One model. `turns`: takes conversations. `text_out`: can answer text beside the image. `revised_prompt`: an
     answer carries one (the provider's, else the prompt). `form`: how it answers when the caller does not say.
@@ -198,6 +207,7 @@ class Model(Row, frozen=True, kw_only=True, eq=False):
     created: str = "2025-01-01"
     aliases: tuple[str, ...] = ()
     renames: tuple[Rename, ...] = ()
+    succeeds: tuple[Gone, ...] = ()
     rename_note: str = ""
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     operations: tuple[Literal["generate", "edit", "upscale", "remove_background", "variation"], ...] = ("generate",)

@@ -30,16 +30,23 @@ class Catalog:
     providers: Mapping[str, Provider]
     usd_per_cny: Fraction
     _names: Mapping[str, Found] = field(init=False, repr=False)
+    _gone: Mapping[str, Model] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         names = {name: found for model in self.models.values() for name, found in _names_of(model)}
         object.__setattr__(self, "models", MappingProxyType(dict(self.models)))
         object.__setattr__(self, "providers", MappingProxyType(dict(self.providers)))
         object.__setattr__(self, "_names", MappingProxyType(names))
+        gone = {old.id: model for model in self.models.values() for old in model.succeeds}
+        object.__setattr__(self, "_gone", MappingProxyType(gone))
 
     def find(self, name: str) -> Found | None:
         """The model of this id, alias or former id; None when nobody bears the name."""
         return self._names.get(name)
+
+    def successor_of(self, name: str) -> Model | None:
+        """The model that its vendor put in the place of one that nobody sells any more."""
+        return self._gone.get(name)
 
     def id_of(self, name: str | None) -> str | None:
         """The id of the model that a name means; a name that nobody bears is left as it is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -137,9 +137,22 @@ class ImageRequest(Struct, frozen=True, kw_only=True):
         """The caller's own name for one of our fields: `guidance` → `guidance_scale`."""
         return self.spelled.get(name, name)
 
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Where the fields stand that no family knows, by the caller's own paths: "generationConfig.foo"."""
+        return tuple(_paths(self.extras)) if self.extras else ()
+
     def said(self, name: str) -> str:
         """A plain value as the caller wrote it: `want_text` → `["text", "image"]`, `seed` → `"4"`."""
         return self.written.get(name) or quoted(getattr(self, name))
+
+
+def _paths(extras: Mapping[str, Tree]) -> Iterator[str]:
+    for name, value in extras.items():
+        if value and isinstance(value, dict):
+            yield from (f"{name}.{inner}" for inner in _paths(value))
+        else:
+            yield name
 
 
 class Size(Struct, frozen=True):

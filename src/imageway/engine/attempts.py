@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from imageway.bodies import Scope
+from imageway.catalog import too_large
 from imageway.core.ids import new_id
 from imageway.core.ops import Refused
 from imageway.core.requests import ImageRequest
@@ -175,6 +176,9 @@ class PartRun(Struct, eq=False):
         return self.exchanges
 
     async def _attempt(self, exchanges: Exchanges) -> Done | Failed:
+        """What was linked is weighed here for each seller: nobody knew before how large it is."""
+        if self.request is not None and any(too_large(self.option.candidate.offering, self.request)):
+            return Failed(FailureKind.NEVER_SENT, "input_too_large", "a linked image is larger than this seller takes")
         outcome = await exchanges.begin()
         if isinstance(outcome, Failed) and outcome.kind is FailureKind.BUSY and not exchanges.harvest.flowing:
             pause_s = outcome.retry_after_s
@@ -239,9 +243,10 @@ class PartRun(Struct, eq=False):
         return True
 
     def _tell_of(self, failed: Failed) -> None:
+        """Parameters that are refused are our mistake, unless the caller's own fields went along with them."""
         log, upstream_id = logger(), self.option.candidate.upstream.id
         about = {"task": self.task_id, "upstream": upstream_id, "kind": failed.kind.value}
-        if failed.kind is FailureKind.INVALID:
+        if failed.kind is FailureKind.INVALID and not self.option.fitted.request.extras:
             log.error(events.VALIDATION_HOLE, code=failed.code, detail=failed.detail, **about)
         else:
             log.warning(events.ATTEMPT_FAILED, code=failed.code, detail=failed.detail, **about)

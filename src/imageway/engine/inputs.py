@@ -4,11 +4,13 @@ turned into the form that their model reads."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 
 from imageway.bodies import BlobTooLarge, Scope, SpoolFull, is_complete, read_decoded
+from imageway.catalog import too_large
 from imageway.catalog.checking import arrival_problems, shape_findings
-from imageway.catalog.schema import Inputs
+from imageway.catalog.schema import Inputs, Offering
 from imageway.core.blobs import Blob
 from imageway.core.errors import GatewayError, InvalidRequest, Problem
 from imageway.core.failures import FetchRefused, TransportFailed
@@ -81,6 +83,13 @@ async def _turn(tools: Tools, mask: ImageData, marks: MaskForm, wanted: MaskForm
     except SpoolFull as error:
         raise GatewayError("overloaded", "there is no room for the mask just now", retry_after_s=1) from error
     return ImageData(blob, mask.param, wanted)
+
+
+def check_weight(request: ImageRequest, offerings: Iterable[Offering]) -> None:
+    """Once everything linked is here: somebody must take it. Raises InvalidRequest."""
+    problems = [tuple(too_large(offering, request)) for offering in offerings]
+    if problems and all(problems):
+        raise InvalidRequest(*problems[0])
 
 
 def check_mask(request: ImageRequest, limits: Inputs) -> None:

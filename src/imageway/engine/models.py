@@ -40,7 +40,7 @@ class ModelShelf:
     def one(self, name: str, caller: Caller) -> ModelCard:
         """By id, alias or former name, of those that `all` lists. Raises GatewayError 404 or 403."""
         model, _ = find_model(self.tools, name, caller)
-        if not candidates(model, self.tools.upstreams):
+        if model.lifecycle.state != "retired" and not candidates(model, self.tools.upstreams):
             raise GatewayError("model_not_found", f'no upstream is configured that serves "{name}"', param="model")
         sellers_of(self.tools, model)
         return _named(name, model) if name in caller.settings.aliases else card(model)

@@ -162,6 +162,8 @@ def _judged(
 def find_model(tools: Tools, name: str, caller: Caller) -> tuple[Model, tuple[RequestWarning, ...]]:
     """The model that this caller means and may use."""
     found = tools.catalog.find(meant(caller, name))
+    if found is None and (successor := tools.catalog.successor_of(name)):
+        raise _retired(name, successor.id)
     if found is None:
         near = tools.catalog.closest(name)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
@@ -186,15 +188,18 @@ def sellers_of(tools: Tools, model: Model) -> tuple[Candidate, ...]:
     if model.lifecycle.state == "retired":
         everyone = tuple(seller for seller in everyone if not _is_vendors_own(tools, seller))
         if not everyone:
-            successor = model.lifecycle.successor
-            hint = f"; its successor is {successor}" if successor else ""
-            message = f'the model "{model.id}" was retired by its vendor{hint}'
-            problem = Problem("model", "model_retired", message, (successor,) if successor else ())
-            raise GatewayError("model_retired", message, param="model", details=(problem,))
+            raise _retired(model.id, model.lifecycle.successor)
     if not everyone:
         message = f'no upstream is configured that serves "{model.id}"'
         raise GatewayError("no_healthy_route", message, retry_after_s=NO_ROUTE_RETRY_S)
     return everyone
+
+
+def _retired(name: str, successor: str) -> GatewayError:
+    hint = f"; its successor is {successor}" if successor else ""
+    message = f'the model "{name}" was retired by its vendor{hint}'
+    problem = Problem("model", "model_retired", message, (successor,) if successor else ())
+    return GatewayError("model_retired", message, param="model", details=(problem,))
 
 
 def _is_vendors_own(tools: Tools, seller: Candidate) -> bool:

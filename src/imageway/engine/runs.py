@@ -20,7 +20,7 @@ from imageway.core.steps import Failed, FailureKind
 from imageway.engine.arrivals import Arrivals
 from imageway.engine.attempts import PartResult, PartRun
 from imageway.engine.facts import TaskFacts
-from imageway.engine.inputs import check_mask, hold_all
+from imageway.engine.inputs import check_mask, check_weight, hold_all
 from imageway.engine.keeping import drop_ask
 from imageway.engine.memos import KeptAsk
 from imageway.engine.once import Once
@@ -193,6 +193,7 @@ class TaskRun(Struct, eq=False):
         held = await hold_all(self.tools, images, limits, self.scope, self.facts.workspace_id)
         ready = with_images(request, held)
         check_mask(ready, limits)
+        check_weight(ready, (option.candidate.offering for option in self.parts[0].options))
         for part in self.parts:
             part.request = ready
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace as replace_row
+from structlog.testing import capture_logs
 
 from imageway.bodies import Scope, blob_of
 from imageway.core.failures import TransportFailed
 from imageway.core.intents import Generate
 from imageway.core.ops import Committed, Op
-from imageway.core.requests import Caller, ImageRequest
+from imageway.core.requests import Caller, ImageData, ImageRequest
 from imageway.core.steps import Adapter, Done, Failed, FailureKind, HttpRequest, More, Page, Produced, Reply, Send, Step
 from imageway.engine.attempts import PartResult, PartRun
 from imageway.engine.ports import Tools
@@ -22,6 +24,7 @@ from imageway.engine.preparation import prepare
 from imageway.routing import Health
 from imageway.routing.health import FAILURES_TO_OPEN
 from imageway.tasks.ops import BeginAttempt
+from imageway.telemetry import events
 from tests.sim.logs import quiet
 from tests.sim.pictures import broken, picture
 from tests.unit.engine.conftest import upstream
@@ -142,6 +145,34 @@ def bench(tools: Tools) -> Bench:
 
 def due_s(bench: Bench) -> float:
     return bench.tools.health.due_s(bench.part().option.candidate.route)
+
+
+@pytest.mark.parametrize(("extras", "told"), [({}, events.VALIDATION_HOLE), ({"newest": 1}, events.ATTEMPT_FAILED)])
+def test_parameters_that_are_refused_are_our_mistake_unless_the_caller_brought_his_own(
+    bench: Bench, extras: dict[str, int], told: str
+) -> None:
+    bench.steps[:] = [Failed(FailureKind.INVALID)]
+    part = bench.part()
+    request = replace(part.option.fitted.request, extras=extras)
+    part.options = (replace(part.option, fitted=replace(part.option.fitted, request=request)),)
+    with capture_logs() as logs:
+        asyncio.run(part.run())
+    part.scope.release()
+    assert [line["event"] for line in logs] == [told]
+
+
+def test_a_linked_image_that_a_seller_does_not_take_goes_to_the_next(bench: Bench) -> None:
+    """How large it is, nobody knew before it was fetched."""
+    bench.steps[:] = [WHOLE]
+    part = bench.part()
+    candidate = part.option.candidate
+    small = replace(candidate, offering=replace_row(candidate.offering, max_input_bytes=10))
+    part.request = replace(part.option.fitted.request, images=(ImageData(blob_of(picture("png", 1)), "image"),))
+    part.options = (replace(part.option, candidate=small), part.option)
+    result = asyncio.run(part.run())
+    part.scope.release()
+    assert (result.state, result.option.candidate) == ("proved", candidate)
+    assert len(bench.line.sent) == 1
 
 
 def test_proved_images_speak_for_a_route(bench: Bench) -> None:

@@ -27,7 +27,7 @@ def prepared(tools: Tools, who: Caller, model: str, **fields: object) -> Prepare
 
 def test_an_alias_counts_before_the_model_is_looked_up(tools: Tools) -> None:
     """Even a name that is hard-coded in old clients, and that nobody sells."""
-    with pytest.raises(GatewayError, match="no model"):
+    with pytest.raises(GatewayError, match="retired"):
         prepared(tools, caller(), "dall-e-3")
     made = prepared(tools, caller(aliases={"dall-e-3": "gpt-image-2"}), "dall-e-3", quality="low")
     assert made.model.id == made.request.model == "gpt-image-2"

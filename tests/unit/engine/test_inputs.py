@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from imageway.bodies import blob_of, read_decoded
-from imageway.catalog.schema import Inputs
+from imageway.catalog.schema import Inputs, Offering
 from imageway.core.errors import InvalidRequest, Problem
 from imageway.core.failures import FetchRefused, TransportFailed
 from imageway.core.requests import ImageData, ImageInput, ImageLink, ImageRequest, MaskForm, Operation
 from imageway.core.steps import BlobReply, FailureKind
-from imageway.engine.inputs import check_mask, hold_all, problem_with
+from imageway.engine.inputs import check_mask, check_weight, hold_all, problem_with
 from imageway.engine.ports import Tools
 from imageway.media.uploads import stored_name
 from tests.values import replace
@@ -192,6 +192,17 @@ def test_a_mask_is_looked_at_once_everything_is_here() -> None:
     with pytest.raises(InvalidRequest) as told:
         check_mask(*masked(sent, replace(larger, marks=None), mask_like_first=True))
     assert [(problem.param, problem.code) for problem in told.value.details] == [("mask", "invalid_mask")] * 2
+
+
+def test_an_image_that_no_seller_takes_is_told_once_it_is_here() -> None:
+    """One seller is enough."""
+    image = ImageData(blob_of(made()), "image[0]")
+    request = ImageRequest(model="m", images=(image,))
+    small = Offering(provider="p", upstream_name="u", adapter="a", max_input_bytes=10)
+    check_weight(request, (small, Offering(provider="p", upstream_name="u", adapter="a")))
+    with pytest.raises(InvalidRequest) as refused:
+        check_weight(request, (small, small))
+    assert [(each.param, each.code) for each in refused.value.details] == [("image[0]", "image_too_large")]
 
 
 def test_an_image_that_would_grow_too_large_is_found_once_it_is_here() -> None:

@@ -112,6 +112,15 @@ def test_a_retired_model_is_gone_from_its_vendors_own_address(tools: Tools) -> N
     assert "gpt-image-2" in error.message
 
 
+@pytest.mark.parametrize(
+    ("name", "successor"), [("dall-e-3", "gpt-image-2"), ("imagen-3.0-generate-002", "gemini-3.1-flash-image")]
+)
+def test_an_id_that_nobody_sells_any_more_names_its_successor(tools: Tools, name: str, successor: str) -> None:
+    error = refused(tools, request(name))
+    assert (error.code, error.kind.status, error.details[0].accepted) == ("model_retired", 404, (successor,))
+    assert error.message == f'the model "{name}" was retired by its vendor; its successor is {successor}'
+
+
 def test_a_retired_model_may_live_on_at_a_relay_or_in_the_sandbox(tools: Tools) -> None:
     own = tools.catalog.providers["openai"].base_url
     relay, pretend = at("openai", 2), at("openai", 3, base_url=own, sandbox=True)
