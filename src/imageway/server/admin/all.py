@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from imageway.server.admin import prices, usage, wallets
+from imageway.server.admin import audit, keys, prices, tasks, usage, wallets, workspaces
 from imageway.server.admin.endpoints import Endpoint
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (*prices.ENDPOINTS, *usage.ENDPOINTS, *wallets.ENDPOINTS)
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *workspaces.ENDPOINTS,
+    *wallets.ENDPOINTS,
+    *keys.ENDPOINTS,
+    *prices.ENDPOINTS,
+    *usage.ENDPOINTS,
+    *tasks.ENDPOINTS,
+    *audit.ENDPOINTS,
+)

@@ -34,6 +34,7 @@ class Visit(Struct, frozen=True, kw_only=True):
 
     office: Office
     engine: Engine
+    signing_key: bytes
     params: Mapping[str, str]
     query: Any
     body: Any

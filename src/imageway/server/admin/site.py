@@ -85,6 +85,7 @@ class AdminSite:
         visit = Visit(
             office=Office(tools.store, tools.clock, tools.random, operator.id),
             engine=self.gate.engine,
+            signing_key=self.gate.keys.signatures.key,
             params=params,
             query=read_query(head.query, endpoint.query),
             body=body,
