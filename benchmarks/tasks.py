@@ -1,6 +1,6 @@
-"""Tasks that wait: how soon and how fast they are run, and what ten thousand that poll their providers cost:
-`python -m benchmarks.tasks [postgresql://…]`; without a database on SQLite. Upstream and callers are processes of their
-own, so that the gateway's figures are its own."""
+"""Tasks that wait: how soon and how fast they are run, in the process that takes them and in another, and what ten
+thousand that poll their providers cost: `python -m benchmarks.tasks [speed|apart|polling] [postgresql://…]`; without a
+database on SQLite. Upstream and callers are processes of their own, so that the gateway's figures are its own."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ from imageway.tasks.queries import FindTasks, RunningTasks, Task
 
 IN_FLIGHT: Final = (1, 8, 64)
 SECONDS: Final = 6.0
+APART: Final = 100
 POLLING: Final = 10_000
 WATCHED_S: Final = 20.0
 LIMITS: Final = """
@@ -94,12 +95,12 @@ class Caller:
         return int(told.split()[1]), json.loads(await self._reader.readexactly(length))
 
 
-@asynccontextmanager
-async def gateway(folder: Path, workers: int, database: str) -> AsyncIterator[tuple[Running, str]]:
-    """With a key of a workspace that has money."""
+@contextmanager
+def behind(folder: Path, database: str) -> Iterator[dict[str, str]]:
+    """The environment of gateways whose providers are there."""
     (folder / "imageway.toml").write_text(LIMITS)
     with running([sys.executable, "-m", "benchmarks.tasks", "upstream"], {}, folder / "upstream.log") as provider:
-        environment = {
+        yield {
             "OPENAI_API_KEY": "sk-test-benchmark",
             "OPENAI_BASE_URL": f"{provider.url}/drawn",
             "DASHSCOPE_API_KEY": "sk-test-benchmark",
@@ -109,9 +110,23 @@ async def gateway(folder: Path, workers: int, database: str) -> AsyncIterator[tu
             "IMAGEWAY_SPOOL_BYTES": str(1 << 50),
             "IMAGEWAY_LOG_LEVEL": "error",
         }
-        command = [str(IMAGEWAY), "serve", "--port", "0", "--workers", str(workers), "--data", str(folder / "data")]
-        with running(command, environment, folder / "gateway.log") as serving:
-            yield serving, await _key(database)
+
+
+@asynccontextmanager
+async def gateway(folder: Path, workers: int, database: str) -> AsyncIterator[tuple[Running, str]]:
+    """With a key of a workspace that has money."""
+    command = [str(IMAGEWAY), "serve", "--port", "0", "--workers", str(workers), "--data", str(folder / "data")]
+    with behind(folder, database) as environment, running(command, environment, folder / "gateway.log") as serving:
+        yield serving, await _key(database)
+
+
+@asynccontextmanager
+async def gateway_apart(folder: Path, database: str) -> AsyncIterator[tuple[Running, str]]:
+    """One that only takes tasks, and a process that only runs them."""
+    own = [str(IMAGEWAY), "worker", "--workers", "64", "--data", str(folder / "data")]
+    async with gateway(folder, 0, database) as (serving, key):
+        with behind(folder, database) as environment, running(own, environment, folder / "worker.log"):
+            yield serving, key
 
 
 async def _key(database: str) -> str:
@@ -171,6 +186,27 @@ async def measure_speed(folder: Path, database: str) -> None:
             )
 
 
+async def measure_apart(folder: Path, database: str) -> None:
+    """One task after another, each at another moment of everybody's clocks."""
+    async with gateway_apart(folder, database) as (serving, key):
+        caller, heard = await Caller(serving.url, key).open(), []
+        for number in range(APART):
+            await asyncio.sleep(0.05 + 0.37 * number % 0.3)
+            status, task = await caller.ask("POST", "/v1/images/generations", AT_ONCE)
+            assert status == 202, task
+            status, task = await caller.ask("GET", f"/v1/tasks/{task['id']}?wait=30")
+            assert (status, task.get("status")) == (200, "succeeded"), task
+            heard.append(time.time() * 1000)
+        tasks = (await newest(database, APART))[::-1]
+        waits = sorted(task.attempts[0].at_ms - task.created_ms for task in tasks)
+        words = sorted(at_ms - (task.finished_ms or 0) for at_ms, task in zip(heard, tasks, strict=True))
+        print(
+            f"in two processes: accepted → begun p50 {percentile(waits, 0.5):.0f} ms, p99 {percentile(waits, 0.99):.0f}"
+            f" ms; ended → told p50 {percentile(words, 0.5):.0f} ms, p99 {percentile(words, 0.99):.0f} ms",
+            flush=True,
+        )
+
+
 async def measure_polling(folder: Path, database: str) -> None:
     async with gateway(folder, POLLING, database) as (serving, key):
         idle = serving.memory_bytes()
@@ -195,14 +231,19 @@ async def measure_polling(folder: Path, database: str) -> None:
         serving.process.kill()  # they would be waited for
 
 
-async def main(place: str | None) -> None:
-    for measure in (measure_speed, measure_polling):
+MEASURES: Final = {"speed": measure_speed, "apart": measure_apart, "polling": measure_polling}
+
+
+async def main(words: list[str]) -> None:
+    chosen = [word for word in words if word in MEASURES] or list(MEASURES)
+    place = next((word for word in words if "://" in word), None)
+    for name in chosen:
         with work_folder(None) as folder:
             (folder / "data").mkdir()
-            await measure(folder, place or f"sqlite://{folder}/data/imageway.db")
+            await MEASURES[name](folder, place or f"sqlite://{folder}/data/imageway.db")
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
+    asked = sys.argv[1:]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve_upstream() if words == ["upstream"] else main(words[0] if words else None))
+        runner.run(serve_upstream() if asked == ["upstream"] else main(asked))

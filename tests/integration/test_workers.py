@@ -37,6 +37,11 @@ lease_renew_s = 0.5
 attempt_deadline_s = 6
 queue_poll_s = 0.2
 """
+LOOKS_SELDOM = """
+[limits]
+queue_poll_s = 60
+watch_every_s = 60
+"""
 AT_WORK = ("after_claim", "after_begin", "after_submit", "after_memo", "after_capture")
 CHAOS_S = 15
 
@@ -120,11 +125,12 @@ def _new_database(name: str) -> str:
     return postgres_server()(name)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def yard(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Yard]:
+@contextlib.contextmanager
+def _yard(tmp_path: Path, limits: str, database: str) -> Iterator[Yard]:
+    """`database` empty: all in one data directory."""
     sandbox = start(["sandbox", "--port", "0", "--latency", "0.1"], tmp_path / "sandbox.log", clean_environment())
     settings = tmp_path / "imageway.toml"
-    settings.write_text(LIMITS)
+    settings.write_text(limits)
     environment = clean_environment(
         OPENAI_API_KEY="sk-test-openai",
         OPENAI_BASE_URL=f"{sandbox.url}/openai/v1",
@@ -133,8 +139,8 @@ def yard(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Yard]:
         IMAGEWAY_CONFIG=str(settings),
         IMAGEWAY_MEDIA=f"file://{tmp_path}/images",
     )
-    if request.param == "postgres":
-        environment["IMAGEWAY_DATABASE"] = _new_database(f"workers_{abs(hash(tmp_path)) % 10**12}")
+    if database:
+        environment["IMAGEWAY_DATABASE"] = database
     gatehouse = House(tmp_path / "data", environment)
     gatehouse.fund("100")
 
@@ -142,12 +148,26 @@ def yard(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Yard]:
         number = 0
         while True:
             number += 1
-            data = gatehouse.data if request.param == "sqlite" else tmp_path / f"worker-{number}"
+            data = tmp_path / f"worker-{number}" if database else gatehouse.data
             yield House(data, environment, key=gatehouse.key)
 
     made = Yard(houses(), gatehouse, sandbox)
     yield made
     made.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def yard(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Yard]:
+    own = _new_database(f"workers_{abs(hash(tmp_path)) % 10**12}") if request.param == "postgres" else ""
+    with _yard(tmp_path, LIMITS, own) as made:
+        yield made
+
+
+@pytest.fixture
+def slow_yard(tmp_path: Path) -> Iterator[Yard]:
+    """Over PostgreSQL, where nobody looks for anything by himself before a minute is over."""
+    with _yard(tmp_path, LOOKS_SELDOM, _new_database(f"words_{abs(hash(tmp_path)) % 10**12}")) as made:
+        yield made
 
 
 def test_a_gateway_without_workers_leaves_the_work_to_others(yard: Yard) -> None:
@@ -214,6 +234,19 @@ def test_workers_die_at_any_time(yard: Yard) -> None:
     ends = yard.check(gateway)
     assert set(ends) <= {"succeeded", "unknown"}
     assert ends["succeeded"] > 0
+
+
+def test_what_happens_in_one_process_is_known_in_the_others_at_once(slow_yard: Yard) -> None:
+    """Accepted here and begun there, ended there and told here."""
+    gateway = slow_yard.serve()
+    slow_yard.work()
+    time.sleep(1)  # for the first look
+    begin_s = time.monotonic()
+    slow_yard.ask(gateway, PLAIN, POLLED)
+    for task_id in slow_yard.asked:
+        shown = call(f"{gateway.url}/v1/tasks/{task_id}?wait=30", key=slow_yard.gatehouse.key).json
+        assert shown["status"] == "succeeded"
+    assert time.monotonic() - begin_s < 20
 
 
 def test_cancelling_reaches_whoever_runs_it(yard: Yard) -> None:

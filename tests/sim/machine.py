@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from imageway.core.failures import FaultInjected, StoreFailed
 from imageway.core.objects import StoredObject
 from imageway.core.ops import Committed, Op, Query, Refused
+from imageway.engine.bulletin import Hear, Word
 from imageway.storage.memory import MemoryStore
 from imageway.tasks.ops import RenewLease
 
@@ -112,6 +113,36 @@ class SimClock:
 
     async def sleep(self, seconds: float) -> None:
         await self.machine.pause(seconds)
+
+
+@dataclass(eq=False, slots=True)
+class SimBulletin:
+    """Words reach the other processes a little later, some of them never; nobody hears the dead."""
+
+    machine: Machine
+    others: list[SimBulletin]
+    loses: float
+    chance: random.Random
+    hear: Hear | None = None
+
+    def post(self, word: Word, task_id: str) -> None:
+        loop = asyncio.get_running_loop()
+        for other in self.others:
+            if other is not self and self.chance.random() >= self.loses:
+                loop.call_later(self.chance.uniform(0.001, 0.1), other.arrive, word, task_id)
+
+    def arrive(self, word: Word, task_id: str) -> None:
+        if self.hear is not None and not self.machine.dead:
+            context = contextvars.copy_context()
+            context.run(_PROCESS.set, self.machine)
+            context.run(self.hear, word, task_id)
+
+    async def keep_going(self, hear: Hear) -> None:
+        self.hear = hear
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.hear = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ def shape_of(seed: int, requests: int = 20) -> Shape:
         spool_bytes=chance.choice((1 << 40, 1 << 40, 150 << 20)),
         endpoints=_endpoints(seed),
         roughness=random.Random(f"receivers {seed}").choice((0.0, 0.3, 0.8)),
+        words_lost=random.Random(f"words {seed}").choice((0.0, 0.5, 1.0)),
     )
 
 

@@ -23,6 +23,7 @@ from imageway.core.requests import Caller, ImageRequest
 from imageway.core.upstreams import Upstream
 from imageway.engine.courier import Courier
 from imageway.engine.crew import Crew
+from imageway.engine.hearing import Ear
 from imageway.engine.ports import Tools
 from imageway.engine.recovery import Recovery
 from imageway.engine.runs import TaskHandle
@@ -40,6 +41,7 @@ from tests.sim.machine import (
     Machine,
     MemoryObjects,
     ObjectsDoor,
+    SimBulletin,
     SimClock,
     SimLiveness,
     SimRandom,
@@ -133,7 +135,8 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """Everything that makes a world what it is. `told`, `roughness`: what messages meet at their receivers."""
+    """Everything that makes a world what it is. `told`, `roughness`: what messages meet at their receivers;
+    `words_lost`: which share of what processes tell each other."""
 
     seed: int
     plan: Plan
@@ -149,6 +152,7 @@ class Shape:
     endpoints: tuple[AddEndpoint, ...] = ()
     told: tuple[str, ...] = ()
     roughness: float = 0.0
+    words_lost: float = 1.0
 
 
 @dataclass(slots=True)
@@ -256,6 +260,7 @@ class World:
     visits: list[Visit] = field(default_factory=list)
     dead: set[str] = field(default_factory=set)
     crashes: list[str] = field(default_factory=list)
+    bulletins: list[SimBulletin] = field(default_factory=list)
     ended_s: float = 0.0
     providers: Providers = field(init=False)
     receivers: Receivers = field(init=False)
@@ -271,6 +276,10 @@ class World:
         machine = Machine(owner, random.Random(f"{self.shape.seed}/{owner}"), die_at)
         machine.on_death = lambda: self.dead.add(owner)
         clock, budget = SimClock(machine), Budget(self.shape.spool_bytes)
+        bulletin = SimBulletin(
+            machine, self.bulletins, self.shape.words_lost, random.Random(f"words {self.shape.seed}/{owner}")
+        )
+        self.bulletins.append(bulletin)
         tools = Tools(
             owner=owner,
             catalog=catalog(),
@@ -288,6 +297,7 @@ class World:
             faults=machine,
             liveness=SimLiveness(self.dead, self.shape.proves),
             settings=self.shape.settings,
+            bulletin=bulletin,
         )
         engine = Engine(tools)
         courier = Courier(tools, WEBHOOK_KEY, shown)
@@ -316,7 +326,7 @@ class World:
     async def _work(self, process: Process) -> None:
         crew = Crew(process.engine, self.shape.workers)
         process.engine.queued = crew.offer
-        await crew.keep_going()
+        await asyncio.gather(crew.keep_going(), process.tools.bulletin.keep_going(Ear(crew).hear))
 
     async def run(self) -> None:
         for name, usd_micros in self.shape.wallets:

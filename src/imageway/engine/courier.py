@@ -92,7 +92,8 @@ class Courier:
     async def _news_or_time(self) -> None:
         """Until something is due in this process, or may be by now for all we know."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.tools.outbox.wait(), self.tools.settings.webhook_poll_s)
+            async with asyncio.timeout(self.tools.settings.webhook_poll_s):
+                await self.tools.outbox.wait()
         self.tools.outbox.clear()
 
     async def close(self) -> None:

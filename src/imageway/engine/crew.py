@@ -51,10 +51,16 @@ class Crew:
 
     def offer(self, waiting: Waiting) -> None:
         """Accepted in this process just now."""
-        if len(self._at_work) + len(self._fresh) < self.size:
+        if len(self._at_work) + len(self._fresh) < self.size and not self._paused:
             self._fresh.append(waiting)
+            self._news.set()
         else:
-            self._behind = True
+            self.tools.bulletin.post("queued", waiting.id)
+            self.look()
+
+    def look(self) -> None:
+        """There may be something in the store for whoever has a hand free here."""
+        self._behind = True
         self._news.set()
 
     async def keep_going(self) -> None:
@@ -71,7 +77,8 @@ class Crew:
     async def _news_or_time(self) -> None:
         """What others accepted is found by looking."""
         try:
-            await asyncio.wait_for(self._news.wait(), self.tools.settings.queue_poll_s)
+            async with asyncio.timeout(self.tools.settings.queue_poll_s):
+                await self._news.wait()
         except TimeoutError:
             self._behind, self._paused = True, False
         self._news.clear()

@@ -15,6 +15,7 @@ from imageway.core.ops import Store
 from imageway.core.ports import Clock, FaultPoints, Liveness, Random, Workers
 from imageway.core.steps import Adapter, BlobReply, HttpRequest, Reply
 from imageway.core.upstreams import Upstream
+from imageway.engine.bulletin import Bulletin, Silence
 from imageway.engine.pacing import Pacer
 from imageway.engine.settings import EngineSettings
 from imageway.engine.terms import PriceTerms
@@ -54,7 +55,7 @@ class Transport(Protocol):
 class Tools:
     """Everything the engine works with. `owner` names this process in leases; `converting` lets few at once convert;
     `watch` hears of every change of a task in this process; `polls` paces its reads of providers' tasks;
-    `outbox` is set when somebody is to be told of one."""
+    `outbox` is set when somebody is to be told of one; `bulletin` tells the other processes."""
 
     owner: str
     catalog: Catalog
@@ -77,15 +78,25 @@ class Tools:
     polls: Pacer = field(default_factory=Pacer)
     outbox: asyncio.Event = field(default_factory=asyncio.Event)
     terms: PriceTerms = field(default_factory=PriceTerms)
+    bulletin: Bulletin = field(default_factory=Silence)
 
     @property
     def pretend(self) -> frozenset[str]:
         """The ids of the sandbox's upstreams."""
         return frozenset(upstream.id for upstream in self.upstreams if upstream.sandbox)
 
-    def tell_end(self, task_id: str, webhook: Webhook | None) -> None:
-        """Of a task, in this process, once it is durable."""
+    def tell_change(self, task_id: str) -> None:
+        """Of a task, once it is durable, to whoever follows it in any process."""
         self.watch.tell(task_id)
+        self.bulletin.post("changed", task_id)
+
+    def tell_end(self, task_id: str, webhook: Webhook | None, *, awaited: bool) -> None:
+        """Of a task, once it is durable. Others need not hear of what is `awaited` here: at every request that would
+        cost each of them something."""
+        if awaited:
+            self.watch.tell(task_id)
+        else:
+            self.tell_change(task_id)
         if webhook is not None:
             self.outbox.set()
 

@@ -72,7 +72,7 @@ async def give_up(tools: Tools, task: Task, error: Exception) -> None:
     told = notices_of(task.id, task.workspace_id, webhook, state=outcome, at_ms=now_ms)
     given_back = Void(task.id, now_ms), *release_ops(*held_of(task.request))
     await surely(tools, lambda: store.commit(*ended, *given_back, usage, finish, *told))
-    tools.tell_end(task.id, webhook)
+    tools.tell_end(task.id, webhook, awaited=False)
 
 
 async def end_waiting(tools: Tools, task_id: str, why: str) -> bool:
@@ -87,7 +87,7 @@ async def end_waiting(tools: Tools, task_id: str, why: str) -> bool:
     committed = await surely(tools, lambda: tools.store.commit(claim, *settlement.ops))
     if kept.ask is not None and isinstance(committed, Committed):
         await drop_ask(tools, kept.ask)
-    tools.tell_end(task.id, kept.webhook)
+    tools.tell_end(task.id, kept.webhook, awaited=False)
     return isinstance(committed, Committed) or await _is_final(tools, task_id)
 
 

@@ -128,7 +128,7 @@ class TaskRun(Struct, eq=False):
         for part in self.parts:
             part.begun = True
         self.tools.faults.reach("after_begin")
-        self.tools.watch.tell(self.facts.task_id)
+        self.tools.tell_change(self.facts.task_id)
         return True
 
     async def _to_its_end(self, work: Coroutine[None, None, None]) -> None:
@@ -164,6 +164,7 @@ class TaskRun(Struct, eq=False):
         ended = [EndAttempt(attempt_id, "cancelled", "put back", now_ms) for attempt_id in self._open_attempts()]
         requeue = RequeueTask(self.facts.task_id, self.tools.owner, self.fence)
         await surely(self.tools, lambda: store.commit(*ended, requeue))
+        self.tools.bulletin.post("queued", self.facts.task_id)
         self._tell(_elsewhere())
 
     def _open_attempts(self) -> list[str]:
@@ -228,7 +229,7 @@ class TaskRun(Struct, eq=False):
         if committed:
             self.settlement = settlement
             self._tell(settlement.answer)
-            self.tools.tell_end(self.facts.task_id, self.facts.webhook)
+            self.tools.tell_end(self.facts.task_id, self.facts.webhook, awaited=self.listeners > 0)
             if self.listeners == 0:  # the last one left while this was being committed
                 await self.keep()
             if self.ask is not None:

@@ -219,6 +219,8 @@ class Engine:
         mark, tools = MarkCancel(task_id, self.tools.clock.now_ms()), self.tools
         await surely(tools, lambda: tools.store.commit(mark))  # refused when it has ended, or waits again
         run = self.running_here(task_id)
+        if run is None:
+            tools.bulletin.post("cancelled", task_id)
         if run is None or await self.heed(run):
             view = await self.show_task(task_id, caller, min(LAST_WORDS_S, tools.settings.longest_wait_s))
         return view if view.finished_ms is not None else replace(view, warnings=(*view.warnings, NOT_CANCELLED))

@@ -21,7 +21,8 @@ class Watcher:
     async def news(self, timeout_s: float) -> None:
         """Until something may have changed since the last time, or so long."""
         try:
-            await asyncio.wait_for(self._news.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
         except TimeoutError:
             return
         self._news.clear()

@@ -19,8 +19,10 @@ from imageway.core.intents import ShowTask, TaskView
 from imageway.core.objects import Presigner
 from imageway.core.upstreams import Upstream
 from imageway.dialects import DIALECTS, UNIFIED
+from imageway.engine.bulletin import Silence
 from imageway.engine.courier import Courier
 from imageway.engine.crew import Crew
+from imageway.engine.hearing import Ear
 from imageway.engine.models import ModelShelf
 from imageway.engine.ports import Tools
 from imageway.engine.recovery import Recovery
@@ -42,7 +44,7 @@ from imageway.server.machine import KillSwitch, ProcessLocks, SystemClock, Syste
 from imageway.server.openapi import openapi
 from imageway.server.signing import Signatures
 from imageway.server.uploads import Uploads
-from imageway.storage import open_objects, open_store
+from imageway.storage import open_bulletin, open_objects, open_store
 from imageway.telemetry import events, logger
 from imageway.transport import Transport
 
@@ -99,6 +101,7 @@ async def open_gateway(
         faults=faults,
         liveness=locks,
         settings=settings.engine,
+        bulletin=open_bulletin(settings.database_url) or Silence(),
     )
     engine = Engine(tools)
     courier = Courier(tools, key_in(settings.data / WEBHOOK_KEY), _as_shown)
@@ -108,7 +111,7 @@ async def open_gateway(
     await recovery.renew()
     await recovery.take_over()
     _forget_dead(settings.data, locks)
-    rounds = asyncio.gather(recovery.keep_going(), crew.keep_going(), courier.keep_going())
+    rounds = _rounds(recovery, crew, courier)
     _say_started(owner, upstreams)
     try:
         yield gateway
@@ -124,6 +127,12 @@ async def open_gateway(
         threads.close()
         locks.release()
         logger().info(events.STOPPED, owner=owner)
+
+
+def _rounds(recovery: Recovery, crew: Crew, courier: Courier) -> asyncio.Future[tuple[None, None, None, None]]:
+    """All that is done from time to time, or when somebody says so, until it is cancelled."""
+    listening = crew.tools.bulletin.keep_going(Ear(crew).hear)
+    return asyncio.gather(recovery.keep_going(), crew.keep_going(), courier.keep_going(), listening)
 
 
 def _say_started(owner: str, upstreams: tuple[Upstream, ...]) -> None:

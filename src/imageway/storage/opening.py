@@ -6,12 +6,16 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from imageway.core.objects import ObjectStore
 from imageway.core.ops import Store
 from imageway.storage.errors import StorageError
 from imageway.storage.files import FileStore
+
+if TYPE_CHECKING:
+    from imageway.storage.postgres.bulletin import PostgresBulletin
 
 BUCKETS = ("s3", "gs", "az")
 
@@ -35,6 +39,15 @@ async def open_store(url: str, *, create: bool = True) -> Store:
 
         return await open_postgres(url, create=create)
     raise StorageError(f'"{scheme}://…" is no database: write memory://, sqlite:///path/file.db or postgresql://…')
+
+
+def open_bulletin(url: str) -> PostgresBulletin | None:
+    """None: processes on such a database cannot reach each other."""
+    if url.partition("://")[0] not in ("postgresql", "postgres"):
+        return None
+    from imageway.storage.postgres.bulletin import PostgresBulletin
+
+    return PostgresBulletin(url)
 
 
 async def open_objects(url: str, *, options: Mapping[str, str], scratch: Path) -> ObjectStore:
