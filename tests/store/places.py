@@ -10,6 +10,7 @@ from msgspec import structs
 from imageway.core.ops import Committed, Op, Store
 from imageway.ledger import ops as ledger
 from imageway.ledger import queries as asked
+from imageway.ledger import usage as summed
 from imageway.storage import open_store
 from imageway.tasks import ops as tasks
 from imageway.tasks import queries as tasks_asked
@@ -27,6 +28,8 @@ ENDPOINT = webhooks.AddEndpoint(
 SECRET = webhooks.AddSecret("whs_1", "end_1", "abc=", 4)
 ROTATION = webhooks.RotateSecret("whs_2", "end_1", "xyz=", 5, 50)
 DELIVERY = webhooks.AddDelivery("msg_1", "ws_1", "req_1", "https://caller.example/", "task.succeeded", 5)
+NAMED: tuple[summed.By, ...] = ("workspace", "key", "model", "upstream", "outcome")
+"""All that sums are kept for, but when."""
 CLAIM = webhooks.ClaimDelivery("msg_1", 0, 6, 50)
 
 
@@ -141,6 +144,8 @@ async def everything(store: Store, task_ids: tuple[str, ...] = ("req_1", "req_2"
         "transfers": sorted(repr(replace(row, seq=0)) for row in transfers),
         "holds": await all_holds(store),
         "usage": sorted(map(repr, await store.read(asked.ListUsage()))),
+        "details": sorted(repr(replace(row, seq=0)) for row in await store.read(summed.FindUsage())),
+        "sums": [await store.read(summed.SumUsage(by=by)) for by in ((), ("hour", *NAMED), ("month", *NAMED), NAMED)],
         "undelivered": sorted(map(repr, await store.read(asked.Undelivered(("process_a", "process_b"))))),
         "claims": [await store.read(tasks_asked.FindClaim("ws_1", key)) for key in ("once", "twice")],
         "tasks": [await store.read(tasks_asked.ShowTask(task_id)) for task_id in task_ids],

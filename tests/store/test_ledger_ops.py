@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from imageway.core.ops import Store
+from imageway.core.ops import Refused, Store
 from imageway.ledger import ops, queries
 from tests.store.places import CAPTURE, HOLD, KEY, TOPUP, WORKSPACE, commit, usage
 
@@ -26,7 +26,7 @@ async def holds(store: Store) -> list[tuple[str, int, int]]:
 async def test_a_new_workspace_has_an_empty_wallet(store: Store) -> None:
     await commit(store, WORKSPACE)
     assert await store.read(queries.ListWorkspaces()) == (queries.Workspace("ws_1", "studio", 1),)
-    assert await store.read(queries.ShowWallet("ws_1")) == queries.Wallet("ws_1", "studio", 0, 0, 0)
+    assert await store.read(queries.ShowWallet("ws_1")) == queries.Wallet("ws_1", "studio", 0, 0, 0, 0, 0, 0)
 
 
 async def test_a_topup_adds_to_what_is_available(store: Store) -> None:
@@ -35,6 +35,35 @@ async def test_a_topup_adds_to_what_is_available(store: Store) -> None:
     first, second = await store.read(queries.ListTransfers())
     assert first.seq < second.seq
     assert first == queries.Transfer(first.seq, "topup", "ws_1", None, "wallet", 1_000_000, 2)
+
+
+async def sources(store: Store) -> tuple[int, int, int]:
+    wallet = await store.read(queries.ShowWallet("ws_1"))
+    assert wallet is not None
+    return wallet.topped_up, wallet.granted, wallet.adjusted
+
+
+async def test_a_wallet_knows_where_its_money_came_from(store: Store) -> None:
+    given = ops.Grant("grant_1", "ws_1", 500, 3)
+    up, down = ops.Adjust("adjust_1", "ws_1", 70, 4), ops.Adjust("adjust_2", "ws_1", -90, 5)
+    await commit(store, WORKSPACE, TOPUP, given, up, down)
+    assert await balances(store) == (1_000_480, 0, 0)
+    assert await sources(store) == (1_000_000, 500, -20)
+    assert (await moves(store))[1:] == [("grant", 500), ("adjust_up", 70), ("adjust_down", 90)]
+
+
+async def test_spending_changes_nothing_about_where_money_came_from(store: Store) -> None:
+    await commit(store, WORKSPACE, TOPUP, HOLD, CAPTURE, ops.Refund("req_1", 10))
+    assert await sources(store) == (1_000_000, 0, 0)
+
+
+async def test_an_adjustment_may_take_the_last_micro_dollar_but_nothing_that_is_held(store: Store) -> None:
+    await commit(store, WORKSPACE, TOPUP, HOLD)
+    everything = ops.Adjust("adjust_1", "ws_1", -970_000, 5)
+    more = replace(everything, usd_micros=-970_001)
+    assert await store.commit(more) == Refused(more, "insufficient_balance")
+    await commit(store, everything)
+    assert await balances(store) == (0, 30_000, 0)
 
 
 async def test_a_hold_sets_money_aside(store: Store) -> None:
@@ -90,6 +119,12 @@ async def test_costs_and_overruns_are_the_operators_and_touch_no_wallet(store: S
     _, cost, overrun = await store.read(queries.ListTransfers())
     assert cost == queries.Transfer(cost.seq, "cost", None, "req_1", "cost:up_1", 7, 8)
     assert overrun == queries.Transfer(overrun.seq, "overrun", None, "req_1", "overrun", 3, 9)
+
+
+async def test_a_cost_that_nobody_knows_is_kept_apart(store: Store) -> None:
+    await commit(store, ops.BookCost("req_1", "up_1", 7, 8, known=False))
+    (unknown,) = await store.read(queries.ListTransfers())
+    assert unknown == queries.Transfer(unknown.seq, "unknown", None, "req_1", "unknown:up_1", 7, 8)
 
 
 async def test_a_key_is_found_by_its_digest(store: Store) -> None:

@@ -104,4 +104,6 @@ async def test_rows_guard_themselves_whatever_the_code_does(postgres_place: Plac
     for column in ("available", "held", "spent"):
         with pytest.raises(asyncpg.CheckViolationError):
             await connection.execute(f"UPDATE wallets SET {column} = -1")  # noqa: S608
+        with pytest.raises(asyncpg.CheckViolationError, match="wallets_sum"):
+            await connection.execute(f"UPDATE wallets SET {column} = {column} + 1")  # noqa: S608
     await connection.close()

@@ -45,6 +45,8 @@ ENDED = (*RUNNING, tasks.EndAttempt("att_1", "failed", "", 7))
 MEMO = tasks.KeepMemo("att_1", b"{}", 8)
 END = tasks.EndAttempt("att_1", "proved", "", 8)
 DELIVERED = tasks.ReplaceResult("req_1", b"{}")
+GRANT = ledger.Grant("grant_1", "ws_1", 50, 4)
+ADJUST = ledger.Adjust("adjust_1", "ws_1", 5, 4)
 USED = tasks.ClaimKey("ws_1", "k", "req_1", 5)
 LISTED = (WORKSPACE, ENDPOINT)
 SIGNED = (*LISTED, SECRET)
@@ -59,6 +61,13 @@ CASES: list[tuple[str, tuple[Op, ...], Op, str]] = [
     ("workspace: same id", (WORKSPACE,), replace(WORKSPACE, name="other"), "name_taken"),
     ("topup: no workspace", (), TOPUP, "no_workspace"),
     ("topup: twice", FUNDED, replace(TOPUP, usd_micros=1), "duplicate"),
+    ("grant: no workspace", (), GRANT, "no_workspace"),
+    ("grant: twice", (WORKSPACE, GRANT), GRANT, "duplicate"),
+    ("grant: an id of a topup", FUNDED, replace(GRANT, id="top_1"), "duplicate"),
+    ("adjust: no workspace", (), ADJUST, "no_workspace"),
+    ("adjust: more than there is", (WORKSPACE, GRANT), replace(ADJUST, usd_micros=-51), "insufficient_balance"),
+    ("adjust: twice", (WORKSPACE, GRANT, ADJUST), ADJUST, "duplicate"),
+    ("adjust: twice, and too much", (WORKSPACE, ADJUST), replace(ADJUST, usd_micros=-99), "insufficient_balance"),
     ("hold: a micro-dollar too much", FUNDED, replace(HOLD, usd_micros=1_000_001), "insufficient_balance"),
     ("hold: too much beside another", HELD, ledger.Hold("req_2", "ws_1", 970_001, 5), "insufficient_balance"),
     ("hold: no workspace", (), HOLD, "no_workspace"),

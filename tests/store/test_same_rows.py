@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from imageway.core.ops import Committed, Op, Refused, Store
 from imageway.ledger import ops as ledger
+from imageway.ledger import usage as usage_days
 from imageway.storage import open_store
 from imageway.tasks import ops as tasks
 from imageway.tasks import queue, webhooks
@@ -29,6 +30,7 @@ OWNERS = st.sampled_from(["process_a", "process_a", "process_b"])
 FENCES = st.sampled_from([1, 1, 2])
 AMOUNTS = st.integers(0, 60)
 TIMES = st.integers(1, 9)
+MOMENTS = st.integers(0, 70 * usage_days.DAY_MS)
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 BYTES = st.binary(max_size=8)
 
@@ -39,7 +41,9 @@ OPS = st.one_of(
     st.builds(ledger.Capture, TASKS, AMOUNTS, TIMES),
     st.builds(ledger.Void, TASKS, TIMES),
     st.builds(ledger.Refund, TASKS, TIMES),
-    st.builds(ledger.BookCost, TASKS, WORDS, AMOUNTS, TIMES),
+    st.builds(ledger.Grant, st.uuids().map(str), WORKSPACES, AMOUNTS, TIMES),
+    st.builds(ledger.Adjust, st.uuids().map(str), WORKSPACES, st.integers(-200, 60), TIMES),
+    st.builds(ledger.BookCost, TASKS, WORDS, AMOUNTS, TIMES, st.booleans()),
     st.builds(ledger.BookOverrun, TASKS, AMOUNTS, TIMES),
     st.builds(
         ledger.CreateKey,
@@ -52,7 +56,19 @@ OPS = st.one_of(
         TIMES,
     ),
     st.builds(ledger.RevokeKey, KEYS, TIMES),
-    st.builds(usage, TASKS, lines=BYTES, owner=OWNERS, model=WORDS, delivery=st.sampled_from(["undelivered", "none"])),
+    st.builds(
+        usage,
+        TASKS,
+        lines=BYTES,
+        owner=OWNERS,
+        model=WORDS,
+        delivery=st.sampled_from(["undelivered", "undelivered", "none", "refunded"]),
+        at_ms=MOMENTS,
+        dialect=WORDS,
+        output_image_tokens=st.integers(-1, 2**70),
+        total_ms=TIMES,
+        warnings=WORDS,
+    ),
     st.builds(ledger.MarkDelivery, TASKS, st.sampled_from(["stored", "refunded"]), TIMES),
     st.builds(task, TASKS, key_id=KEYS, owner=OWNERS, request=BYTES, created_ms=TIMES),
     st.builds(attempt, ATTEMPTS, TASKS, owner=OWNERS, fence=FENCES, part=TIMES),

@@ -16,6 +16,7 @@ import pytest
 from imageway.core.ops import Op, Query
 from imageway.ledger import ops as ledger
 from imageway.ledger import queries as asked
+from imageway.ledger import usage as summed
 from imageway.storage.postgres.store import _numbered, _parcel
 from imageway.storage.selects import select
 from imageway.storage.sqlite.connection import connect, prepare
@@ -68,6 +69,9 @@ QUESTIONS: tuple[Query[Any], ...] = (
     asked.ShowWallet("ws_1"),
     asked.ListUsage("ws_1", limit=5),
     asked.ListUsage("ws_2"),
+    summed.FindUsage(workspace_id="ws_1", before=(MANY - 9, MANY), limit=5),
+    summed.FindUsage(before=(MANY - 9, MANY), limit=5),
+    summed.SumUsage(workspace_id="ws_1", by=("day", "model")),
     asked.ListTransfers("ws_2"),
     asked.ListTransfers(after_seq=MANY - 3, limit=5),
     asked.ListHolds(after_task="old_5", limit=5),
@@ -151,7 +155,7 @@ def test_sqlite_takes_few_steps(lite: sqlite3.Connection) -> None:
     lite.execute("BEGIN")
     steps = 0
     assert _apply(lite, LIFE) == COMMITTED
-    assert steps < 2000
+    assert steps < 2500
     lite.execute(THOUSANDS_RUN)
     assert taken(select(tasks_asked.Owners()).sql) < 300
 

@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from imageway.core.ops import Op, Store
 from imageway.ledger import ops as ledger
 from imageway.ledger import queries as asked
+from imageway.ledger import usage as summed
 from imageway.storage import StorageError
 from imageway.storage.migrations import HEAD, REVISIONS, running
 from imageway.storage.postgres.store import _numbered
@@ -30,6 +31,7 @@ from tests.store.places import (
     ENDPOINT,
     HOLD,
     KEY,
+    NAMED,
     ROTATION,
     SECRET,
     TOPUP,
@@ -175,6 +177,9 @@ async def old_rows(store: Store) -> list[object]:
             asked.ShowWallet("ws_1"),
             asked.ListKeys(),
             asked.ListUsage(),
+            summed.FindUsage(),
+            summed.SumUsage(by=("hour", *NAMED)),
+            summed.SumUsage(by=("day", "model")),
             asked.ListTransfers(),
             asked.ListHolds(),
             tasks_asked.ShowTask("req_1"),
@@ -215,7 +220,7 @@ async def test_an_old_database_keeps_its_rows_and_goes_on(old_place: Place, old_
     told = await upgraded.read(webhooks.DueDeliveries(30, 10))
     assert [(row.id, row.event) for row in told] == [("msg_2_1", "task.failed")]
     wallet = await upgraded.read(asked.ShowWallet("ws_1"))
-    assert wallet == asked.Wallet("ws_1", "studio", 980_000, 0, 20_000)
+    assert wallet == asked.Wallet("ws_1", "studio", 980_000, 0, 20_000, topped_up=1_000_000)
     await upgraded.close()
 
 
@@ -229,3 +234,22 @@ async def test_an_upgrade_happens_once_however_many_come(old_place: Place) -> No
     for _ in range(3):
         await (await old_place.open()).close()
     assert await version_of(old_place) == HEAD
+
+
+async def test_a_wallet_that_its_topups_do_not_explain_is_upgraded_all_the_same(
+    old_place: Place, old_version: str
+) -> None:
+    """What is missing stands there as an adjustment that nothing was booked for."""
+    lost = "UPDATE wallets SET available = available - 7"
+    if old_place.name == "sqlite":
+        with closing(sqlite3.connect(old_place.url.removeprefix("sqlite://"))) as connection, connection:
+            connection.execute(lost)
+    else:
+        rival = await asyncpg.connect(old_place.url)
+        await rival.execute(lost)
+        await rival.close()
+    store = await old_place.open()
+    wallet = await store.read(asked.ShowWallet("ws_1"))
+    assert wallet is not None
+    assert (wallet.available, wallet.topped_up, wallet.adjusted) == (939_993, 1_000_000, -7)
+    await store.close()

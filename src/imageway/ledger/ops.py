@@ -11,11 +11,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import force_setattr
+
 from imageway.core.ops import Op
 
 MAX_USD_MICROS: Final = 10**15  # a billion dollars at once; sums of them stay far inside a BIGINT
+MAX_TOKENS: Final = 10**12  # what a provider says it used is cut to this, for the same reason
 
 OUTCOMES: Final = frozenset({"succeeded", "failed", "cancelled", "unknown"})
+TOKENS: Final = ("input_text_tokens", "input_image_tokens", "output_text_tokens", "output_image_tokens")
 DELIVERIES: Final = frozenset({"undelivered", "delivered", "stored", "refunded", "none"})
 
 
@@ -49,7 +53,8 @@ class TopUp(Op, frozen=True):
 
 
 class Grant(Op, frozen=True):
-    """Adds to available and to granted: money that nobody paid for. Refused as TopUp."""
+    """Adds to available and to granted: money that nobody paid for. Its id is one of topups', grants' and adjustments'
+    together. Refused: "no_workspace", "duplicate"."""
 
     id: str
     workspace_id: str
@@ -144,8 +149,9 @@ class BookOverrun(Op, frozen=True):
 
 
 class SpendBudget(Op, frozen=True):
-    """Reserves for a hold what a key may spend in one period (ledger.access.SetBudget). A window other than the one
-    last written starts at zero. Refused: "budget_exceeded". Without such a budget nothing happens."""
+    """Reserves for a hold what a key may spend in one period (ledger.access.SetBudget). A window later than the one
+    last written starts at zero; what comes late from an earlier one counts in the present one. Refused:
+    "budget_exceeded". Without such a budget nothing happens."""
 
     budget_id: str
     period: str
@@ -154,8 +160,8 @@ class SpendBudget(Op, frozen=True):
 
 
 class ReleaseBudget(Op, frozen=True):
-    """Gives back what a hold reserved and a capture did not take, while the window is still the one it was taken from.
-    Never refused."""
+    """Gives back what a hold reserved and a capture did not take, while the window is still the one it was taken from;
+    never more than is there. Never refused."""
 
     budget_id: str
     period: str
@@ -193,9 +199,9 @@ class RecordUsage(Op, frozen=True, kw_only=True):
     """One row per finished request, and what it adds to the sums of its hour (ledger.usage). `lines` is a JSON array
     of price lines. `outcome`: succeeded, failed, cancelled, unknown. `delivery`: `undelivered` (a synchronous answer
     whose last byte has not left), `delivered`, `stored` (the images are in the media store), `refunded`, `none`
-    (nothing to deliver). `owner` is the process that delivers. Tokens are those the price was worked out from;
-    milliseconds: waiting in the queue, at upstreams, altogether. `warnings` are codes, `error` is one; both empty where
-    there was none. Refused: "duplicate"."""
+    (nothing to deliver). `owner` is the process that delivers. Tokens are those the price was worked out from, cut to
+    what lies from 0 to MAX_TOKENS; milliseconds: waiting in the queue, at upstreams, altogether. `warnings` are codes,
+    `error` is one; both empty where there was none. Refused: "duplicate"."""
 
     request_id: str
     workspace_id: str
@@ -230,6 +236,14 @@ class RecordUsage(Op, frozen=True, kw_only=True):
             raise _unknown(self.outcome, OUTCOMES)
         if self.delivery not in DELIVERIES:
             raise _unknown(self.delivery, DELIVERIES)
+        if not (
+            0 <= self.input_text_tokens <= MAX_TOKENS
+            and 0 <= self.input_image_tokens <= MAX_TOKENS
+            and 0 <= self.output_text_tokens <= MAX_TOKENS
+            and 0 <= self.output_image_tokens <= MAX_TOKENS
+        ):
+            for name in TOKENS:
+                force_setattr(self, name, min(max(getattr(self, name), 0), MAX_TOKENS))
 
 
 class MarkDelivery(Op, frozen=True):

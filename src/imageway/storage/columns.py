@@ -13,12 +13,15 @@ WHOLE: Final = BigInteger().with_variant(Integer(), "sqlite")
 WORDS: Final = Text().with_variant(Text(collation="C"), "postgresql")
 
 
-def words(name: str, *, key: bool = False, optional: bool = False) -> Column[str]:
-    return Column(name, WORDS, primary_key=key, nullable=optional)
+def words(name: str, *, key: bool = False, optional: bool = False, rows_have: str | None = None) -> Column[str]:
+    """`rows_have`: what stands there in rows that are older than the column."""
+    default = None if rows_have is None else text(f"'{rows_have}'")
+    return Column(name, WORDS, primary_key=key, nullable=optional, server_default=default)
 
 
-def whole(name: str, *, optional: bool = False) -> Column[int]:
-    return Column(name, WHOLE, nullable=optional)
+def whole(name: str, *, key: bool = False, optional: bool = False, rows_have: int | None = None) -> Column[int]:
+    default = None if rows_have is None else text(str(rows_have))
+    return Column(name, WHOLE, primary_key=key, autoincrement=False, nullable=optional, server_default=default)
 
 
 def octets(name: str) -> Column[bytes]:

@@ -12,7 +12,9 @@ from typing import Any, Final
 from imageway.core.ops import Query
 from imageway.ledger import queries as ledger
 from imageway.storage.queue_selects import QUEUE_SELECTS
+from imageway.storage.report_selects import REPORT_SELECTS
 from imageway.storage.rows import Row, Rows, Select, all_as, first_as, marks
+from imageway.storage.usage_selects import USAGE_SELECTS
 from imageway.tasks import queries as tasks
 from imageway.tasks import webhooks
 
@@ -62,7 +64,7 @@ def list_workspaces(query: ledger.ListWorkspaces) -> Select:
 
 def show_wallet(query: ledger.ShowWallet) -> Select:
     sql = (
-        "SELECT workspace_id, workspaces.name, available, held, spent"
+        "SELECT workspace_id, workspaces.name, available, held, spent, topped_up, granted, adjusted"
         " FROM wallets JOIN workspaces ON workspaces.id = workspace_id WHERE workspace_id = ?"
     )
     return Select(sql, (query.workspace_id,), first_as(lambda row: ledger.Wallet(*row)))
@@ -80,7 +82,8 @@ def list_keys(query: ledger.ListKeys) -> Select:
 
 def list_usage(query: ledger.ListUsage) -> Select:
     where, values = _of_workspace(query.workspace_id)
-    return Select(f"{_USAGE} WHERE {where} ORDER BY seq DESC LIMIT ?", (*values, query.limit), all_as(_usage))
+    sql = f"{_USAGE} WHERE {where} ORDER BY at_ms DESC, seq DESC LIMIT ?"
+    return Select(sql, (*values, query.limit), all_as(_usage))
 
 
 def undelivered(query: ledger.Undelivered) -> Select:
@@ -292,6 +295,8 @@ _SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
     webhooks.DueDeliveries: due_deliveries,
     webhooks.ListDeliveries: list_deliveries,
     **QUEUE_SELECTS,
+    **USAGE_SELECTS,
+    **REPORT_SELECTS,
 }
 
 

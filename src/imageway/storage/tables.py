@@ -28,7 +28,13 @@ WALLETS: Final = _table(
     whole("spent"),
     CheckConstraint("available >= 0", name="wallets_available"),
     CheckConstraint("held >= 0", name="wallets_held"),
+    whole("topped_up"),
+    whole("granted"),
+    whole("adjusted"),
     CheckConstraint("spent >= 0", name="wallets_spent"),
+    CheckConstraint("topped_up >= 0", name="wallets_topped_up"),
+    CheckConstraint("granted >= 0", name="wallets_granted"),
+    CheckConstraint("available + held + spent = topped_up + granted + adjusted", name="wallets_sum"),
     clustered=True,
 )
 
@@ -56,6 +62,17 @@ HOLDS: Final = _table(
     words("state"),
     CheckConstraint("captured BETWEEN 0 AND usd_micros", name="holds_captured"),
     within("holds_state", column="state", accepted="open captured voided refunded"),
+    clustered=True,
+)
+
+BUDGETS: Final = _table(
+    "budgets",
+    words("budget_id", key=True),
+    words("period", key=True),
+    whole("limit_usd_micros"),
+    whole("used_usd_micros"),
+    whole("window_ms"),
+    CheckConstraint("used_usd_micros >= 0", name="budgets_used"),
     clustered=True,
 )
 
@@ -90,12 +107,48 @@ USAGE: Final = _table(
     words("upstream_id"),
     whole("at_ms"),
     whole("delivery_ms"),
+    words("dialect"),
+    words("operation"),
+    words("offering"),
+    words("size"),
+    whole("input_text_tokens"),
+    whole("input_image_tokens"),
+    whole("output_text_tokens"),
+    whole("output_image_tokens"),
+    whole("queue_ms"),
+    whole("upstream_ms"),
+    whole("total_ms"),
+    words("warnings"),
+    words("error"),
     within("usage_outcome", column="outcome", accepted="succeeded failed cancelled unknown"),
     within("usage_delivery", column="delivery", accepted="undelivered delivered stored refunded none"),
 )
 Index("usage_by_request", USAGE.c.request_id, unique=True)
-Index("usage_by_workspace", USAGE.c.workspace_id, USAGE.c.seq)
+Index("usage_by_workspace", USAGE.c.workspace_id, USAGE.c.at_ms, USAGE.c.seq)
+Index("usage_by_time", USAGE.c.at_ms, USAGE.c.seq)
 Index("usage_undelivered", USAGE.c.owner, **partial("delivery = 'undelivered'"))
+
+# By time first: what is written now lies together, whosever it is, and a question about days reads one stretch.
+USAGE_SUMS: Final = _table(
+    "usage_sums",
+    whole("span_ms", key=True),
+    whole("begin_ms", key=True),
+    words("workspace_id", key=True),
+    words("key_id", key=True),
+    words("model", key=True),
+    words("upstream_id", key=True),
+    words("outcome", key=True),
+    whole("requests"),
+    whole("asked"),
+    whole("delivered"),
+    whole("price_usd_micros"),
+    whole("refunded_usd_micros"),
+    whole("cost_usd_micros"),
+    whole("tokens"),
+    whole("total_ms"),
+    whole("upstream_ms"),
+    clustered=True,
+)
 
 TASKS: Final = _table(
     "tasks",

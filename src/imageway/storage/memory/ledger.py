@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import add
+from typing import cast
 
 from msgspec import structs
 
 from imageway.ledger import ops
 from imageway.ledger.queries import HoldRow, Key, Transfer, Wallet, Workspace
+from imageway.ledger.usage import SPANS_MS, Sums, sum_key, sums_of
 from imageway.storage.memory.tables import Tables
 
 
@@ -20,14 +23,28 @@ def create_workspace(tables: Tables, op: ops.CreateWorkspace) -> str | None:
 
 
 def top_up(tables: Tables, op: ops.TopUp) -> str | None:
+    return _pay_in(tables, op, "topup", topped_up=op.usd_micros)
+
+
+def grant(tables: Tables, op: ops.Grant) -> str | None:
+    return _pay_in(tables, op, "grant", granted=op.usd_micros)
+
+
+def adjust(tables: Tables, op: ops.Adjust) -> str | None:
+    return _pay_in(tables, op, "adjust_up" if op.usd_micros >= 0 else "adjust_down", adjusted=op.usd_micros)
+
+
+def _pay_in(tables: Tables, op: ops.TopUp | ops.Grant | ops.Adjust, kind: str, **came: int) -> str | None:
     wallet = tables.wallets.get(op.workspace_id)
     if wallet is None:
         return "no_workspace"
+    if wallet.available + op.usd_micros < 0:
+        return "insufficient_balance"
     if op.id in tables.topups:
         return "duplicate"
     tables.put(tables.topups, op.id, op.usd_micros)
-    _balance(tables, wallet, available=op.usd_micros)
-    _transfer(tables, Transfer(0, "topup", op.workspace_id, None, "wallet", op.usd_micros, op.at_ms))
+    _balance(tables, wallet, available=op.usd_micros, **came)
+    _transfer(tables, Transfer(0, kind, op.workspace_id, None, "wallet", abs(op.usd_micros), op.at_ms))
     return None
 
 
@@ -82,12 +99,32 @@ def refund(tables: Tables, op: ops.Refund) -> str | None:
 
 
 def book_cost(tables: Tables, op: ops.BookCost) -> None:
-    account = f"cost:{op.upstream_id}"
-    _transfer(tables, Transfer(0, "cost", None, op.task_id, account, op.usd_micros, op.at_ms))
+    kind = "cost" if op.known else "unknown"
+    _transfer(tables, Transfer(0, kind, None, op.task_id, f"{kind}:{op.upstream_id}", op.usd_micros, op.at_ms))
 
 
 def book_overrun(tables: Tables, op: ops.BookOverrun) -> None:
     _transfer(tables, Transfer(0, "overrun", None, op.task_id, "overrun", op.usd_micros, op.at_ms))
+
+
+def spend_budget(tables: Tables, op: ops.SpendBudget) -> str | None:
+    budget = tables.budgets.get((op.budget_id, op.period))
+    if budget is None:
+        return None
+    used = op.usd_micros + (0 if budget.window_ms < op.window_ms else budget.used_usd_micros)
+    if used > budget.limit_usd_micros:
+        return "budget_exceeded"
+    window_ms = max(budget.window_ms, op.window_ms)
+    changed = structs.replace(budget, used_usd_micros=used, window_ms=window_ms)
+    tables.put(tables.budgets, (op.budget_id, op.period), changed)
+    return None
+
+
+def release_budget(tables: Tables, op: ops.ReleaseBudget) -> None:
+    budget = tables.budgets.get((op.budget_id, op.period))
+    if budget is not None and budget.window_ms == op.window_ms:
+        used = max(0, budget.used_usd_micros - op.usd_micros)
+        tables.put(tables.budgets, (op.budget_id, op.period), structs.replace(budget, used_usd_micros=used))
 
 
 def create_key(tables: Tables, op: ops.CreateKey) -> str | None:
@@ -114,6 +151,7 @@ def record_usage(tables: Tables, op: ops.RecordUsage) -> str | None:
     if op.request_id in tables.usage:
         return "duplicate"
     tables.put(tables.usage, op.request_id, op)
+    _add_up(tables, op, sums_of(op))
     return None
 
 
@@ -122,12 +160,20 @@ def mark_delivery(tables: Tables, op: ops.MarkDelivery) -> str | None:
     if row is None or row.delivery != "undelivered":
         return "not_undelivered"
     tables.put(tables.usage, op.request_id, structs.replace(row, delivery=op.delivery))
+    if op.delivery == "refunded":
+        _add_up(tables, row, (0, 0, 0, 0, row.price_usd_micros, 0, 0, 0, 0))
     return None
 
 
-def _balance(tables: Tables, wallet: Wallet, *, available: int = 0, held: int = 0, spent: int = 0) -> None:
-    after = replace(wallet, available=wallet.available + available, held=wallet.held + held, spent=wallet.spent + spent)
-    tables.put(tables.wallets, wallet.workspace_id, after)
+def _add_up(tables: Tables, row: ops.RecordUsage, added: Sums) -> None:
+    for key in (sum_key(row, span_ms) for span_ms in SPANS_MS):
+        before = tables.sums.get(key, (0,) * len(added))
+        tables.put(tables.sums, key, cast("Sums", tuple(map(add, before, added))))
+
+
+def _balance(tables: Tables, wallet: Wallet, **changes: int) -> None:
+    after = {name: getattr(wallet, name) + by for name, by in changes.items()}
+    tables.put(tables.wallets, wallet.workspace_id, replace(wallet, **after))
 
 
 def _transfer(tables: Tables, transfer: Transfer) -> None:

@@ -8,8 +8,10 @@ from typing import Any, Final, TypeVar
 
 from imageway.core.ops import Query
 from imageway.ledger import queries as ledger
+from imageway.ledger import usage as sums
 from imageway.ledger.ops import RecordUsage
-from imageway.storage.memory import queue, webhooks
+from imageway.ledger.reports import SumTransfers
+from imageway.storage.memory import queue, reports, usage, webhooks
 from imageway.storage.memory.tables import Tables
 from imageway.tasks import queries as tasks
 from imageway.tasks import queue as waiting
@@ -49,8 +51,8 @@ def _page(rows: Iterable[Made], after: tuple[int, str], limit: int) -> tuple[Mad
 
 
 def list_usage(tables: Tables, query: ledger.ListUsage) -> tuple[ledger.UsageRow, ...]:
-    rows = [row for row in tables.usage.values() if query.workspace_id in (None, row.workspace_id)]
-    return _usage(tables, rows[::-1][: query.limit])
+    rows = [row for row in reversed(tables.usage.values()) if query.workspace_id in (None, row.workspace_id)]
+    return _usage(tables, sorted(rows, key=lambda row: -row.at_ms)[: query.limit])
 
 
 def undelivered(tables: Tables, query: ledger.Undelivered) -> tuple[ledger.UsageRow, ...]:
@@ -162,10 +164,13 @@ READS: Final[dict[type[Query[Any]], Callable[[Tables, Any], Any]]] = {
     waiting.OverdueTasks: queue.overdue_tasks,
     waiting.CancelMarks: queue.cancel_marks,
     waiting.TaskStates: queue.task_states,
+    sums.FindUsage: usage.find_usage,
+    sums.SumUsage: usage.sum_usage,
     asked.ListEndpoints: webhooks.list_endpoints,
     asked.FindEndpoint: webhooks.find_endpoint,
     asked.ListSecrets: webhooks.list_secrets,
     asked.FindDelivery: webhooks.find_delivery,
     asked.DueDeliveries: webhooks.due_deliveries,
     asked.ListDeliveries: webhooks.list_deliveries,
+    SumTransfers: reports.sum_transfers,
 }

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from imageway.core.access import Budget
 from imageway.ledger.ops import RecordUsage
 from imageway.ledger.queries import HoldRow, Key, Transfer, Wallet, Workspace
+from imageway.ledger.usage import SumKey, Sums
 from imageway.tasks.queries import Attempt, Claim, Task
 from imageway.tasks.webhooks import Delivery, Endpoint, Secret
 
@@ -24,9 +26,11 @@ class Tables:
     transfers: dict[int, Transfer] = field(default_factory=dict)
     topups: dict[str, int] = field(default_factory=dict)
     holds: dict[str, HoldRow] = field(default_factory=dict)
+    budgets: dict[tuple[str, str], Budget] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
     digests: dict[bytes, str] = field(default_factory=dict)
     usage: dict[str, RecordUsage] = field(default_factory=dict)
+    sums: dict[SumKey, Sums] = field(default_factory=dict)
     tasks: dict[str, Task] = field(default_factory=dict)
     task_of: dict[str, str] = field(default_factory=dict)  # attempt id → task id
     leases: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,110 @@
+"""The queries about usage beyond the single row, as `selects` has the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import Any, Final
+
+from imageway.core.ops import Query
+from imageway.ledger import usage
+from imageway.ledger.usage import DAY_MS, HOUR_MS, SUM_COLUMNS
+from imageway.storage.rows import Row, Rows, Select, all_as
+
+Condition = tuple[str, tuple[str | int, ...]]
+
+_FIELDS: Final = tuple(field.name for field in fields(usage.UsageDetail))
+_NAME: Final = "COALESCE((SELECT name FROM workspaces WHERE id = usage.workspace_id), workspace_id)"
+_COLUMNS: Final = ", ".join(_NAME if name == "workspace" else name for name in _FIELDS)
+_TOTALS: Final = ", ".join(f"CAST(SUM({name}) AS BIGINT)" for name in SUM_COLUMNS)
+_GROUPS: Final = {
+    "hour": f"begin_ms / {HOUR_MS} * {HOUR_MS}",
+    "day": f"begin_ms / {DAY_MS} * {DAY_MS}",
+    "month": f"begin_ms / {DAY_MS} * {DAY_MS}",  # days, which make months when they have been read
+    "workspace": "workspace_id",
+    "key": "key_id",
+    "model": "model",
+    "upstream": "upstream_id",
+    "outcome": "outcome",
+}
+
+
+def find_usage(query: usage.FindUsage) -> Select:
+    where, values = _joined(_found(query))
+    sql = f"SELECT {_COLUMNS} FROM usage WHERE {where} ORDER BY at_ms DESC, seq DESC LIMIT ?"  # noqa: S608  (callers' words are parameters)
+    return Select(sql, (*values, query.limit), all_as(_detail))
+
+
+def _detail(row: Row) -> usage.UsageDetail:
+    return usage.UsageDetail(**dict(zip(_FIELDS, row, strict=True)))
+
+
+def _found(query: usage.FindUsage) -> Iterator[Condition]:
+    for column in ("workspace_id", "key_id", "model", "outcome"):
+        if wanted := getattr(query, column):
+            yield f"{column} = ?", (wanted,)
+    if query.since_ms:
+        yield "at_ms >= ?", (query.since_ms,)
+    if query.until_ms is not None:
+        yield "at_ms < ?", (query.until_ms,)
+    if query.before is not None:
+        yield "(at_ms, seq) < (?, ?)", query.before
+
+
+def sum_usage(query: usage.SumUsage) -> Select:
+    """Whole days are read as days, what is left at both ends as hours; nothing but hours where hours are asked for."""
+    chosen = [_joined([*span, *_summed(query)]) for span in _spans(query)]
+    rows = " UNION ALL ".join(f"SELECT * FROM usage_sums WHERE {where}" for where, _ in chosen)  # noqa: S608
+    groups = [_GROUPS[name] for name in query.by]
+    sql = f"SELECT {', '.join([*groups, _TOTALS])} FROM ({rows}) AS chosen"  # noqa: S608
+    grouped = f" GROUP BY {', '.join(groups)}" if groups else ""
+    return Select(
+        f"{sql}{grouped} HAVING COUNT(*) > 0", tuple(v for _, values in chosen for v in values), _shape(query)
+    )
+
+
+def _spans(query: usage.SumUsage) -> Iterator[list[Condition]]:
+    """Stretches of time, each as conditions on one span's sums."""
+    since_ms, until_ms = -(-query.since_ms // HOUR_MS) * HOUR_MS, query.until_ms
+    first_ms = -(-since_ms // DAY_MS) * DAY_MS
+    last_ms = None if until_ms is None else max(until_ms, 0) // DAY_MS * DAY_MS
+    if "hour" in query.by or (last_ms is not None and first_ms >= last_ms):
+        yield _span(HOUR_MS, since_ms, until_ms)
+        return
+    if since_ms < first_ms:
+        yield _span(HOUR_MS, since_ms, first_ms)
+    yield _span(DAY_MS, first_ms, last_ms)
+    if last_ms is not None:
+        yield _span(HOUR_MS, last_ms, until_ms)
+
+
+def _span(span_ms: int, since_ms: int, until_ms: int | None) -> list[Condition]:
+    begun: Condition = ("begin_ms >= ?", (since_ms,))
+    ended: list[Condition] = [] if until_ms is None else [("begin_ms < ?", (until_ms,))]
+    return [(f"span_ms = {span_ms}", ()), begun, *ended]
+
+
+def _summed(query: usage.SumUsage) -> Iterator[Condition]:
+    for column in ("workspace_id", "key_id", "model"):
+        if wanted := getattr(query, column):
+            yield f"{column} = ?", (wanted,)
+
+
+def _joined(conditions: Iterator[Condition] | list[Condition]) -> Condition:
+    found = list(conditions)
+    return " AND ".join(text for text, _ in found) or "TRUE", tuple(value for _, values in found for value in values)
+
+
+def _shape(query: usage.SumUsage) -> Callable[[Rows], tuple[usage.UsageSum, ...]]:
+    width = len(query.by)
+
+    def shaped(rows: Rows) -> tuple[usage.UsageSum, ...]:
+        return usage.in_order(query, ((tuple(row)[:width], tuple(row)[width:]) for row in rows))
+
+    return shaped
+
+
+USAGE_SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
+    usage.FindUsage: find_usage,
+    usage.SumUsage: sum_usage,
+}
