@@ -53,7 +53,8 @@ def _hold(world: World, task: Task) -> HoldRow:
 
 
 def _visit(world: World, task: Task) -> Visit | None:
-    return next((visit for visit in world.visits if visit.task_id == task.id), None)
+    """The first, for whom it was accepted."""
+    return next((visit for visit in world.visits if visit.task_id == task.id and not visit.replayed), None)
 
 
 # Tasks
@@ -222,7 +223,7 @@ def _token_price(world: World, task: Task, hold: HoldRow) -> int | None:
 def costs_are_booked_once(world: World) -> Iterator[str]:
     booked: Counter[str | None] = Counter()
     for transfer in tables_of(world).transfers.values():
-        if transfer.account.startswith("cost:"):
+        if transfer.account.startswith(("cost:", "unknown:")):
             booked[transfer.task_id] += transfer.usd_micros
     for row in tables_of(world).usage.values():
         if row.cost_usd_micros != booked[row.request_id]:
@@ -309,19 +310,46 @@ def unknown_is_told_as_unknown(world: World) -> Iterator[str]:
 
 
 def a_key_buys_once(world: World) -> Iterator[str]:
-    """The second use of an Idempotency-Key is a 409, holds nothing and sends nothing."""
-    accepted: Counter[tuple[str, str]] = Counter()
+    """While a task of a key is under way, and once one has succeeded or is unknown, no other is accepted under it:
+    nothing is held, and so nothing sent. Whatever is held is in the transfers, in their order."""
+    moved: dict[str, list[int]] = {}
+    for transfer in tables_of(world).transfers.values():
+        if transfer.kind in ("hold", "capture", "void") and transfer.task_id:
+            moved.setdefault(transfer.task_id, []).append(transfer.seq)
+    bought: dict[tuple[str, str], list[Task]] = {}
+    for task in _tasks(world):
+        order = _order(world, task)
+        if order is not None and order.key:
+            bought.setdefault((task.workspace_id, order.key), []).append(task)
+    for (workspace, key), tasks in bought.items():
+        first, *others = sorted(tasks, key=lambda task: moved[task.id][0])
+        for later in others:
+            over = later.created_ms - first.created_ms >= world.shape.settings.idempotency_keep_s * 1000
+            if first.state not in ("failed", "cancelled") and not over:
+                yield f'the key "{key}" of {workspace} bought {later.id} though {first.id} is {first.state}'
+            if moved[later.id][0] < moved[first.id][-1]:
+                yield f'the key "{key}" of {workspace} bought {later.id} while {first.id} was under way'
+            first = later
+
+
+def who_asks_again_gets_the_same(world: World) -> Iterator[str]:
+    """Of a success the same images, byte for byte; of an unknown outcome the same error. Nobody is given what he did
+    not ask for, nor told of a key that nobody used."""
+    seen: dict[str, tuple[bytes, ...]] = {}
     for visit in world.visits:
         task = tables_of(world).tasks.get(visit.task_id or "")
-        if visit.order.key and task is not None:
-            accepted[visit.order.workspace, visit.order.key] += 1
-    for (workspace, key), times in accepted.items():
-        if times > 1:
-            yield f'the key "{key}" of {workspace} was accepted {times} times'
-    for visit in world.visits:
-        conflict = isinstance(visit.error, GatewayError) and visit.error.code == "idempotency_key_in_use"
-        if conflict and (visit.order.workspace, visit.order.key) not in tables_of(world).claims:
+        error = visit.error if isinstance(visit.error, GatewayError) else None
+        about_keys = error and error.code.startswith("idempotency_key")
+        if about_keys and (visit.order.workspace, visit.order.key) not in tables_of(world).claims:
             yield f"visitor {visit.order.number} was told of a key in use that nobody used"
+        if task is None or not visit.order.key:
+            continue
+        if visit.contents and seen.setdefault(task.id, visit.contents) != visit.contents:
+            yield f"visitor {visit.order.number} was given other images of {task.id} than somebody else"
+        if unpack_task(task.request).request.get("prompt") != visit.order.request.prompt:
+            yield f"visitor {visit.order.number} was given {task.id}, which he did not ask for"
+        if error and visit.replayed and task.state == "unknown" and (error.code, error.message) != _kept(task).error:
+            yield f"visitor {visit.order.number} was told {error} of {task.id}, which is unknown"
 
 
 def a_memo_is_resumed(world: World) -> Iterator[str]:
@@ -346,7 +374,8 @@ def a_memo_is_resumed(world: World) -> Iterator[str]:
 def errors_are_in_the_table(world: World) -> Iterator[str]:
     for visit in world.visits:
         error = visit.error
-        if isinstance(error, GatewayError) and error.code not in KINDS and not isinstance(error, InvalidRequest):
+        known = isinstance(error, InvalidRequest) or visit.replayed  # which was told as one the first time
+        if isinstance(error, GatewayError) and error.code not in KINDS and not known:
             yield f'visitor {visit.order.number}: "{error.code}" is in no table'
 
 
@@ -467,11 +496,14 @@ def the_last_event_comes_after_the_capture(world: World) -> Iterator[str]:
 
 
 def events_tell_what_is_delivered(world: World) -> Iterator[str]:
-    """Every image of the answer is told before its last word, the very same, once, and counted from 0."""
+    """Every image of the answer is told before its last word, the very same, once, and counted from 0; those that
+    failed have their numbers too."""
     for visit in world.visits:
         told = [event for event in visit.told if isinstance(event, Arrived)]
-        if [event.image for event in told] != list(range(len(told))):
-            yield f"visitor {visit.order.number} heard of the images {[event.image for event in told]}"
+        numbers = [event.image for event in told]
+        failed = len(visit.answer.missing) if visit.answer else (visit.order.request.n or 1) - len(told)
+        if numbers != sorted(set(numbers)) or (numbers and numbers[-1] >= len(told) + max(0, failed)):
+            yield f"visitor {visit.order.number} heard of the images {numbers}"
         if visit.answer is None or not visit.order.request.stream:
             continue
         shown = Counter(picture.url or id(picture.blob) for picture in visit.answer.pictures)
@@ -502,7 +534,7 @@ def background_tasks_run_on(world: World) -> Iterator[str]:
     """Nobody listens to them, and they end as if somebody did; what they made is stored."""
     for visit in world.visits:
         task = tables_of(world).tasks.get(visit.task_id or "")
-        if not visit.order.background or task is None:
+        if not visit.order.background or task is None or visit.replayed:
             continue
         wanted = visit.order.cancels_after_s is None and visit.order.deadline_s is None
         if task.state == "cancelled" and wanted and not world.shape.troubles:
@@ -655,6 +687,7 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     what_came_is_delivered,
     unknown_is_told_as_unknown,
     a_key_buys_once,
+    who_asks_again_gets_the_same,
     a_memo_is_resumed,
     errors_are_in_the_table,
     no_provider_speaks_through_us,

@@ -16,6 +16,7 @@ from tests.sim.pictures import picture
 from tests.sim.plans import Chances
 from tests.sim.upstreams import Link
 from tests.sim.world import LOOKS_S, Order, Shape, Trouble, World
+from tests.values import replace
 
 MODELS: Final = {
     "gpt-image-1": 5,
@@ -53,7 +54,8 @@ def shape_of(seed: int, requests: int = 20) -> Shape:
     return Shape(
         seed=seed,
         plan=Chances(seed, chance.choice((0.0, 0.2, 0.5, 0.9))),
-        orders=tuple(_order(chance, number, _webhook(seed, number)) for number in range(requests)),
+        orders=tuple(_order(chance, number, _webhook(seed, number)) for number in range(requests))
+        + _repeated(seed, requests),
         processes=processes,
         troubles=troubles,
         weather=_weather(chance),
@@ -82,6 +84,33 @@ def _endpoints(seed: int) -> tuple[AddEndpoint, ...]:
             at_ms=EPOCH_MS,
         )
         for number in range(chance.randint(1, 3))
+    )
+
+
+def _repeated(seed: int, number: int) -> tuple[Order, ...]:
+    """Two orders with a key come again with the same request: at once, soon, late, anywhere, in any form; and one of
+    them with another. Their numbers begin with `number`."""
+    chance = random.Random(f"repeats {seed}")
+    first = [_order(chance, number + index, _webhook(seed, number + index)) for index in (0, 1)]
+    keyed = [replace(order, key=f"again-{order.number}") for order in first]
+    again = [_again(chance, order) for order in keyed for _ in range(chance.randint(1, 4))]
+    another = replace(again[-1], request=replace(again[-1].request, prompt=f"a dog, number {number}"))
+    return tuple(replace(order, number=number + index) for index, order in enumerate((*keyed, *again, another)))
+
+
+def _again(chance: random.Random, order: Order) -> Order:
+    return replace(
+        order,
+        request=replace(order.request, stream=chance.choice((None, True)), partial_images=None),
+        at_s=order.at_s + chance.choice((0.0, 0.0, chance.uniform(0, 1), chance.uniform(0, 60), 2000.0)),
+        form=chance.choice((None, "b64_json", "url")),
+        patience_s=chance.choice((9000.0, 9000.0, chance.uniform(0, 20))),
+        leaves_after=chance.choice((None, None, 1)),
+        process=chance.choice((None, 0, 1, 2)),
+        background=chance.random() < 0.2,
+        rejects=chance.random() < 0.2,
+        cancels_after_s=None,
+        deadline_s=chance.choice((None, None, None, 5.0)),
     )
 
 

@@ -12,10 +12,11 @@ from typing import Any, cast
 import pytest
 
 from imageway.bodies import blob_of
+from imageway.core.errors import GatewayError
 from imageway.core.intents import Webhook
 from imageway.core.requests import ImageData, ImageLink, ImageRequest, Operation
 from imageway.core.steps import Failed, FailureKind
-from imageway.engine import attempts, courier, harvest, preparation, runs, settlement, verdicts
+from imageway.engine import attempts, courier, harvest, preparation, replay, runs, settlement, verdicts
 from imageway.engine.arrivals import Arrivals
 from imageway.engine.attempts import PartResult, PartRun
 from imageway.engine.crew import Crew
@@ -205,8 +206,8 @@ def nothing_is_kept_when_the_last_one_leaves_late(patch: pytest.MonkeyPatch) -> 
 
 
 def all_tokens_are_billed(patch: pytest.MonkeyPatch) -> None:
-    bill = settlement._bill
-    patch.setattr(settlement, "_bill", lambda results, count: replace(bill(results, count), produced=None))
+    bill = settlement.bill_of
+    patch.setattr(settlement, "bill_of", lambda results, count: replace(bill(results, count), produced=None))
 
 
 def costs_are_told_and_not_booked(patch: pytest.MonkeyPatch) -> None:
@@ -272,6 +273,48 @@ def unknown_is_called_failed(patch: pytest.MonkeyPatch) -> None:
 
 def keys_are_never_claimed(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(WRITES, ClaimKey, lambda tables, op: None)
+
+
+def running_ones_bind_nobody(patch: pytest.MonkeyPatch) -> None:
+    """Two who come at once both find the key free; the books do not tell the second."""
+    claim = WRITES[ClaimKey]
+
+    def take(tables: Tables, op: ClaimKey) -> str | None:
+        before = tables.claims.get((op.workspace_id, op.key))
+        runs = before is not None and tables.tasks[before.task_id].state == "running"
+        return claim(tables, replace(op, expired_ms=op.at_ms) if runs else op)
+
+    patch.setitem(WRITES, ClaimKey, take)
+
+
+def unknown_ones_free_their_key(patch: pytest.MonkeyPatch) -> None:
+    claim = WRITES[ClaimKey]
+
+    def take(tables: Tables, op: ClaimKey) -> str | None:
+        before = tables.claims.get((op.workspace_id, op.key))
+        lost = before is not None and tables.tasks[before.task_id].state == "unknown"
+        return claim(tables, replace(op, expired_ms=op.at_ms) if lost else op)
+
+    patch.setitem(WRITES, ClaimKey, take)
+    patch.setattr(replay, "FREED", (*replay.FREED, "unknown"))
+
+
+def answers_come_again_in_another_order(patch: pytest.MonkeyPatch) -> None:
+    answer_of = replay.answer_of
+
+    async def turned(*about: Any, **more: Any) -> Any:
+        answer = await answer_of(*about, **more)
+        return replace(answer, pictures=answer.pictures[::-1])
+
+    patch.setattr(replay, "answer_of", turned)
+
+
+def what_was_asked_for_is_not_compared(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replay, "fingerprint", lambda *about: b"{}")
+
+
+def unknown_ones_are_told_otherwise(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(replay, "ended_badly", lambda view, *, sandbox: GatewayError("bad_response", "it failed"))
 
 
 def memos_are_not_read(patch: pytest.MonkeyPatch) -> None:
@@ -425,11 +468,17 @@ SENT_ALONG = replace(SINGLE, operation=Operation.EDIT, images=(ImageData(blob_of
 LEAVES_EARLY = replace(
     COUNTED, operation=Operation.EDIT, images=(ImageLink("https://pictures.example/late.png", "image"),)
 )
-TWICE = Shape(
-    seed=1,
-    plan=Script(),
-    orders=(Order(number=0, request=SINGLE, key="one"), Order(number=1, request=SINGLE, key="one", at_s=5)),
-)
+
+
+def twice(*fates: str, after_s: float = 60, other: ImageRequest = COUNTED) -> Shape:
+    """Two visitors with one key."""
+    first = Order(number=0, request=COUNTED, key="one")
+    return Shape(
+        seed=1,
+        plan=Script(fates or ("ok",)),
+        orders=(first, Order(number=1, request=other, key="one", at_s=after_s)),
+    )
+
 
 BUGS = (
     Bug("every_task_ends", nobody_adopts, dying("after_submit")),
@@ -470,7 +519,16 @@ BUGS = (
     Bug("pictures_come_from_good_answers", anything_is_proved, world_of("truncated")),
     Bug("what_came_is_delivered", the_last_image_is_lost, world_of()),
     Bug("unknown_is_told_as_unknown", unknown_is_called_failed, world_of("reset_before")),
-    Bug("a_key_buys_once", keys_are_never_claimed, TWICE),
+    Bug("a_key_buys_once", keys_are_never_claimed, twice()),
+    Bug("a_key_buys_once", running_ones_bind_nobody, twice(after_s=0)),
+    Bug("a_key_buys_once", unknown_ones_free_their_key, twice("reset_after", "ok")),
+    Bug("who_asks_again_gets_the_same", answers_come_again_in_another_order, twice()),
+    Bug(
+        "who_asks_again_gets_the_same",
+        what_was_asked_for_is_not_compared,
+        twice(other=replace(COUNTED, prompt="a dog")),
+    ),
+    Bug("who_asks_again_gets_the_same", unknown_ones_are_told_otherwise, twice("reset_after")),
     Bug("a_memo_is_resumed", memos_are_not_read, dying("after_memo", POLLED)),
     Bug("errors_are_in_the_table", a_code_of_no_table, world_of("refused")),
     Bug("no_provider_speaks_through_us", the_provider_is_quoted, world_of("refused")),

@@ -25,7 +25,7 @@ from tests.sim.machine import EPOCH_MS, ObjectsDoor, Weather
 from tests.sim.plans import Script
 from tests.sim.seeds import with_inputs
 from tests.sim.upstreams import Link
-from tests.sim.world import Order, Shape, Trouble, Visit, World, run_world
+from tests.sim.world import Order, Shape, Trouble, Visit, World, catalog, run_world
 from tests.values import replace
 
 COUNTED = ImageRequest(model="gpt-image-1", prompt="a cat", quality="low", n=2)
@@ -437,3 +437,76 @@ def test_a_sweep_that_takes_long_does_not_cost_the_lease(monkeypatch: pytest.Mon
     task, hold, visit = only(play(replace(shape, processes=2, proves=False, settings=settings)))
     assert (task.owner, task.fence) == ("proc-0", 1)
     assert (hold.state, visit.delivered) == ("captured", True)
+
+
+# Keys that come again
+
+
+def keyed(fates: Script, *at_s: float, request: ImageRequest = COUNTED, **order: Any) -> Shape:
+    """Visitors with one key and one request, at these moments."""
+    orders = tuple(Order(number=number, request=request, at_s=when, key="one") for number, when in enumerate(at_s))
+    return Shape(seed=1, plan=fates, orders=tuple(replace(each, **order) for each in orders))
+
+
+@pytest.mark.parametrize("background_first", [True, False])
+def test_who_attaches_takes_no_room_from_what_he_waits_for(background_first: bool) -> None:
+    """Two come at once; the second had reserved room for an answer of his own when the key was taken. There is room for
+    one."""
+    shape = keyed(Script(), 0, 0, request=SINGLE)
+    first, second = shape.orders
+    orders = (replace(first, background=background_first), replace(second, background=not background_first))
+    most = max(offering.max_answer_bytes for offering in catalog().models[SINGLE.model].offerings)
+    world = play(replace(shape, orders=orders, spool_bytes=most + most // 2, workers=1))
+    (task,) = tables_of(world).tasks.values()
+    assert task.state == "succeeded"
+    assert (task.finished_ms or 0) - task.created_ms < 60_000
+
+
+@pytest.mark.parametrize("moment_s", [0.0, 0.002, 0.5, 40.0])
+def test_a_crowd_with_one_key_buys_once(moment_s: float) -> None:
+    """In three processes, however close together they come."""
+    shape = keyed(Script(), *(number * moment_s / 63 for number in range(64)))
+    world = play(replace(shape, processes=3, weather=Weather(commit_s=0.02)))
+    (task,) = tables_of(world).tasks.values()
+    assert len(world.providers.submits) == 1
+    assert all(visit.delivered for visit in world.visits)
+    assert {visit.answer.request_id for visit in world.visits if visit.answer} == {task.id}
+    assert [visit.replayed for visit in world.visits].count(False) == 1
+
+
+def test_a_failure_frees_its_key_and_an_unknown_outcome_does_not() -> None:
+    """Who waited for what failed is told so; who comes later buys anew. Nobody buys after an unknown one."""
+    failing = play(keyed(Script(("refused",)), 0, 0, 60))
+    assert [code(visit) for visit in failing.visits] == ["content_policy_violation"] * 3
+    assert [visit.replayed for visit in failing.visits].count(True) == 1
+    assert len(failing.providers.submits) == 2
+    lost = play(keyed(Script(("reset_after",)), 0, 0, 60, 3600))
+    assert [code(visit) for visit in lost.visits] == ["request_timeout"] * 4
+    assert len(lost.providers.submits) == 1
+
+
+@pytest.mark.parametrize(("request_", "told"), [(POLLED, None), (COUNTED, "request_timeout")])
+@pytest.mark.parametrize("proves", [True, False])
+def test_who_comes_back_after_a_death_finds_what_became_of_it(
+    request_: ImageRequest, told: str | None, proves: bool
+) -> None:
+    """What had a memo is resumed and delivered to him, once; what had none is unknown, and never sent again. He waits
+    meanwhile, in another process."""
+    shape = keyed(Script(), 0, 6, 2000, request=request_)
+    first, *others = shape.orders
+    dying = (Trouble(process=0, die_at=("after_memo" if told is None else "after_submit", 1)),)
+    orders = (replace(first, process=0), *(replace(each, process=1) for each in others))
+    world = play(replace(shape, orders=orders, processes=2, troubles=dying, proves=proves))
+    assert world.visits[0].end == "cut"
+    assert [code(visit) for visit in world.visits[1:]] == [told] * 2
+    assert len(world.providers.submits) == 1
+    (hold,) = tables_of(world).holds.values()
+    assert hold.state == ("captured" if told is None else "voided")
+
+
+def test_a_key_is_over_after_a_day() -> None:
+    """Or as long as the operator says."""
+    brief = EngineSettings(idempotency_keep_s=1800)
+    world = play(replace(keyed(Script(), 0, 1700, 1900, request=SINGLE), settings=brief))
+    assert [visit.replayed for visit in world.visits] == [False, True, False]
+    assert len(tables_of(world).tasks) == 2

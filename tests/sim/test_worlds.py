@@ -50,7 +50,12 @@ def test_the_worlds_are_as_bad_as_they_claim_to_be() -> None:
     assert states == {"succeeded", "failed", "cancelled", "unknown"}
     assert deliveries == {"none", "delivered", "stored", "refunded"}
     assert ends == {"answered", "hung_up", "cut"}
-    assert {"insufficient_balance", "idempotency_key_in_use", "overloaded", "content_policy_violation"} <= codes
+    assert {"insufficient_balance", "overloaded", "content_policy_violation"} <= codes
+    assert {"idempotency_key_in_use", "idempotency_key_reused"} <= codes
+    replays = [visit for world in worlds for visit in world.visits if visit.replayed]
+    assert any(visit.answer and visit.order.request.stream for visit in replays)
+    assert {getattr(visit.error, "code", None) for visit in replays} >= {None, "request_timeout", "overloaded"}
+    assert {visit.view.status for visit in replays if visit.view} >= {"running", "succeeded", "unknown"}
     told = {type(event) for world in worlds for visit in world.visits for event in visit.told}
     assert told == {Preview, Arrived}
     assert any(visit.told and visit.error for world in worlds for visit in world.visits)

@@ -4,6 +4,7 @@ patience. `run_world` plays one to its end and hands over everything that can be
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import tempfile
 from collections.abc import Callable
@@ -12,20 +13,22 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from imageway.bodies import Budget, Scope, Spool
+from imageway.bodies import Budget, Scope, Spool, digest
 from imageway.catalog import Catalog, load
 from imageway.core.blobs import Tree
 from imageway.core.errors import GatewayError
 from imageway.core.failures import FaultInjected, StoreFailed
-from imageway.core.intents import Event, Finished, Form, Generate, Generated, TaskView, Webhook
+from imageway.core.intents import Event, Finished, Form, Generate, Generated, Picture, TaskView, Webhook
 from imageway.core.ops import Committed
 from imageway.core.requests import Caller, ImageRequest
 from imageway.core.upstreams import Upstream
+from imageway.engine.acceptance import KeyTaken
 from imageway.engine.courier import Courier
 from imageway.engine.crew import Crew
 from imageway.engine.hearing import Ear
 from imageway.engine.ports import Tools
 from imageway.engine.recovery import Recovery
+from imageway.engine.replay import Replay, find_earlier, marked
 from imageway.engine.runs import TaskHandle
 from imageway.engine.service import Engine
 from imageway.engine.settings import EngineSettings
@@ -97,12 +100,14 @@ class Order:
     cancels_after_s: float | None = None
     deadline_s: float | None = None
     webhook: Webhook | None = None
+    rejects: bool = False
 
 
 @dataclass(slots=True)
 class Visit:
     """How it went. `end`: answered, hung_up, cut (the process died), or waiting. `told`: the events of a stream before
-    the last; `paid`: what became of the hold by the moment of the last."""
+    the last; `paid`: what became of the hold by the moment of the last. `replayed`: it asked for what was asked for
+    before; `contents`: digests of the images of an answer under a key."""
 
     order: Order
     end: str = "waiting"
@@ -114,6 +119,8 @@ class Visit:
     told: list[Event] = field(default_factory=list)
     paid: str = ""
     view: TaskView | None = None
+    replayed: bool = False
+    contents: tuple[bytes, ...] = ()
 
 
 class HungUp(Exception):
@@ -174,28 +181,11 @@ class Process:
 
     async def serve(self, visit: Visit) -> None:
         """What the server's gate does with one request."""
-        scope = self.tools.spool.scope()
+        scope, intent = self.tools.spool.scope(), _intent(visit.order)
         try:
-            if visit.order.background:
-                await self._leave_alone(visit)
-                return
-            handle = self._start(visit, scope)
-            try:
-                await handle.accepted()
-                visit.task_id = handle.id
-                self.unanswered[visit.order.number] = visit
-                visit.answer = await self._answer(visit, handle)
-                del self.unanswered[visit.order.number]
-                await asyncio.sleep(visit.order.delivery_s)
-            except asyncio.CancelledError:
-                self.engine.leave(handle)
-                raise
-            self.machine.check()
-            visit.delivered = True
-            self.engine.delivered(handle)
+            await (self._serve(visit, intent, scope) if intent.idempotency_key is None else self._once(visit, scope))
         except HungUp:
             visit.end = "hung_up"
-            self.engine.leave(handle)
         except GatewayError as error:
             visit.error = error
             visit.task_id = visit.task_id or error.request_id
@@ -206,7 +196,67 @@ class Process:
             self.unanswered.pop(visit.order.number, None)
             scope.release()
 
-    async def _answer(self, visit: Visit, handle: TaskHandle) -> Generated:
+    async def _once(self, visit: Visit, scope: Scope) -> None:
+        caller = _caller(visit.order)
+        intent = await marked(self.engine, _intent(visit.order), caller)
+        while True:
+            earlier = await find_earlier(self.engine, intent, caller, scope)
+            if earlier is not None:
+                visit.replayed = True
+                await self._repeat(visit, earlier)
+                return
+            try:
+                await self._serve(visit, intent, scope)
+            except KeyTaken:
+                continue
+            return
+
+    async def _repeat(self, visit: Visit, earlier: Replay) -> None:
+        if visit.order.background:
+            shown = await earlier.shown(_caller(visit.order))
+            assert isinstance(shown, TaskView)
+            visit.view, visit.task_id = shown, earlier.id
+            return
+        visit.answer = await self._answer(visit, earlier)
+        visit.task_id = earlier.id
+        visit.contents = await self._contents(visit.answer)
+        await asyncio.sleep(visit.order.delivery_s)
+        self.machine.check()
+        visit.delivered = True
+
+    async def _serve(self, visit: Visit, intent: Generate, scope: Scope) -> None:
+        if visit.order.background:
+            await self._leave_alone(visit, intent)
+            return
+        handle = self.engine.start(intent, _caller(visit.order), scope)
+        try:
+            await handle.accepted()
+            visit.task_id = handle.id
+            self.unanswered[visit.order.number] = visit
+            visit.answer = await self._answer(visit, handle)
+            if intent.idempotency_key is not None:
+                visit.contents = await self._contents(visit.answer)
+            del self.unanswered[visit.order.number]
+            await asyncio.sleep(visit.order.delivery_s)
+        except (asyncio.CancelledError, HungUp, KeyTaken):
+            self.engine.leave(handle)
+            raise
+        self.machine.check()
+        visit.delivered = True
+        self.engine.delivered(handle)
+
+    async def _contents(self, answer: Generated) -> tuple[bytes, ...]:
+        return tuple([await self._content(picture) for picture in answer.pictures])
+
+    async def _content(self, picture: Picture) -> bytes:
+        if picture.blob is not None:
+            return await digest(picture.blob)
+        name = (picture.url or "").partition("?")[0].rpartition("/")[2]
+        objects = self.tools.objects
+        assert isinstance(objects, ObjectsDoor)
+        return hashlib.sha256(objects.objects.rows[name][1]).digest()
+
+    async def _answer(self, visit: Visit, handle: TaskHandle | Replay) -> Generated:
         """As the gate does: event by event where a stream was asked for."""
         if not visit.order.request.stream:
             return await handle.outcome()
@@ -220,22 +270,22 @@ class Process:
                     raise HungUp
         raise AssertionError("a stream ended without a last event")
 
-    def _hold_of(self, handle: TaskHandle) -> str:
+    def _hold_of(self, handle: TaskHandle | Replay) -> str:
         store = self.tools.store
         assert isinstance(store, StoreDoor)
         return store.store._tables.holds[handle.id].state
 
-    async def _leave_alone(self, visit: Visit) -> None:
-        caller = Caller(f"key-{visit.order.workspace}", visit.order.workspace)
-        visit.view = await self.engine.enqueue(_intent(visit.order), caller)
+    async def _leave_alone(self, visit: Visit, intent: Generate) -> None:
+        caller = _caller(visit.order)
+        visit.view = await self.engine.enqueue(intent, caller)
         visit.task_id = visit.view.id
         if visit.order.cancels_after_s is not None:
             await asyncio.sleep(visit.order.cancels_after_s)
             visit.view = await self.engine.cancel_task(visit.task_id, caller)
 
-    def _start(self, visit: Visit, scope: Scope) -> TaskHandle:
-        caller = Caller(f"key-{visit.order.workspace}", visit.order.workspace)
-        return self.engine.start(_intent(visit.order), caller, scope)
+
+def _caller(order: Order) -> Caller:
+    return Caller(f"key-{order.workspace}", order.workspace)
 
 
 def _intent(order: Order) -> Generate:
@@ -244,6 +294,7 @@ def _intent(order: Order) -> Generate:
         form=order.form,
         strict=order.strict,
         idempotency_key=order.key,
+        reject_running=order.rejects,
         background=order.background,
         deadline_s=order.deadline_s,
         webhook=order.webhook,

@@ -87,6 +87,13 @@ class Scope:
         self._reserved_bytes += size_bytes
         return True
 
+    def give_back(self) -> None:
+        """Reserved room that nothing was written to is free for others again."""
+        left_bytes = self._reserved_bytes - self._taken_bytes
+        if left_bytes > 0:
+            self._spool.budget.release(left_bytes)
+            self._reserved_bytes -= left_bytes
+
     def writer(self, *, encoding: Encoding, declared_type: str | None = None) -> BlobWriter:
         self._check_open()
         writer = BlobWriter(self, encoding=encoding, declared_type=declared_type)

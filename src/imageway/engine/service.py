@@ -91,6 +91,7 @@ class Engine:
             await self._accept(prepared, run)
             self.tools.faults.reach("after_accept")
         except GatewayError as refused:
+            run.scope.give_back()  # whose request may wait on, for an earlier one that needs this room
             run.refuse(refused)
         except Exception:
             run.refuse(GatewayError("internal_error", HOLE))

@@ -150,6 +150,19 @@ async def test_room_reserved_ahead_is_used_first_and_given_back_whole(spool: Spo
     assert spool.budget.used_bytes == 0
 
 
+async def test_room_that_nobody_needs_is_given_back(spool: Spool, scope: Scope) -> None:
+    """What was written to stays taken; what comes then takes room of its own."""
+    assert scope.reserve(4_000_000)
+    await write(scope, LARGE)
+    scope.give_back()
+    scope.give_back()
+    assert spool.budget.used_bytes == len(LARGE)
+    await write(scope, LARGE)
+    assert spool.budget.used_bytes == 2 * len(LARGE)
+    scope.release()
+    assert spool.budget.used_bytes == 0
+
+
 async def test_no_room_is_spool_full_and_takes_nothing(tmp_path: Path) -> None:
     spool = Spool(tmp_path, Budget(1_000_000))
     scope = spool.scope()

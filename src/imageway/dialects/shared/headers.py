@@ -41,10 +41,7 @@ def read_manner(inbound: Inbound, findings: Findings) -> Manner:
 
 def read_strict(inbound: Inbound, findings: Findings) -> bool:
     """`Imageway-Strict: 1`: what cannot be honoured to the letter is refused."""
-    text = inbound.headers.get("imageway-strict")
-    if text is None:
-        return False
-    value = text.strip().lower()
+    value = inbound.headers.get("imageway-strict", "").strip().lower()
     if value not in STRICT:
         findings.wrong("Imageway-Strict", value, ("1", "0"))
     return STRICT.get(value, False)
@@ -71,9 +68,7 @@ def read_idempotency_key(inbound: Inbound, findings: Findings) -> str | None:
 
 def read_reject_running(inbound: Inbound, findings: Findings) -> bool:
     """`Imageway-Idempotency: reject`: while an earlier request under the same key runs, this one is not to wait."""
-    text = inbound.headers.get("imageway-idempotency")
-    if text is None:
-        return False
-    if text.strip().lower() not in WHILE_RUNNING:
-        findings.wrong("Imageway-Idempotency", text, WHILE_RUNNING)
-    return text.strip().lower() == "reject"
+    value = inbound.headers.get("imageway-idempotency", "wait").strip().lower()
+    if value not in WHILE_RUNNING:
+        findings.wrong("Imageway-Idempotency", value, WHILE_RUNNING)
+    return value == "reject"
