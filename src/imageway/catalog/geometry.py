@@ -159,7 +159,10 @@ def _by_ratio(rules: Rules, asked: Geometry, *, has_images: bool) -> Resolved:
     expected = pixels_of(rules.pixels[tier][ratio]) if ratio else None
     width, height = expected or (None, None)
     size = Size(width, height, ratio, tier if rules.send_tier else None)
-    return Resolved(size, is_own and asked.width is None, asked.tier in (None, tier))
+    as_the_image = ratio is None and not rules.default  # nothing is sent: it is as large as the image
+    return Resolved(
+        size, is_own and asked.width is None, asked.tier is None or (asked.tier == tier and not as_the_image)
+    )
 
 
 def _nearest_ratio(rules: Rules, shape: float | None, *, has_images: bool) -> tuple[str | None, bool]:

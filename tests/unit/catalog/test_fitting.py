@@ -45,6 +45,13 @@ def test_an_exact_size_is_taken_without_a_word() -> None:
     assert (result.size, result.warnings, result.problems) == (Size(1536, 1024), (), ())
 
 
+def test_an_edit_that_is_as_large_as_its_image_is_told_so_where_a_tier_alone_was_asked_for() -> None:
+    """Beside a ratio the tier is what comes; unasked there is nothing to tell."""
+    assert fitted("imagen-3.0-capability-001", "1:1", "1K").size == Size(1024, 1024, "1:1")
+    for size, tier in (("1:1", "1K"), ("16:9", None), (None, None)):
+        assert fitted("imagen-3.0-capability-001", size, tier).warnings == ()
+
+
 def test_the_size_stands_for_the_geometry() -> None:
     assert fitted("gpt-image-2", "1536x1024").request.geometry is None
 
@@ -58,6 +65,7 @@ def test_the_size_stands_for_the_geometry() -> None:
         ("qwen-image-plus", "16:9", 'my.size "16:9" became "1664x928": '),
         (SEEDEDIT, "1024x1024", 'my.size "1024x1024" became "adaptive": '),
         ("qwen-image-edit", "1024x1024", 'my.size "1024x1024" became what the model chooses by itself: '),
+        ("imagen-3.0-capability-001", "1K", 'my.size "1K" became what the model chooses by itself: '),
     ],
 )
 def test_another_size_comes_with_a_warning_that_says_asked_and_given(model: str, size: str, message: str) -> None:

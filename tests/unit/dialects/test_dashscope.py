@@ -142,9 +142,13 @@ def test_a_lifted_image_is_placed_unread() -> None:
 
 @pytest.mark.parametrize("name", ["oss://up/a.png", "OSS://up/a.png", "oss://up/a cat 猫.png", "oss://"])
 def test_an_upload_is_a_link_like_any_other(name: str) -> None:
-    """Whether there is such an upload, the engine finds out."""
-    (image,) = decode(said({"image": name}, {"text": "a cat"})).request.images
-    assert image == ImageLink(name, "input.messages[0].content[0].image")
+    """Whether there is such an upload, the engine finds out. Without its header it is refused as the vendor does."""
+    place, header = "input.messages[0].content[0].image", "x-dashscope-ossresourceresolve"
+    (image,) = decode(said({"image": name}, {"text": "a cat"}), headers={header: "enable"}).request.images
+    assert image == ImageLink(name, place)
+    with pytest.raises(InvalidRequest) as refused:
+        decode(said({"image": name}, {"text": "a cat"}))
+    assert (refused.value.code, refused.value.param) == ("upload_not_resolved", place)
 
 
 @pytest.mark.parametrize("header", ["x-dashscope-async", "x-dashscope-sse"])

@@ -10,14 +10,14 @@ from msgspec.structs import replace
 from imageway.core.errors import InvalidRequest, Problem
 from imageway.core.intents import CancelTask, Generate, Inbound, Intent, ShowTask
 from imageway.core.requests import Group, ImageInput, ImageRequest, Operation
-from imageway.dialects.dashscope.errors import ASYNC_ONLY
+from imageway.dialects.dashscope.errors import ASYNC_ONLY, MISSING_URL, NOT_RESOLVED, RESOLVE
 from imageway.dialects.dashscope.fields import FAMILY, IMAGES, INSTRUCTIONS, TABLE, UPSCALE
 from imageway.dialects.dashscope.listing import read_list
 from imageway.dialects.dashscope.uploads import read_grant, read_upload
 from imageway.dialects.shared.conversation import Ask, combine, read_turns
 from imageway.dialects.shared.findings import Findings
 from imageway.dialects.shared.headers import read_manner
-from imageway.dialects.shared.images import by_light, read_image, read_images
+from imageway.dialects.shared.images import by_light, read_image, read_images, uploads_in
 from imageway.dialects.shared.reading import concluded, read_geometry, read_object
 from imageway.dialects.shared.written import Written
 
@@ -53,6 +53,8 @@ def _decode_generate(inbound: Inbound) -> Generate:
     text = "input" if body.get("input") is None else flat
     image = _look_for_what_is_missing(written, ask, text=text, must_edit=inbound.route == EDIT)
     request = _build(written, ask)
+    for link in () if _enabled(inbound, RESOLVE.lower()) else uploads_in(request):
+        findings.problem(NOT_RESOLVED, link.param, f"{MISSING_URL} {link.param} needs the header {RESOLVE}: enable")
     intent = Generate(request=request, form="url", background=background, **manner)
     return concluded(intent, findings, conversation=("input",) if unreadable else (), image=image)
 

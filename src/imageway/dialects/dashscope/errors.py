@@ -10,6 +10,9 @@ from imageway.core.intents import Answer, Where
 from imageway.dialects.shared.answers import error_headers
 
 ASYNC_ONLY: Final = "async_only"
+NOT_RESOLVED: Final = "upload_not_resolved"
+RESOLVE: Final = "X-DashScope-OssResourceResolve"
+MISSING_URL: Final = "Required URL is missing or invalid, please check the request URL."
 INVALID: Final = (400, "InvalidParameter")
 MOST_PROBLEMS: Final = 20  # in one message
 
@@ -18,13 +21,10 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "content_policy_violation": (400, "DataInspectionFailed"),
     "invalid_api_key": (401, "InvalidApiKey"),
     **dict.fromkeys(SIGNATURES, (401, "InvalidApiKey")),
-    "insufficient_balance": (400, "Arrearage"),
-    "budget_exceeded": (400, "Arrearage"),
+    **dict.fromkeys(("insufficient_balance", "budget_exceeded"), (400, "Arrearage")),
     "model_not_allowed": (403, "Model.AccessDenied"),
-    "key_not_allowed": (403, "AccessDenied"),
-    "signature_invalid": (403, "AccessDenied"),
-    "model_not_found": (404, "ModelNotFound"),
-    "model_retired": (404, "ModelNotFound"),
+    **dict.fromkeys((ASYNC_ONLY, "key_not_allowed", "signature_invalid"), (403, "AccessDenied")),
+    **dict.fromkeys(("model_not_found", "model_retired"), (404, "ModelNotFound")),
     "task_not_found": (400, "UnsupportedOperation"),
     "not_found": (404, "InvalidURL"),
     "method_not_allowed": (405, "InvalidURL"),
@@ -43,7 +43,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "overloaded": (503, "ModelServingError"),
     "request_timeout": (500, "InternalError.Timeout"),
     # Problems of requests that this provider tells apart
-    ASYNC_ONLY: (403, "AccessDenied"),
+    NOT_RESOLVED: (400, "InvalidURL"),
     "invalid_image_url": (415, "BadRequest.InputDownloadFailed"),
     "unsupported_image_format": (415, "UnsupportedFileFormat"),
     "upload_exists": (409, "FileAlreadyExists"),

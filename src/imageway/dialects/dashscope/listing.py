@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Final
@@ -24,6 +25,7 @@ MOST_ROWS: Final = 100
 LAST_PAGE: Final = 1_000_000
 USUAL_ROWS: Final = 10
 DAY_MS: Final = 86_400_000
+NUMBER: Final = re.compile(r"[0-9]{1,17}")
 
 
 def read_list(inbound: Inbound) -> ListTasks:
@@ -54,7 +56,7 @@ def read_list(inbound: Inbound) -> ListTasks:
 
 def _natural(inbound: Inbound, name: str, findings: Findings, *, most: int) -> int | None:
     text = inbound.query.get(name, "")
-    if _is_number(text) and 1 <= int(text) <= most:
+    if NUMBER.fullmatch(text) and 1 <= int(text) <= most:
         return int(text)
     if text:
         findings.wrong(name, text, (f"an integer from 1 to {most}",))
@@ -64,12 +66,8 @@ def _natural(inbound: Inbound, name: str, findings: Findings, *, most: int) -> i
 def _moment(inbound: Inbound, name: str, findings: Findings) -> int | None:
     text = inbound.query.get(name, "")
     with suppress(ValueError, OverflowError):  # no such day
-        if len(text) == 14 and _is_number(text):
+        if len(text) == 14 and NUMBER.fullmatch(text):
             return int(datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=BEIJING).timestamp() * 1000)
     if text:
         findings.wrong(name, text, ("YYYYMMDDhhmmss, Beijing time",))
     return None
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < 18

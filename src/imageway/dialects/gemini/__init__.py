@@ -23,6 +23,7 @@ def _routes(house: str, place: str) -> tuple[Route, ...]:
     return (
         Route(f"{house}.generate", "POST", f"{model}:generateContent", "Images from a conversation."),
         Route(f"{house}.stream", "POST", f"{model}:streamGenerateContent", "The same as events.", ("?alt",)),
+        Route(f"{house}.count", "POST", f"{model}:countTokens", "Refused: no tokens are counted here."),
         Route(f"{house}.list", "POST", f"{model}:streamGenerateContent", "The same as a list."),
         Route(f"{house}.models", "GET", f"{place}/models", "The models served here.", carriers),
         Route(f"{house}.model", "GET", model, "One model.", carriers),
@@ -30,7 +31,7 @@ def _routes(house: str, place: str) -> tuple[Route, ...]:
 
 
 def schema(route: str) -> Mapping[str, Tree] | None:
-    return None if route.endswith((".models", ".model")) else TABLE.schema()
+    return None if route.endswith((".models", ".model", ".count")) else TABLE.schema()
 
 
 DIALECT: Final = Dialect(

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from imageway.core.blobs import Tree
-from imageway.core.errors import InvalidRequest
+from imageway.core.errors import InvalidRequest, Problem
 from imageway.core.intents import Form, Generate, Inbound, Intent, ShowModel, ShowModels
 from imageway.core.requests import ImageData, ImageInput, ImageLink, ImageRequest, Operation, Turn
 from imageway.dialects.gemini.fields import FAMILY, TABLE
@@ -34,7 +34,17 @@ def decode(inbound: Inbound) -> Intent:
             return _read_page(inbound)
         case "model":
             return ShowModel(inbound.params["model"], inbound.route)
+        case "count":
+            raise InvalidRequest(_not_counted(inbound))
     return _decode_generate(inbound)
+
+
+def _not_counted(inbound: Inbound) -> Problem:
+    """In the vendor's words for a method that a model does not have (wire page 2.8)."""
+    version, name = inbound.path.split("/")[1], inbound.params["model"]
+    message = f"models/{name} is not found for API version {version}, or is not supported for countTokens."
+    advice = "Call ModelService.ListModels to see the list of available models and their supported methods."
+    return Problem("model", "not_found", f"{message} {advice}")
 
 
 def _read_page(inbound: Inbound) -> ShowModels:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec.structs import replace
 
 from imageway.bodies import base64_blob
 from imageway.core.blobs import Blob, Tree
-from imageway.core.requests import ImageData, ImageInput, ImageLink, MaskForm
+from imageway.core.requests import ImageData, ImageInput, ImageLink, ImageRequest, MaskForm
 from imageway.dialects.shared.findings import Findings
 from imageway.dialects.shared.kinds import IMAGE_FORMS
 
@@ -16,7 +17,8 @@ PARTS: Final = ("image", "image_url", "inlineData", "inline_data", "fileData", "
 HOLDERS: Final = (*PARTS, "url", "data", "fileUri", "file_uri")
 # Keys beside an image that say nothing the bytes do not say better.
 BESIDE: Final = ("type", "mimeType", "mime_type", "displayName", "display_name", "detail")
-LINKS: Final = ("http://", "https://", "oss://")  # the last: what the caller uploaded before
+UPLOADS: Final = "oss://"  # before the name of what the caller uploaded
+LINKS: Final = ("http://", "https://", UPLOADS)
 DEPTH: Final = 3  # list item → image_url → url
 
 
@@ -28,6 +30,13 @@ def read_images(value: Tree, path: str, findings: Findings) -> tuple[ImageInput,
         return (read_image(value, path, findings),)
     present = ((index, item) for index, item in enumerate(value) if item is not None)
     return tuple(read_image(item, f"{path}[{index}]", findings) for index, item in present)
+
+
+def uploads_in(request: ImageRequest) -> Iterator[ImageLink]:
+    """The images that are named by what the caller uploaded."""
+    for image in (*request.images, request.mask):
+        if isinstance(image, ImageLink) and image.url.lower().startswith(UPLOADS):
+            yield image
 
 
 def read_image(value: Tree, path: str, findings: Findings, depth: int = DEPTH) -> ImageInput:
