@@ -3,7 +3,7 @@ own, so that it goes alone.
 
 Statements run on the loop's own thread, 20 µs a unit; only what waits for the disk or for another process (COMMIT, a
 lock) runs in the writer thread. A thread that runs statements asks for the interpreter lock at each of them and starves
-under a busy loop: see docs/decisions/sqlite-statements-run-on-the-loop.md."""
+under a busy loop: see docs/decisions/0015-sqlite-statements-run-on-the-loop.md."""
 
 from __future__ import annotations
 
