@@ -247,6 +247,7 @@ class TaskView(Struct, frozen=True, kw_only=True):
     id: str
     status: str
     model: str
+    operation: str = "generate"
     created_s: int
     finished_s: int | None = None
     created_ms: int = 0
@@ -363,10 +364,9 @@ class Where(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One path a dialect owns. `path` may hold {names} that match one segment each, or its beginning:
-    "{model}:predict". `carriers`: it is taken only with one of these headers or query parameters ("x-goog-api-key",
-    "?key"), so that two dialects may share it. `form`: its body may be multipart/form-data. `public`: no caller is
-    asked for. `summary` is its line in documents."""
+    """One path a dialect owns. `path` may hold {names} of one segment, or of its beginning: "{model}:predict". Dialects
+    may share it, each with its `carriers`: one of these headers or query parameters ("x-goog-api-key", "?key") must be
+    there. `form`: its body may be multipart/form-data. `public`: no caller is asked for. `summary`: for documents."""
 
     name: str
     method: str

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from imageway.core.intents import Generated, Missing, Picture, TaskView
-from imageway.core.requests import RequestWarning
+from imageway.core.requests import Operation, RequestWarning
 from imageway.core.steps import Settled, Usage
 from imageway.engine.facts import TaskFacts
 from imageway.engine.memos import unpack_task
@@ -63,6 +63,7 @@ def unpack_result(content: bytes) -> KeptResult:
 def view_of(task: Task, signer: LinkSigner, now_ms: int, pretend: Collection[str] = ()) -> TaskView:
     """Pictures that are still stored, with links that live as long as they do. `pretend`: the sandbox's upstreams."""
     kept = unpack_result(task.result)
+    asked = unpack_task(task.request) if task.request else None
     pictures = tuple(
         Picture(
             media_type=picture.media_type,
@@ -78,12 +79,13 @@ def view_of(task: Task, signer: LinkSigner, now_ms: int, pretend: Collection[str
         id=task.id,
         status=task.state,
         model=task.model,
+        operation=str(asked.request.get("operation", Operation.GENERATE)) if asked else Operation.GENERATE,
         created_s=task.created_ms // 1000,
         finished_s=task.finished_ms // 1000 if task.finished_ms else None,
         created_ms=task.created_ms,
         started_ms=min((attempt.at_ms for attempt in task.attempts), default=None),
         finished_ms=task.finished_ms,
-        requested=sum(unpack_task(task.request).counts) if task.request else 1,
+        requested=sum(asked.counts) if asked else 1,
         pictures=pictures,
         error=kept.error,
         price_usd_micros=kept.price_usd_micros,
@@ -126,6 +128,7 @@ def accepted(facts: TaskFacts) -> TaskView:
         id=facts.task_id,
         status="queued",
         model=facts.model.id,
+        operation=facts.request.operation,
         created_s=facts.created_ms // 1000,
         created_ms=facts.created_ms,
         requested=facts.images,

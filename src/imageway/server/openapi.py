@@ -15,7 +15,7 @@ from imageway.core.intents import Dialect, Route, Where
 from imageway.server.described import SCHEMAS, Described, Object, described, schemas_of
 
 _NAMED: Final = re.compile(r"\{([^}]*)\}")
-_NEVER: Final = ("link_expired", "method_not_allowed", "task_final")  # said to a generation
+_NEVER: Final = ("method_not_allowed", "task_final")  # said to a generation
 _CODES: Final = tuple(code for code in (*KINDS, "invalid_value") if code not in _NEVER)
 _READS: Final = (  # what may be wrong with a request that has no body
     *("invalid_api_key", "model_not_allowed", "model_not_found", "model_retired", "task_not_found", "not_found"),
@@ -30,6 +30,10 @@ _HEADERS: Final[Mapping[str, Object]] = {
         "description": "A pretend upstream made these images, or failed to.",
         "schema": {"const": "true"},
     },
+    "idempotency-replayed": {
+        "description": "The answer to an earlier request under the same key.",
+        "schema": {"const": "true"},
+    },
     "x-imageway-seeds": {
         "description": "The seed of each image, in their order, where bodies have no place for it.",
         "schema": {"type": "string", "pattern": "^-?[0-9]+(,-?[0-9]+)*$"},
@@ -41,8 +45,9 @@ _HEADERS: Final[Mapping[str, Object]] = {
     "x-should-retry": {"description": "Sending the same again would not help.", "schema": {"const": "false"}},
     "retry-after": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}},
 }
-_OF_ANSWERS: Final = ("x-request-id", "x-imageway-sandbox", "x-imageway-seeds", "x-imageway-warnings")
-_OF_ERRORS: Final = ("x-request-id", "x-should-retry", "retry-after")
+_REPLAYED: Final = "idempotency-replayed"
+_OF_ANSWERS: Final = ("x-request-id", "x-imageway-sandbox", _REPLAYED, "x-imageway-seeds", "x-imageway-warnings")
+_OF_ERRORS: Final = ("x-request-id", "x-should-retry", "retry-after", _REPLAYED)
 _COMMON: Final[Mapping[str, Object]] = {
     "Imageway-Strict": {
         "name": "Imageway-Strict",
@@ -53,8 +58,14 @@ _COMMON: Final[Mapping[str, Object]] = {
     "Idempotency-Key": {
         "name": "Idempotency-Key",
         "in": "header",
-        "description": "A key is served once; a second request with it is refused, and bought nothing.",
+        "description": "A key buys once: the same request with it again gets the same answer, another one a 422.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+    },
+    "Imageway-Idempotency": {
+        "name": "Imageway-Idempotency",
+        "in": "header",
+        "description": "`reject`: not to wait for an earlier request that runs under the same key; 409 in its place.",
+        "schema": {"enum": ["wait", "reject"]},
     },
     "Imageway-Deadline": {
         "name": "Imageway-Deadline",

@@ -266,8 +266,6 @@ def test_a_task_is_told_by_the_name_that_the_newer_path_has() -> None:
 
 # Answers
 
-TASK_VIEW = TaskView(id="req_7", status="queued", model="m", created_s=0)
-
 
 def test_every_state_of_a_task_has_a_word_of_the_vendors() -> None:
     words = {"pending", "ready", "assigned", "processing", "completed", "failed", "cancelled", "timeout"}

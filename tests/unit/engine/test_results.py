@@ -8,7 +8,7 @@ import pytest
 
 from imageway.core.intents import Missing
 from imageway.core.requests import RequestWarning
-from imageway.engine.memos import KeptTask, pack_task
+from imageway.engine.memos import KeptTask, Plain, pack_task
 from imageway.engine.results import KeptPicture, KeptResult, pack_result, unpack_result, view_of
 from imageway.media.links import LinkSigner, Verdict
 from imageway.tasks.queries import Attempt, Task
@@ -49,6 +49,13 @@ def test_a_result_comes_back_as_it_was(result: KeptResult) -> None:
 
 def test_nothing_kept_is_an_empty_result() -> None:
     assert unpack_result(b"") == KeptResult()
+
+
+@pytest.mark.parametrize(("fields", "operation"), [({}, "generate"), ({"operation": "edit"}, "edit")])
+def test_a_view_says_what_was_asked_for(fields: dict[str, Plain], operation: str) -> None:
+    asked = pack_task(KeptTask({"model": "m"} | fields, (2, 1), "url", 5))
+    view = view_of(replace(task("failed", b""), request=asked), SIGNER, NOW_MS)
+    assert (view.operation, view.requested) == (operation, 3)
 
 
 def test_stored_pictures_are_shown_with_links_that_live_as_long_as_they_do() -> None:

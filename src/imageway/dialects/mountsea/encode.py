@@ -28,24 +28,23 @@ def encode(intent: Intent, outcome: Outcome) -> Answer:
     if isinstance(intent, Generate):
         headers = (("x-request-id", outcome.id), *told)
         if intent.shape == NEWER:
-            return Answer(200, _receipt(intent, outcome), headers)
+            receipt = {"task_id": outcome.id, "status": "pending", **_about(outcome)}  # however far it is already
+            return Answer(200, receipt, headers)
         return Answer(201, {"taskId": outcome.id}, headers)
     newer = isinstance(intent, ShowTask) and intent.shape == NEWER
     return Answer(200, _newer(outcome) if newer else _older(outcome), told)
 
 
-def _receipt(intent: Generate, task: TaskView) -> dict[str, Tree]:
-    """However far it is already."""
-    edit = intent.request.operation is not Operation.GENERATE
-    name = NAMES.get(task.model, "")
-    about = _about(task) | {"mode": "image-to-image" if edit else "text-to-image"}
-    named = {"model": name + EDITS} if edit and name in MODELS else {}
-    return {"task_id": task.id, "status": "pending", **about, **named}
-
-
 def _about(task: TaskView) -> dict[str, Tree]:
-    model, vendor = NAMES.get(task.model, task.model), vendor_of(task.model)
-    return {"capability": "image", "model": model, "vendor": vendor, "created_at": _clock(task.created_ms)}
+    """What the newer path says of a task all along."""
+    name, edit = NAMES.get(task.model, task.model), task.operation != Operation.GENERATE
+    return {
+        "capability": "image",
+        "model": name + EDITS if edit and name in MODELS else name,
+        "vendor": vendor_of(task.model),
+        "mode": "image-to-image" if edit else "text-to-image",
+        "created_at": _clock(task.created_ms),
+    }
 
 
 def _older(task: TaskView) -> dict[str, Tree]:
