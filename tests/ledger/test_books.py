@@ -22,16 +22,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from imageway.core.ops import Committed, Op, Query, Refused, Store
 from imageway.ledger import ops
+from imageway.ledger import usage as usage_sums
 from imageway.storage import open_store
 from imageway.storage.memory import MemoryStore
 from tests.ledger.books import Books, audit
-from tests.store.places import all_holds, all_transfers
+from tests.store.places import all_holds, all_transfers, usage
 from tests.store.server import postgres_server
 
 T = TypeVar("T")
 WORKSPACES = st.sampled_from(["ws_1", "ws_1", "ws_1", "ws_2"])
 AMOUNTS = st.integers(0, 50)
 BACK = st.integers(0, 2)  # how many numbers ago: what a rule is about was held lately, so that it often succeeds
+MOMENTS = st.sampled_from([0, 7, 3_600_000, 86_399_999, 86_400_000, 400_000_000])
 RARELY = st.sampled_from([False, False, False, True])
 
 
@@ -53,9 +55,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def commit(self, *unit: Op) -> None:
         """The store says what the model says, op for op: the first refusal ends the unit and undoes it."""
-        trial = Books(
-            set(self.books.workspaces), dict(self.books.topups), {k: [*v] for k, v in self.books.holds.items()}
-        )
+        trial = self.books.copy()
         expected: Committed | Refused = Committed()
         for op in unit:
             why = trial.told(op)
@@ -84,27 +84,55 @@ class LedgerMachine(RuleBasedStateMachine):
         self.number += not again
         self.commit(ops.Hold(self.task(0), workspace, amount, 3))
 
-    @rule(back=BACK, amount=AMOUNTS)
-    def capture(self, back: int, amount: int) -> None:
-        self.commit(ops.Capture(self.task(back), amount, 4))
+    @rule(workspace=WORKSPACES, amount=st.integers(0, 90), again=RARELY)
+    def grant(self, workspace: str, amount: int, again: bool) -> None:
+        self.number += not again
+        self.commit(ops.Grant(f"top_{self.number}", workspace, amount, 2))
 
-    @rule(back=BACK)
-    def void(self, back: int) -> None:
-        self.commit(ops.Void(self.task(back), 5))
+    @rule(workspace=WORKSPACES, amount=st.integers(-120, 90), again=RARELY)
+    def adjust(self, workspace: str, amount: int, again: bool) -> None:
+        self.number += not again
+        self.commit(ops.Adjust(f"top_{self.number}", workspace, amount, 2))
+
+    @rule(back=BACK, percent=st.integers(0, 120), cost=AMOUNTS, known=st.booleans(), at_ms=MOMENTS)
+    def capture(self, back: int, percent: int, cost: int, known: bool, at_ms: int) -> None:
+        """As a request is settled: what is taken, what it cost us, and its usage row."""
+        task = self.task(back)
+        amount = int(self.books.holds.get(task, ["", 1])[1]) * percent // 100
+        row = self.usage(task, price_usd_micros=amount, cost_usd_micros=cost, at_ms=at_ms)
+        self.commit(ops.Capture(task, amount, 4), ops.BookCost(task, "up_1", cost, 4, known), row)
+
+    @rule(back=BACK, at_ms=MOMENTS)
+    def void(self, back: int, at_ms: int) -> None:
+        task = self.task(back)
+        nothing = {"price_usd_micros": 0, "cost_usd_micros": 0, "delivery": "none", "outcome": "failed"}
+        self.commit(ops.Void(task, 5), self.usage(task, at_ms=at_ms, **nothing))
 
     @rule(back=BACK)
     def refund(self, back: int) -> None:
-        self.commit(ops.Refund(self.task(back), 6))
+        self.commit(ops.MarkDelivery(self.task(back), "refunded", 6), ops.Refund(self.task(back), 6))
 
-    @rule(back=BACK, workspace=WORKSPACES, amount=AMOUNTS, taken=AMOUNTS)
-    def hold_and_resolve(self, back: int, workspace: str, amount: int, taken: int) -> None:
+    @rule(back=BACK)
+    def deliver(self, back: int) -> None:
+        self.commit(ops.MarkDelivery(self.task(back), "delivered", 6))
+
+    @rule(back=BACK, workspace=WORKSPACES, amount=AMOUNTS, taken=AMOUNTS, is_refund=st.booleans())
+    def hold_and_resolve(self, back: int, workspace: str, amount: int, taken: int, is_refund: bool) -> None:
         """Several ops in one unit, of which any may refuse."""
         self.number += 1
+        before = self.task(back + 1)
+        refund = ops.MarkDelivery(before, "refunded", 7), ops.Refund(before, 7)
         self.commit(
             ops.Hold(self.task(0), workspace, amount, 7),
             ops.Capture(self.task(0), taken, 7),
-            ops.Void(self.task(back + 1), 7),
+            self.usage(self.task(0), workspace_id=workspace, price_usd_micros=taken, cost_usd_micros=0),
+            *(refund if is_refund else (ops.Void(before, 7),)),
         )
+
+    def usage(self, task: str, **changes: Any) -> ops.RecordUsage:
+        """Of whom the hold says."""
+        owner = str(self.books.holds.get(task, ["ws_1"])[0])
+        return usage(task, **{"workspace_id": owner} | changes)
 
     def task(self, back: int) -> str:
         """Tasks and topups count together, so that the last few numbers are likely to be holds."""
@@ -232,6 +260,53 @@ class ForgetsTheRest(Broken):
             self.add(row.workspace_id, available=-rest, held=rest)
 
 
+class HoldsUnguarded(Broken):
+    """A hold that does not look whether the money is there."""
+
+    async def commit(self, *unit: Op) -> Committed | Refused:
+        outcome = await super().commit(*unit)
+        if isinstance(outcome, Refused) and outcome.why == "insufficient_balance" and isinstance(outcome.op, ops.Hold):
+            return Committed()
+        return outcome
+
+    async def slip(self, op: Op) -> None:
+        pass
+
+
+class CapturesAboveTheHold(Broken):
+    """A capture that takes one micro-dollar more than it was told, from what is available."""
+
+    async def slip(self, op: Op) -> None:
+        if isinstance(op, ops.Capture):
+            row = self.inner._tables.holds[op.task_id]
+            self.inner._tables.holds[op.task_id] = replace(row, captured=row.captured + 1)
+            self.add(row.workspace_id, available=-1, spent=1)
+
+
+class ForgetsTheDay(Broken):
+    """Usage that is added to its hour alone."""
+
+    async def slip(self, op: Op) -> None:
+        if isinstance(op, ops.RecordUsage):
+            del self.inner._tables.sums[usage_sums.sum_key(op, usage_sums.DAY_MS)]
+
+
+class ForgetsTheHour(Broken):
+    """Usage that is added to its day alone."""
+
+    async def slip(self, op: Op) -> None:
+        if isinstance(op, ops.RecordUsage):
+            del self.inner._tables.sums[usage_sums.sum_key(op, usage_sums.HOUR_MS)]
+
+
+class GrantsAsTopUps(Broken):
+    """A grant that looks as if somebody had paid."""
+
+    async def slip(self, op: Op) -> None:
+        if isinstance(op, ops.Grant):
+            self.add(op.workspace_id, granted=-op.usd_micros, topped_up=op.usd_micros)
+
+
 class RefundsForNothing(Broken):
     """A refund that gives back the money and leaves the hold captured."""
 
@@ -249,7 +324,20 @@ class LosesATransfer(Broken):
             self.inner._tables.transfers.popitem()
 
 
-@pytest.mark.parametrize("broken", [VoidsTwice, ForgetsTheRest, RefundsForNothing, LosesATransfer])
+BUGS = [
+    VoidsTwice,
+    ForgetsTheRest,
+    HoldsUnguarded,
+    CapturesAboveTheHold,
+    ForgetsTheDay,
+    ForgetsTheHour,
+    GrantsAsTopUps,
+    RefundsForNothing,
+    LosesATransfer,
+]
+
+
+@pytest.mark.parametrize("broken", BUGS)
 def test_the_checker_catches_a_planted_bug(broken: type[Broken]) -> None:
     class BrokenMachine(LedgerMachine):
         async def open(self) -> Store:
@@ -265,19 +353,27 @@ import asyncio, random, sys
 from imageway.ledger import ops
 from imageway.storage import open_store
 
+def usage(task, price_usd_micros):
+    return ops.RecordUsage(request_id=task, workspace_id="ws_1", key_id="k", model="m", outcome="succeeded", n=1,
+        delivered=1, price_usd_micros=price_usd_micros, cost_usd_micros=0, lines=b"[]", delivery="undelivered",
+        owner="p", upstream_id="u", at_ms=hash(task) % 10**9)
+
 async def main(url, seed):
     chance = random.Random(seed)
     store = await open_store(url)
     await store.commit(ops.CreateWorkspace("ws_1", "ws_1", 1))
     async def one(worker):
         for number in range(10**6):
-            task = f"{seed}-{worker}-{number}"
+            task, taken = f"{seed}-{worker}-{number}", chance.randrange(25)
             unit = chance.choice([
                 (ops.TopUp(task, "ws_1", chance.randrange(90), 2),),
                 (ops.Hold(task, "ws_1", chance.randrange(40), 3),),
-                (ops.Hold(task, "ws_1", 20, 3), ops.Capture(task, chance.randrange(25), 4)),
+                (ops.Hold(task, "ws_1", 20, 3), ops.Capture(task, taken, 4), usage(task, price_usd_micros=taken)),
                 (ops.Hold(task, "ws_1", 20, 3), ops.Void(task, 4)),
-                (ops.Hold(task, "ws_1", 20, 3), ops.Capture(task, 9, 4), ops.Refund(task, 5)),
+                (
+                    *(ops.Hold(task, "ws_1", 20, 3), ops.Capture(task, 9, 4), usage(task, price_usd_micros=9)),
+                    *(ops.Refund(task, 5), ops.MarkDelivery(task, "refunded", 5)),
+                ),
             ])
             await store.commit(*unit)
             print(".", end="", flush=True)
@@ -304,12 +400,26 @@ async def test_the_books_balance_after_kill_9_in_the_middle_of_commits(tmp_path:
 
 
 async def recorded(store: Store) -> Books:
-    """Books made of the holds and topups that are there: do the balances follow from them?"""
+    """Books made of the holds, topups and usage rows that are there: does the rest follow from them?"""
     transfers = await all_transfers(store)
+    rows: tuple[usage_sums.UsageDetail, ...] = ()
+    while page := await store.read(usage_sums.FindUsage(before=(rows[-1].at_ms, rows[-1].seq) if rows else None)):
+        rows += page
     return Books(
         workspaces={"ws_1"},
-        topups={str(row.seq): (row.workspace_id, row.usd_micros) for row in transfers if row.kind == "topup"},
+        income={
+            str(row.seq): ("topped_up", row.workspace_id or "", row.usd_micros)
+            for row in transfers
+            if row.kind == "topup"
+        },
         holds={
             row.task_id: [row.workspace_id, row.usd_micros, row.captured, row.state] for row in await all_holds(store)
         },
+        usage={
+            row.request_id: usage(
+                row.request_id, price_usd_micros=row.price_usd_micros, cost_usd_micros=0, at_ms=row.at_ms
+            )
+            for row in rows
+        },
+        marks={row.request_id: row.delivery for row in rows},
     )

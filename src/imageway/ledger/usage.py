@@ -3,7 +3,7 @@ day by day while the rows were written, so that years of them are answered from 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import add
@@ -138,6 +138,30 @@ class SumUsage(Query[tuple[UsageSum, ...]]):
     until_ms: int | None = None
     by: tuple[By, ...] = ()
     limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Sums of one span that begin in [since_ms, until_ms)."""
+
+    span_ms: int
+    since_ms: int
+    until_ms: int | None
+
+
+def stretches(query: SumUsage) -> Iterator[Stretch]:
+    """Whole days are read as days, what is left at both ends as hours; nothing but hours where hours are asked for."""
+    since_ms, until_ms = query.since_ms, query.until_ms
+    first_ms = -(-since_ms // DAY_MS) * DAY_MS
+    last_ms = None if until_ms is None else until_ms // DAY_MS * DAY_MS
+    if "hour" in query.by or (last_ms is not None and first_ms >= last_ms):
+        yield Stretch(HOUR_MS, since_ms, until_ms)
+        return
+    if since_ms < first_ms:
+        yield Stretch(HOUR_MS, since_ms, first_ms)
+    yield Stretch(DAY_MS, first_ms, last_ms)
+    if last_ms is not None and until_ms is not None and last_ms < until_ms:
+        yield Stretch(HOUR_MS, last_ms, until_ms)
 
 
 def in_order(query: SumUsage, found: Iterable[tuple[tuple[int | str, ...], Sums]]) -> tuple[UsageSum, ...]:

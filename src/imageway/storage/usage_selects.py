@@ -52,8 +52,7 @@ def _found(query: usage.FindUsage) -> Iterator[Condition]:
 
 
 def sum_usage(query: usage.SumUsage) -> Select:
-    """Whole days are read as days, what is left at both ends as hours; nothing but hours where hours are asked for."""
-    chosen = [_joined([*span, *_summed(query)]) for span in _spans(query)]
+    chosen = [_joined([*_stretch(stretch), *_summed(query)]) for stretch in usage.stretches(query)]
     rows = " UNION ALL ".join(f"SELECT * FROM usage_sums WHERE {where}" for where, _ in chosen)  # noqa: S608
     groups = [_GROUPS[name] for name in query.by]
     sql = f"SELECT {', '.join([*groups, _TOTALS])} FROM ({rows}) AS chosen"  # noqa: S608
@@ -63,25 +62,10 @@ def sum_usage(query: usage.SumUsage) -> Select:
     )
 
 
-def _spans(query: usage.SumUsage) -> Iterator[list[Condition]]:
-    """Stretches of time, each as conditions on one span's sums."""
-    since_ms, until_ms = -(-query.since_ms // HOUR_MS) * HOUR_MS, query.until_ms
-    first_ms = -(-since_ms // DAY_MS) * DAY_MS
-    last_ms = None if until_ms is None else max(until_ms, 0) // DAY_MS * DAY_MS
-    if "hour" in query.by or (last_ms is not None and first_ms >= last_ms):
-        yield _span(HOUR_MS, since_ms, until_ms)
-        return
-    if since_ms < first_ms:
-        yield _span(HOUR_MS, since_ms, first_ms)
-    yield _span(DAY_MS, first_ms, last_ms)
-    if last_ms is not None:
-        yield _span(HOUR_MS, last_ms, until_ms)
-
-
-def _span(span_ms: int, since_ms: int, until_ms: int | None) -> list[Condition]:
-    begun: Condition = ("begin_ms >= ?", (since_ms,))
-    ended: list[Condition] = [] if until_ms is None else [("begin_ms < ?", (until_ms,))]
-    return [(f"span_ms = {span_ms}", ()), begun, *ended]
+def _stretch(stretch: usage.Stretch) -> list[Condition]:
+    begun: Condition = ("begin_ms >= ?", (stretch.since_ms,))
+    ended: list[Condition] = [] if stretch.until_ms is None else [("begin_ms < ?", (stretch.until_ms,))]
+    return [(f"span_ms = {stretch.span_ms}", ()), begun, *ended]
 
 
 def _summed(query: usage.SumUsage) -> Iterator[Condition]:

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from imageway.ledger import usage
 from imageway.ledger.ops import RecordUsage
-from imageway.ledger.usage import DAY_MS, HOUR_MS, SumKey
+from imageway.ledger.usage import DAY_MS, SumKey
 from imageway.storage.memory.tables import Tables
 
 _KEPT: Final = tuple(name for name in RecordUsage.__struct_fields__ if name != "owner")
@@ -43,18 +43,23 @@ def _detail(tables: Tables, seq: int, row: RecordUsage) -> usage.UsageDetail:
 
 
 def sum_usage(tables: Tables, query: usage.SumUsage) -> tuple[usage.UsageSum, ...]:
-    """From the hours alone."""
-    hours = ((key, added) for key, added in tables.sums.items() if key[0] == HOUR_MS and _is_wanted(query, key))
-    return usage.in_order(query, ((tuple(_value(name, key) for name in query.by), added) for key, added in hours))
+    found = (
+        (tuple(_value(name, key) for name in query.by), added)
+        for stretch in usage.stretches(query)
+        for key, added in tables.sums.items()
+        if _is_wanted(query, stretch, key)
+    )
+    return usage.in_order(query, found)
 
 
-def _is_wanted(query: usage.SumUsage, key: SumKey) -> bool:
-    _, begin_ms, *told = key
+def _is_wanted(query: usage.SumUsage, stretch: usage.Stretch, key: SumKey) -> bool:
+    span_ms, begin_ms, *told = key
     wanted = (query.workspace_id, query.key_id, query.model)
     return (
-        all(value in ("", mine) for value, mine in zip(wanted, told, strict=False))
-        and begin_ms >= query.since_ms
-        and (query.until_ms is None or begin_ms < query.until_ms)
+        span_ms == stretch.span_ms
+        and begin_ms >= stretch.since_ms
+        and (stretch.until_ms is None or begin_ms < stretch.until_ms)
+        and all(value in ("", mine) for value, mine in zip(wanted, told, strict=False))
     )
 
 
