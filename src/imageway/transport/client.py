@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from typing import Final
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 
 from msgspec import Struct
 
@@ -20,7 +20,7 @@ from imageway.core.steps import BlobReply, FailureKind, HttpRequest, Page, Reply
 from imageway.core.upstreams import Upstream
 from imageway.sandbox.wire import Sandbox
 from imageway.transport.addresses import is_certainly_inside
-from imageway.transport.auth import MissingCredential, scheme
+from imageway.transport.auth import Credential, Grant, MissingCredential, granting, scheme
 from imageway.transport.deadlines import Deadlines
 from imageway.transport.http_wire import HttpWire
 from imageway.transport.links import DEFAULT_PORTS, Link, authorities, origin_of, read_link
@@ -28,6 +28,7 @@ from imageway.transport.names import Resolve, resolve
 from imageway.transport.outgoing import compose, join, post
 from imageway.transport.replies import read_image, read_reply, read_stream
 from imageway.transport.sandbox_wire import SANDBOX_ORIGIN, SandboxWire
+from imageway.transport.tokens import MOST_BYTES, Tokens
 from imageway.transport.wire import UNREACHABLE, Incoming, Outgoing, Wire
 
 MAX_REDIRECTS: Final = 3
@@ -35,6 +36,7 @@ KEEPALIVE_S: Final = 15.0  # shorter than what most servers wait for another req
 _SANDBOX: Final = "sandbox:"
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _GET: Final = HttpRequest("GET", "")
+_UNAUTHORIZED: Final = 401
 
 
 class _Target(Struct, frozen=True):
@@ -67,6 +69,7 @@ class Transport:
         self._connect_timeout_s = connect_timeout_s
         self._deadlines = Deadlines()
         self._wires: dict[bool, Wire] = {}
+        self._tokens = Tokens(self._ask_for_token)
 
     def check(self, upstream: Upstream) -> None:
         """Raises ValueError for an upstream that no request could reach: asked at start, not at the first call."""
@@ -81,11 +84,13 @@ class Transport:
         self, upstream: Upstream, request: HttpRequest, scope: Scope, *, deadline_s: float, max_bytes: int
     ) -> Reply:
         """One exchange. Raises TransportFailed; FetchRefused for an absolute URL that must not be asked."""
+        until_s = asyncio.get_running_loop().time() + deadline_s
         target = self._target(upstream, request.path)
-        outgoing = _composed(target, request)
+        outgoing = _composed(target, request, await self._granted(target, scope, deadline_s))
         try:
-            with self._deadlines.within(deadline_s):
+            with self._deadlines.until(until_s):
                 async with target.wire.exchange(outgoing) as incoming:
+                    self._look_at(target, incoming)
                     return await read_reply(incoming, scope, max_bytes=max_bytes)
         except TimeoutError:
             raise _too_late(outgoing, deadline_s) from None
@@ -99,12 +104,13 @@ class Transport:
         The deadline covers all of it. Raises as `send` does. Who stops early closes it, and with it the connection."""
         until_s = asyncio.get_running_loop().time() + deadline_s
         target = self._target(upstream, request.path)
-        outgoing = _composed(target, request)
+        outgoing = _composed(target, request, await self._granted(target, scope, deadline_s))
         try:
             async with AsyncExitStack() as open_things:
                 # Each wait has its own timeout: one around a `yield` would go off in whoever is reading.
                 with self._deadlines.until(until_s):
                     incoming = await open_things.enter_async_context(target.wire.exchange(outgoing))
+                self._look_at(target, incoming)
                 replies = read_stream(incoming, scope, max_bytes=max_bytes)
                 await open_things.enter_async_context(aclosing(replies))
                 while True:
@@ -173,7 +179,8 @@ class Transport:
             with self._deadlines.within(deadline_s):
                 for _ in range(MAX_REDIRECTS + 1):
                     target = choose(url)
-                    async with target.wire.exchange(_composed(target, _GET)) as incoming:
+                    granted = await self._granted(target, scope, deadline_s)
+                    async with target.wire.exchange(_composed(target, _GET, granted)) as incoming:
                         location = _location(incoming)
                         if location is None:
                             return await read_image(incoming, scope, max_bytes=max_bytes)
@@ -183,6 +190,28 @@ class Transport:
             raise TransportFailed(FailureKind.UNKNOWN, f"no image within {deadline_s:g} s") from None
         except (SpoolFull, OSError) as failure:
             raise _not_kept(failure) from failure
+
+    async def _granted(self, target: _Target, scope: Scope, deadline_s: float) -> Credential | None:
+        upstream = target.upstream
+        if upstream is None or granting(upstream.auth) is None:
+            return None
+        return await self._tokens.of(upstream, scope, deadline_s)
+
+    async def _ask_for_token(self, upstream: Upstream, grant: Grant, scope: Scope, deadline_s: float) -> Reply:
+        """At the address in the operator's own key file, which is no stranger's."""
+        content, media_type = urlencode(grant.form).encode(), "application/x-www-form-urlencoded"
+        outgoing = post(grant.url, {}, content, media_type)
+        try:
+            with self._deadlines.within(deadline_s):
+                async with self._wire(guarded=False).exchange(outgoing) as incoming:
+                    return await read_reply(incoming, scope, max_bytes=MOST_BYTES)
+        except TimeoutError:
+            raise _too_late(outgoing, deadline_s) from None
+
+    def _look_at(self, target: _Target, incoming: Incoming) -> None:
+        """A token that is not taken is not kept."""
+        if incoming.status == _UNAUTHORIZED and target.upstream is not None:
+            self._tokens.forget(target.upstream)
 
     def _target(self, upstream: Upstream, place: str) -> _Target:
         """The rules for paths and absolute URLs (DESIGN section 7)."""
@@ -235,9 +264,9 @@ def _root(upstream: Upstream) -> str:
     return SANDBOX_ORIGIN + base_url.removeprefix(_SANDBOX) if base_url.startswith(_SANDBOX) else base_url
 
 
-def _composed(target: _Target, request: HttpRequest) -> Outgoing:
+def _composed(target: _Target, request: HttpRequest, granted: Credential | None) -> Outgoing:
     try:
-        return compose(target.url, request, target.upstream)
+        return compose(target.url, request, target.upstream, granted)
     except MissingCredential as missing:
         raise TransportFailed(FailureKind.DENIED, str(missing)) from None
 

@@ -19,10 +19,11 @@ _WITH_BODY: Final = frozenset({"POST", "PUT"})
 _URL_SAFE: Final = "!$%&'()*+,/:;=?@[]~"
 
 
-def compose(url: str, request: HttpRequest, upstream: Upstream | None) -> Outgoing:
+def compose(url: str, request: HttpRequest, upstream: Upstream | None, granted: Credential | None = None) -> Outgoing:
     """The request to send to `url`. `upstream` None: a stranger gets no credential, and no `Secret` an adapter placed.
-    Raises MissingCredential, ValueError for a body that cannot be written."""
-    credential = Credential() if upstream is None else scheme(upstream.auth)(upstream)
+    `granted` goes in place of what its scheme would make of its key. Raises MissingCredential, ValueError for a body
+    that cannot be written."""
+    credential = Credential() if upstream is None else granted or scheme(upstream.auth)(upstream)
     headers = {**_OWN_HEADERS}
     if request.headers:
         headers.update((name.lower(), text) for name, text in _filled(request.headers, upstream))
@@ -37,9 +38,9 @@ def compose(url: str, request: HttpRequest, upstream: Upstream | None) -> Outgoi
     return Outgoing(request.method, _with_query(url, query), headers, payload)
 
 
-def post(url: str, headers: Mapping[str, str], content: bytes) -> Outgoing:
-    """JSON that is written already, and perhaps signed: not a byte of it changes."""
-    body = {"content-type": "application/json", "content-length": str(len(content))}
+def post(url: str, headers: Mapping[str, str], content: bytes, media_type: str = "application/json") -> Outgoing:
+    """What is written already, and perhaps signed: not a byte of it changes."""
+    body = {"content-type": media_type, "content-length": str(len(content))}
     return Outgoing("POST", url, {**_OWN_HEADERS, **headers, **body}, whole(content, body["content-type"]))
 
 

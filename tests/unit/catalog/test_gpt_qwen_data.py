@@ -327,7 +327,7 @@ def test_providers() -> None:
     assert {name: (row.auth, row.key_env, row.sandbox) for name, row in found.items()} == {
         "openai": ("bearer", "OPENAI_API_KEY", "/openai/v1"),
         "google": ("google_api_key", "GEMINI_API_KEY", "/google"),
-        "vertex": ("google_api_key", "VERTEX_API_KEY", "/vertex"),
+        "vertex": ("google_jwt", "VERTEX_API_KEY", "/vertex"),
         "volcengine": ("bearer", "ARK_API_KEY", "/ark/api/v3"),
         "dashscope": ("bearer", "DASHSCOPE_API_KEY", "/dashscope/api/v1"),
     }

@@ -19,6 +19,7 @@ def upstream(auth: str, key: str = "sk-test-1", **values: str) -> Upstream:
     [
         (upstream("bearer"), Credential(headers=(("authorization", "Bearer sk-test-1"),))),
         (upstream("google_api_key"), Credential(headers=(("x-goog-api-key", "sk-test-1"),))),
+        (upstream("google_jwt"), Credential(headers=(("x-goog-api-key", "sk-test-1"),))),
         (upstream("header", auth_header="X-Token"), Credential(headers=(("x-token", "sk-test-1"),))),
         (upstream("query_key"), Credential(query=(("key", "sk-test-1"),))),
         (upstream("query_key", auth_query="token"), Credential(query=(("token", "sk-test-1"),))),
@@ -31,7 +32,7 @@ def test_each_scheme_has_its_place(configured: Upstream, expected: Credential) -
 @pytest.mark.parametrize("name", ["", "basic", "Bearer", "os", "..bearer", "__init__"])
 def test_an_unknown_scheme_is_told_with_those_there_are(name: str) -> None:
     with pytest.raises(
-        ValueError, match="is not an authentication scheme: write one of bearer, google_api_key, header"
+        ValueError, match="is not an authentication scheme: write one of bearer, google_api_key, google_jwt, header"
     ):
         scheme(name)
 

@@ -1,6 +1,7 @@
 """How credentials are put on a request: one module here per scheme, named as provider rows name it.
 
-A scheme module exports `credential(upstream) -> Credential`. It is imported when the first upstream asks for it: one
+A scheme module exports `credential(upstream) -> Credential`; one that is granted tokens for its key also
+`grant(upstream) -> Grant | None`. It is imported when the first upstream asks for it: one
 that signs may bring heavier tools."""
 
 from __future__ import annotations
@@ -26,7 +27,15 @@ class Credential(Struct, frozen=True, kw_only=True):
     query: tuple[tuple[str, str], ...] = ()
 
 
+class Grant(Struct, frozen=True):
+    """What is posted to `url`, as the fields of a form, to be granted a token (RFC 6749, section 4)."""
+
+    url: str
+    form: tuple[tuple[str, str], ...]
+
+
 Scheme = Callable[[Upstream], Credential]
+Granting = Callable[[Upstream], Grant | None]
 
 
 class MissingCredential(ValueError):
@@ -40,6 +49,13 @@ def scheme(name: str) -> Scheme:
     if name not in known:
         raise ValueError(f'"{name}" is not an authentication scheme: write one of {", ".join(known)}')
     return cast(Scheme, import_module(f"{__name__}.{name}").credential)
+
+
+@lru_cache(maxsize=64)
+def granting(name: str) -> Granting | None:
+    """How a scheme asks for tokens; None: it needs none. Raises ValueError as `scheme` does."""
+    scheme(name)
+    return cast(Granting | None, getattr(import_module(f"{__name__}.{name}"), "grant", None))
 
 
 def secret(upstream: Upstream, name: str = KEY) -> str:
