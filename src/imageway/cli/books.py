@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,9 +24,10 @@ from imageway.ledger.queries import (
     ListUsage,
     ListWorkspaces,
     ShowWallet,
-    UsageRow,
+    Wallet,
     Workspace,
 )
+from imageway.ledger.verifying import Reader
 from imageway.server.auth import digest_of, new_key
 from imageway.server.configuration import ConfigurationError, Settings, read_settings
 from imageway.server.machine import SystemClock, SystemRandom
@@ -70,13 +70,13 @@ class Books:
             raise Stop(f"the data directory cannot be used: {error}") from None
 
 
-async def _commit(store: Store, *ops: Op) -> None:
+async def commit_all(store: Store, *ops: Op) -> None:
     done = await store.commit(*ops)
     if isinstance(done, Refused):
         raise Stop(f"not done: {done.why.replace('_', ' ')}")
 
 
-async def workspace_named(store: Store, name: str) -> Workspace:
+async def workspace_named(store: Reader, name: str) -> Workspace:
     found = await store.read(FindWorkspace(name))
     if found is None:
         raise Stop(f'there is no workspace "{name}"; make it with: imageway workspaces create {name}')
@@ -107,7 +107,7 @@ def create_key(books: Books, workspace: str, *, name: str, models: tuple[str, ..
     async def create(store: Store) -> None:
         owner = await _made_workspace(store, workspace)
         op = CreateKey(key_id, owner.id, name, digest_of(key), key[-4:], models, CLOCK.now_ms())
-        await _commit(store, op)
+        await commit_all(store, op)
 
     books.do(create)
     if as_json:
@@ -123,7 +123,7 @@ def make_funded_key(books: Books, workspace: str, usd: str) -> str:
     async def make(store: Store) -> None:
         owner, now_ms = await _made_workspace(store, workspace), CLOCK.now_ms()
         create = CreateKey(new_id("key", RANDOM), owner.id, "demo", digest_of(key), key[-4:], (), now_ms)
-        await _commit(store, create, TopUp(new_id("top", RANDOM), owner.id, parse_usd(usd), now_ms))
+        await commit_all(store, create, TopUp(new_id("top", RANDOM), owner.id, parse_usd(usd), now_ms))
 
     books.do(make)
     return key
@@ -223,19 +223,19 @@ def list_workspaces(books: Books, *, as_json: bool) -> None:
 
 
 def top_up(books: Books, workspace: str, usd: str, *, as_json: bool) -> None:
-    usd_micros = _amount(usd)
+    usd_micros = amount_of(usd)
     if usd_micros == 0:
         raise Stop("nothing to add: the amount is zero")
 
     async def add(store: Store) -> None:
         owner = await workspace_named(store, workspace)
-        await _commit(store, TopUp(new_id("top", RANDOM), owner.id, usd_micros, CLOCK.now_ms()))
+        await commit_all(store, TopUp(new_id("top", RANDOM), owner.id, usd_micros, CLOCK.now_ms()))
 
     books.do(add)
     show_wallet(books, workspace, as_json=as_json)
 
 
-def _amount(usd: str) -> int:
+def amount_of(usd: str) -> int:
     """In micro-dollars."""
     too_much = Stop(f"${usd} is more than can be added at once: at most ${format_usd(MAX_USD_MICROS)}")
     if _LONG_AMOUNT.fullmatch(usd.strip()):
@@ -250,53 +250,27 @@ def _amount(usd: str) -> int:
 
 
 def show_wallet(books: Books, workspace: str, *, as_json: bool) -> None:
-    async def read(store: Store) -> dict[str, object]:
+    async def read(store: Store) -> Wallet:
         wallet = await store.read(ShowWallet((await workspace_named(store, workspace)).id))
         if wallet is None:
             raise Stop(f'the workspace "{workspace}" has no wallet')
-        return {
-            "workspace": wallet.workspace,
-            "available_usd": format_usd(wallet.available),
-            "held_usd": format_usd(wallet.held),
-            "spent_usd": format_usd(wallet.spent),
-        }
+        return wallet
 
-    shown = books.do(read)
+    wallet = books.do(read)
+    shown: dict[str, object] = {
+        "workspace": wallet.workspace,
+        "available_usd": format_usd(wallet.available),
+        "held_usd": format_usd(wallet.held),
+        "spent_usd": format_usd(wallet.spent),
+    }
     if as_json:
         print_json(shown)
-    else:
-        show_rows([shown], tuple(shown), as_json=False)
-
-
-def list_usage(books: Books, workspace: str | None, *, limit: int, as_json: bool) -> None:
-    if not 1 <= limit <= MOST_ROWS:
-        raise Stop(f'--limit "{limit}": a number from 1 to {MOST_ROWS} is needed')
-
-    async def read(store: Store) -> tuple[UsageRow, ...]:
-        owner = (await workspace_named(store, workspace)).id if workspace else None
-        return await store.read(ListUsage(owner, limit + 1))  # one more tells that there are more
-
-    found = books.do(read)
-    columns = ("request_id", "model", "outcome", "n", "delivered", "price_usd", "cost_usd", "delivery", "at")
-    show_rows([_usage(row) for row in found[:limit]], columns, as_json=as_json)
-    if len(found) > limit:
-        print(f"… there are more; use --limit (this was {limit})", file=sys.stderr if as_json else sys.stdout)
-
-
-def _usage(row: UsageRow) -> dict[str, object]:
-    return {
-        "request_id": row.request_id,
-        "workspace": row.workspace,
-        "model": row.model,
-        "outcome": row.outcome,
-        "n": row.n,
-        "delivered": row.delivered,
-        "price_usd": format_usd(row.price_usd_micros),
-        "cost_usd": format_usd(row.cost_usd_micros),
-        "delivery": row.delivery,
-        "upstream": row.upstream_id,
-        "at": day(row.at_ms),
-    }
+        return
+    if wallet.granted or wallet.adjusted:
+        sign = "-" if wallet.adjusted < 0 else ""
+        shown["granted_usd"] = format_usd(wallet.granted)
+        shown["adjusted_usd"] = f"{sign}{format_usd(abs(wallet.adjusted))}"
+    show_rows([shown], tuple(shown), as_json=False)
 
 
 def show_rows(rows: list[dict[str, object]], columns: tuple[str, ...], *, as_json: bool) -> None:

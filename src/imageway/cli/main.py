@@ -8,17 +8,23 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from imageway.cli.ledger_commands import ledger, usage, wallet
 from imageway.cli.options import Config, Data, Json
+from imageway.cli.price_commands import prices
+from imageway.cli.report_commands import report
 from imageway.cli.webhook_commands import webhooks
 
 app = App(name="imageway", help="A self-hosted gateway for AI image generation.", version_flags=["--version"])
 keys = App(name="keys", help="API keys.")
 workspaces = App(name="workspaces", help="Workspaces.")
-wallet = App(name="wallet", help="Wallets.")
 app.command(keys)
 app.command(workspaces)
 app.command(wallet)
+app.command(usage)
+app.command(ledger)
 app.command(webhooks)
+app.command(prices)
+app.command(report)
 
 
 @app.command
@@ -153,28 +159,6 @@ def list_workspaces(*, json: Json = False, data: Data = None, config: Config = N
     books.list_workspaces(books.Books(data, config), as_json=json)
 
 
-@wallet.command(name="topup")
-def top_up(workspace: str, usd: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
-    """Add dollars to a wallet.
-
-    Parameters
-    ----------
-    workspace: Name or id.
-    usd: Dollars with at most six decimals, such as 12.50.
-    """
-    from imageway.cli import books
-
-    books.top_up(books.Books(data, config), workspace, usd, as_json=json)
-
-
-@wallet.command(name="show")
-def show_wallet(workspace: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
-    """Show what is available, held and spent."""
-    from imageway.cli import books
-
-    books.show_wallet(books.Books(data, config), workspace, as_json=json)
-
-
 @app.command
 def models(*, json: Json = False, data: Data = None, config: Config = None) -> None:
     """List the models of the catalog."""
@@ -182,27 +166,6 @@ def models(*, json: Json = False, data: Data = None, config: Config = None) -> N
     from imageway.cli.catalogue import list_models
 
     list_models(Books(data, config), as_json=json)
-
-
-@app.command
-def usage(
-    *,
-    workspace: str | None = None,
-    limit: int = 1000,
-    json: Json = False,
-    data: Data = None,
-    config: Config = None,
-) -> None:
-    """List usage records, newest first.
-
-    Parameters
-    ----------
-    workspace: Name or id; all when left out.
-    limit: At most so many; a last line says when there are more.
-    """
-    from imageway.cli import books
-
-    books.list_usage(books.Books(data, config), workspace, limit=limit, as_json=json)
 
 
 @app.command

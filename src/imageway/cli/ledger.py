@@ -1,0 +1,179 @@
+"""Commands on money beyond topups, on usage records, and on whether the books are right."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from imageway.cli.books import CLOCK, MOST_ROWS, RANDOM, Books, amount_of, commit_all, day, show_rows, show_wallet
+from imageway.cli.books import workspace_named as named
+from imageway.cli.printing import Stop, print_json
+from imageway.core.ids import new_id
+from imageway.core.money import format_usd
+from imageway.core.ops import Store
+from imageway.ledger.ops import OUTCOMES, Adjust, Grant
+from imageway.ledger.usage import FindUsage, UsageDetail
+from imageway.ledger.verifying import Finding, verify
+from imageway.storage.errors import StorageError
+from imageway.storage.snapshots import open_snapshot
+
+PAGE: Final = 1000
+_COLUMNS: Final = ("request_id", "model", "outcome", "n", "delivered", "price_usd", "cost_usd", "delivery", "at")
+_SAID: Final = {
+    "wallet": "its transfers come to",
+    "hold": "its transfers come to",
+    "price": "its hold says",
+    "cost": "what was booked comes to",
+    "sum": "its usage rows come to",
+}
+_MADE: Final = {
+    "wallet": "the wallet says",
+    "hold": "the hold says",
+    "price": "its usage row says",
+    "cost": "its usage row says",
+    "sum": "the sum says",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which usage records, as they were typed; None: any."""
+
+    workspace: str | None = None
+    key: str | None = None
+    model: str | None = None
+    outcome: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+def grant(books: Books, workspace: str, usd: str, *, as_json: bool) -> None:
+    usd_micros = amount_of(usd)
+    if usd_micros == 0:
+        raise Stop("nothing to grant: the amount is zero")
+
+    async def add(store: Store) -> None:
+        owner = await named(store, workspace)
+        await commit_all(store, Grant(new_id("grant", RANDOM), owner.id, usd_micros, CLOCK.now_ms()))
+
+    books.do(add)
+    show_wallet(books, workspace, as_json=as_json)
+
+
+def adjust(books: Books, workspace: str, usd: str, *, reason: str, as_json: bool) -> None:
+    sign, bare = (-1, usd[1:]) if usd.startswith("-") else (1, usd)
+    usd_micros = sign * amount_of(bare)
+    if usd_micros == 0:
+        raise Stop("nothing to adjust: the amount is zero")
+    if not reason.strip() or not reason.isprintable():
+        raise Stop("--reason needs a line that says why")
+
+    async def change(store: Store) -> None:
+        owner = await named(store, workspace)
+        await commit_all(store, Adjust(new_id("adjust", RANDOM), owner.id, usd_micros, CLOCK.now_ms()))
+
+    books.do(change)
+    show_wallet(books, workspace, as_json=as_json)
+
+
+def list_usage(books: Books, wanted: Wanted, *, limit: int, as_json: bool) -> None:
+    if not 1 <= limit <= MOST_ROWS:
+        raise Stop(f'--limit "{limit}": a number from 1 to {MOST_ROWS} is needed')
+    if wanted.outcome and wanted.outcome not in OUTCOMES:
+        raise Stop(f'--outcome "{wanted.outcome}": one of {", ".join(sorted(OUTCOMES))} is needed')
+    since_ms, until_ms = _moment("--since", wanted.since), _moment("--until", wanted.until)
+
+    async def read(store: Store) -> list[UsageDetail]:
+        found: list[UsageDetail] = []
+        workspace_id = (await named(store, wanted.workspace)).id if wanted.workspace else ""
+        while len(found) <= limit:  # one more tells that there are more
+            query = FindUsage(
+                workspace_id=workspace_id,
+                key_id=wanted.key or "",
+                model=wanted.model or "",
+                outcome=wanted.outcome or "",
+                since_ms=since_ms or 0,
+                until_ms=until_ms,
+                before=(found[-1].at_ms, found[-1].seq) if found else None,
+                limit=min(PAGE, limit + 1 - len(found)),
+            )
+            page = await store.read(query)
+            found += page
+            if len(page) < query.limit:
+                break
+        return found
+
+    found = books.do(read)
+    show_rows([_usage(row) for row in found[:limit]], _COLUMNS, as_json=as_json)
+    if len(found) > limit:
+        print(f"… there are more; use --limit (this was {limit})", file=sys.stderr if as_json else sys.stdout)
+
+
+def _moment(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Stop(f'{option} "{text}": a date such as 2026-03-01, or a moment such as 2026-03-01T12:30') from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _usage(row: UsageDetail) -> dict[str, object]:
+    return {
+        "request_id": row.request_id,
+        "workspace": row.workspace,
+        "model": row.model,
+        "outcome": row.outcome,
+        "n": row.n,
+        "delivered": row.delivered,
+        "price_usd": format_usd(row.price_usd_micros),
+        "cost_usd": format_usd(row.cost_usd_micros),
+        "delivery": row.delivery,
+        "upstream": row.upstream_id,
+        "at": day(row.at_ms),
+    }
+
+
+def verify_books(books: Books, workspace: str | None, *, as_json: bool) -> None:
+    """All of it as it was at one moment, so that a gateway may go on."""
+    settings = books.settings()
+
+    async def look() -> tuple[Finding, ...]:
+        async with open_snapshot(settings.database_url) as moment:
+            return await verify(moment, (await named(moment, workspace)).id if workspace else None)
+
+    try:
+        findings = asyncio.run(look())
+    except (OSError, StorageError) as error:
+        raise Stop(str(error)) from None
+    if as_json:
+        print_json([_told(finding) for finding in findings])
+    else:
+        print("\n".join(map(_sentence, findings)) or "The books are right.")
+    if findings:
+        raise Stop(f"{len(findings)} figure(s) of the books differ")
+
+
+def _told(finding: Finding) -> dict[str, object]:
+    return {
+        "law": finding.law,
+        "name": finding.name,
+        "what": finding.what,
+        "rows": finding.rows,
+        "made": finding.made,
+    }
+
+
+def _sentence(finding: Finding) -> str:
+    rows, made = _figure(finding, finding.rows), _figure(finding, finding.made)
+    return f"{finding.law} {finding.name}: {finding.what}: {_SAID[finding.law]} {rows}, {_MADE[finding.law]} {made}"
+
+
+def _figure(finding: Finding, value: int) -> str:
+    if finding.law == "sum" and not finding.what.endswith("usd_micros"):
+        return str(value)
+    return f"-${format_usd(-value)}" if value < 0 else f"${format_usd(value)}"
