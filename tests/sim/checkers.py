@@ -22,6 +22,7 @@ from imageway.media.proofs import MEDIA_TYPES
 from imageway.storage.memory.tables import Tables
 from imageway.tasks.queries import Task
 from imageway.tasks.states import FINAL_PART, FINAL_TASK
+from tests.sim.budgets import misspent
 from tests.sim.machine import EPOCH_MS
 from tests.sim.receivers import Heard
 from tests.sim.upstreams import FAMILY_WORDS, Submit
@@ -131,6 +132,11 @@ def wallets_add_up(world: World) -> Iterator[str]:
         held = moved["hold"] - moved["capture"] - moved["void"]
         if (held, moved["capture"] - moved["refund"]) != (wallet.held, wallet.spent):
             yield f"{wallet} is not what its transfers say: {dict(moved)}"
+
+
+def budgets_are_what_their_holds_took(world: World) -> Iterator[str]:
+    """And nothing more: what a hold did not cost in the end went back into the windows that it was taken from."""
+    yield from misspent(tables_of(world))
 
 
 def spent_is_what_was_captured(world: World) -> Iterator[str]:
@@ -673,6 +679,7 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     deadlines_hold,
     every_hold_is_resolved,
     wallets_add_up,
+    budgets_are_what_their_holds_took,
     spent_is_what_was_captured,
     captures_stay_within_holds,
     only_pictures_are_charged,

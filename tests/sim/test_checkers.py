@@ -16,7 +16,7 @@ from imageway.core.errors import GatewayError
 from imageway.core.intents import Webhook
 from imageway.core.requests import ImageData, ImageLink, ImageRequest, Operation
 from imageway.core.steps import Failed, FailureKind
-from imageway.engine import attempts, courier, harvest, preparation, replay, runs, settlement, verdicts
+from imageway.engine import attempts, courier, harvest, preparation, recovery, replay, runs, settlement, verdicts
 from imageway.engine.arrivals import Arrivals
 from imageway.engine.attempts import PartResult, PartRun
 from imageway.engine.crew import Crew
@@ -180,6 +180,24 @@ def marked_refunded_and_not_refunded(patch: pytest.MonkeyPatch) -> None:
             await self.tools.store.commit(ops.MarkDelivery(row.request_id, "refunded", 0))
 
     patch.setattr(Recovery, "_refund", refund)
+
+
+def nothing_goes_back_to_budgets(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(settlement, "release_ops", lambda spending, usd_micros: ())
+
+
+def everything_goes_back_to_budgets(patch: pytest.MonkeyPatch) -> None:
+    release = settlement.release_ops
+    patch.setattr(settlement, "release_ops", lambda spending, usd_micros: release(spending, 10**9))
+
+
+def a_restart_forgets_budgets(patch: pytest.MonkeyPatch) -> None:
+    facts_of = recovery.facts_of
+    patch.setattr(recovery, "facts_of", lambda *about: replace(facts_of(*about), spending=None))
+
+
+def refunds_forget_budgets(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recovery, "held_of", lambda request: (None, 0))
 
 
 def nobody_refunds(patch: pytest.MonkeyPatch) -> None:
@@ -498,6 +516,10 @@ BUGS = (
         replace(world_of(request=POLLED), plan=Script(delays_s=(40.0,), links=(Link(b"", 0, "never"),))),
     ),
     Bug("wallets_add_up", voided_twice, world_of("refused")),
+    Bug("budgets_are_what_their_holds_took", nothing_goes_back_to_budgets, world_of("refused")),
+    Bug("budgets_are_what_their_holds_took", everything_goes_back_to_budgets, world_of()),
+    Bug("budgets_are_what_their_holds_took", a_restart_forgets_budgets, dying("after_submit")),
+    Bug("budgets_are_what_their_holds_took", refunds_forget_budgets, dying("after_capture")),
     Bug("spent_is_what_was_captured", captured_less_than_spent, world_of()),
     Bug("captures_stay_within_holds", captured_above_the_hold, world_of("huge_usage")),
     Bug("only_pictures_are_charged", marked_refunded_and_not_refunded, dying("after_capture")),

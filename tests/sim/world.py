@@ -39,6 +39,7 @@ from imageway.storage.memory import MemoryStore
 from imageway.tasks.queries import RunningTasks
 from imageway.tasks.signatures import new_secret
 from imageway.tasks.webhooks import AddEndpoint, AddSecret, ListDeliveries
+from tests.sim.budgets import give_budgets, spender
 from tests.sim.machine import (
     EPOCH_MS,
     Machine,
@@ -285,7 +286,7 @@ class Process:
 
 
 def _caller(order: Order) -> Caller:
-    return Caller(f"key-{order.workspace}", order.workspace)
+    return spender(f"key-{order.workspace}", order.workspace)
 
 
 def _intent(order: Order) -> Generate:
@@ -385,6 +386,7 @@ class World:
             key = CreateKey(f"key-{name}", name, name, name.encode(), "", (), EPOCH_MS)
             if not isinstance(await self.store.commit(*wallet, key), Committed):
                 raise AssertionError(name)
+            give_budgets(self.store._tables, key.id)
         for endpoint in self.shape.endpoints:
             secret = new_secret(WEBHOOK_KEY, endpoint.id, SimRandom(self.chance), EPOCH_MS)
             first = AddSecret(secret.id, endpoint.id, secret.hint, EPOCH_MS)

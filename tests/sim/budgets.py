@@ -1,0 +1,38 @@
+"""Budgets of a world's keys, and the promise that is kept about them: whatever dies, a budget is what the holds that
+were taken of it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from imageway.core.access import Budget, Period
+from imageway.core.requests import Caller
+from imageway.engine.limits import window_of
+from imageway.storage.memory.tables import Tables
+
+PERIODS: Final[tuple[Period, ...]] = ("day", "month", "total")
+AMPLE_USD_MICROS: Final = 10**12  # nobody is refused for it: what it adds up to is what matters
+
+
+def give_budgets(tables: Tables, key_id: str) -> None:
+    for period in PERIODS:
+        tables.budgets[key_id, period] = Budget(period, AMPLE_USD_MICROS)
+
+
+def spender(key_id: str, workspace_id: str) -> Caller:
+    """Who calls with a key that has all of them."""
+    known = tuple(Budget(period, AMPLE_USD_MICROS) for period in PERIODS)
+    return Caller(key_id, workspace_id, budget_id=key_id, budgets=known)
+
+
+def misspent(tables: Tables) -> Iterator[str]:
+    """Used is what open holds hold and captured ones took, of the tasks of this key that began in this window."""
+    for (key_id, period), budget in tables.budgets.items():
+        owed = 0
+        for task in tables.tasks.values():
+            hold = tables.holds[task.id]
+            if task.key_id == key_id and window_of(budget.period, task.created_ms) == budget.window_ms:
+                owed += {"open": hold.usd_micros, "captured": hold.captured}.get(hold.state, 0)
+        if budget.used_usd_micros != owed:
+            yield f"of the {period} of {key_id} {budget.used_usd_micros} are used, and its holds took {owed}"
