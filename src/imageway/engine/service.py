@@ -28,6 +28,7 @@ from imageway.engine.acceptance import (
     task_for,
 )
 from imageway.engine.admission import Admission
+from imageway.engine.defaults import meant
 from imageway.engine.facts import TaskFacts
 from imageway.engine.keeping import GRACE_MS, drop_ask, put_ask
 from imageway.engine.outcomes import answer_of, ended_badly
@@ -191,13 +192,14 @@ class Engine:
 
     async def list_tasks(self, intent: ListTasks, caller: Caller) -> TaskList:
         """One page of the caller's workspace."""
+        model = None if intent.model is None else self.tools.catalog.id_of(meant(caller, intent.model))
         page = await self.tools.store.read(
             FindTasks(
                 workspace_id=caller.workspace_id,
                 since_ms=intent.since_ms,
                 until_ms=intent.until_ms,
                 states=intent.states,
-                model=self.tools.catalog.id_of(intent.model),
+                model=model,
                 limit=intent.limit + 1,
                 skip=intent.skip,
                 before=intent.before,

@@ -7,12 +7,14 @@ import pytest
 from imageway.catalog import Catalog
 from imageway.core.access import KeyScope, WorkspaceSettings
 from imageway.core.errors import GatewayError, InvalidRequest, Problem
-from imageway.core.intents import Generate
+from imageway.core.intents import Generate, ListTasks
 from imageway.core.requests import Caller, ImageRequest
 from imageway.engine.defaults import as_set
 from imageway.engine.models import ModelShelf
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Prepared, find_model, prepare, with_the_rest
+from imageway.engine.service import Engine
+from imageway.tasks.queries import FindTasks, TaskPage
 from tests.values import replace
 
 
@@ -119,3 +121,17 @@ def test_a_key_that_may_not_is_told_so_before_anything_is_held(tools: Tools) -> 
     wrong = InvalidRequest(Problem("n", "invalid_value", "n is 11"), partial=intent)
     assert with_the_rest(tools, wrong, Caller("k", "w", scope=KeyScope(operations=("edit",)))).code == "key_not_allowed"
     assert with_the_rest(tools, wrong, Caller("k", "w")).code == "invalid_value"
+
+
+async def test_tasks_are_found_by_the_workspaces_own_names(tools: Tools) -> None:
+    asked: list[FindTasks] = []
+
+    class Reads:
+        async def read(self, query: FindTasks) -> TaskPage:
+            asked.append(query)
+            return TaskPage((), 0)
+
+    engine = Engine(replace(tools, store=Reads()))
+    for name in ("house", "gpt-image-2", None):
+        await engine.list_tasks(ListTasks(model=name), caller(aliases={"house": "gpt-image-2"}))
+    assert [query.model for query in asked] == ["gpt-image-2", "gpt-image-2", None]
