@@ -185,6 +185,9 @@ CASES: list[tuple[str, tuple[Op, ...], Op, str]] = [
 ]
 
 
+ELSEWHERE = {("SpendBudget", "budget_exceeded")}  # in test_budgets
+
+
 @pytest.mark.parametrize(("before", "op", "why"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 async def test_an_op_whose_guard_does_not_hold_refuses_its_whole_unit(
     store: Store, before: tuple[Op, ...], op: Op, why: str
@@ -209,4 +212,4 @@ def documented() -> Iterator[tuple[str, str]]:
 
 
 def test_every_documented_word_has_a_case_and_no_case_an_undocumented_word() -> None:
-    assert {(type(case[2]).__name__, case[3]) for case in CASES} == set(documented())
+    assert {(type(case[2]).__name__, case[3]) for case in CASES} | ELSEWHERE == set(documented())
