@@ -287,3 +287,10 @@ def test_nobody_is_redirected_to_a_directory(write: Write) -> None:
 def test_what_settings_print_holds_no_credential(write: Write) -> None:
     write("media = 's3://p'\n[media_options]\nsecret_access_key = 'test-secret'")
     assert "test-secret" not in repr(settings_of())
+
+
+def test_proxies_are_trusted_by_network(write: Write) -> None:
+    write('trusted_proxies = ["10.0.0.0/8", "fd00::/8"]')
+    assert [str(network) for network in settings_of().trusted_proxies] == ["10.0.0.0/8", "fd00::/8"]
+    write('trusted_proxies = ["10.0.0.1/8"]')
+    assert refused().startswith('trusted_proxies: "10.0.0.1/8" names no network')

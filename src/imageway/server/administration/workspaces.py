@@ -13,8 +13,8 @@ from imageway.core.access import WorkspaceSettings
 from imageway.core.money import format_usd
 from imageway.ledger.access import ROLES, AddMember, ListMembers, Member, RemoveMember, SetWorkspace
 from imageway.ledger.ops import CreateWorkspace
-from imageway.ledger.queries import ListWorkspaces, Workspace
-from imageway.server.administration.office import Office, unless
+from imageway.ledger.queries import FindWorkspace, ListWorkspaces, Workspace
+from imageway.server.administration.office import Conflict, Office, unless
 from imageway.server.administration.written import MOST_ENTRIES, Reader
 from imageway.server.auth import read_settings
 
@@ -54,6 +54,8 @@ async def create_workspace(office: Office, name: str) -> WorkspaceShown:
     reader, now_ms = Reader(), office.now_ms()
     made = Workspace(office.new_id("ws"), reader.name("name", name), now_ms)
     unless(reader.problems)
+    if await office.store.read(FindWorkspace(name)) is not None:
+        raise Conflict("name_taken", f'there is a workspace "{name}" already', param="name")
     after = _shown(made)
     await office.change("workspace.create", made.id, CreateWorkspace(made.id, made.name, now_ms), after=after)
     return after
