@@ -23,6 +23,7 @@ from imageway.core.money import format_usd, parse_usd
 from imageway.core.ops import Committed, Store
 from imageway.ledger.ops import CreateKey, CreateWorkspace, TopUp
 from imageway.ledger.queries import FindWorkspace, ListUsage, ShowWallet, Wallet
+from imageway.ledger.verifying import Finding, verify
 from imageway.server.auth import digest_of, new_key
 from imageway.server.books import open_books
 from imageway.server.configuration import read_settings
@@ -251,6 +252,10 @@ class House:
             }
             for row in rows
         ]
+
+    def differences(self) -> tuple[Finding, ...]:
+        """What `ledger verify` would tell."""
+        return self._with_books(verify)
 
     def _with_books(self, work: Callable[[Store], Awaitable[T]]) -> T:
         async def opened() -> T:

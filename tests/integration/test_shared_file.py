@@ -51,3 +51,19 @@ def test_wallets_are_topped_up_while_the_gateway_is_under_load(house: House) -> 
     assert (money.available, money.held, money.spent) == ((100 + TOPUPS) * 1_000_000, 0, 0)
     log = gateway.log.read_text()
     assert not [word for word in ("locked", "Traceback", "store.failed") if word in log], log[-3000:]
+
+
+def test_a_wallet_that_fits_so_many_pictures_pays_for_exactly_so_many(house: House) -> None:
+    """Whoever comes first: of 64 at once the wallet covers twenty, and nobody is charged for what he did not get."""
+    gateway = house.serve()
+    key = house.key_for("thrifty", "0.60")
+    body = {"model": "qwen-image-plus", "prompt": "a boat", "response_format": "url"}
+
+    def ask(_: int) -> int:
+        return call(f"{gateway.url}/v1/images/generations", body, key=key).status
+
+    with ThreadPoolExecutor(CALLERS) as callers:
+        assert Counter(callers.map(ask, range(CALLERS))) == {200: 20, 402: CALLERS - 20}
+    money = house.money("thrifty")
+    assert (money.available, money.held, money.spent) == (0, 0, 600_000)
+    assert house.differences() == ()
