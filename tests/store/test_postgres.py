@@ -10,7 +10,7 @@ import pytest
 from imageway.core.ops import Refused
 from imageway.ledger import ops, queries
 from imageway.storage import StorageError
-from imageway.storage.postgres.store import _parcel
+from imageway.storage.postgres.store import one_by_one_text
 from imageway.tasks import ops as tasks
 from tests.store.places import COMMITTED, KEY, TOPUP, WORKSPACE, Place, commit, task
 
@@ -83,8 +83,8 @@ async def test_a_claim_that_waited_for_a_rival_sees_the_rivals_task(postgres_pla
     rival = await asyncpg.connect(postgres_place.url)
     first, second = tasks.ClaimKey("ws_1", "once", "req_1", 5), tasks.ClaimKey("ws_1", "once", "req_2", 5)
     async with rival.transaction():
-        group = f"[{_parcel((task(), first)).text.decode()}]"
-        assert await rival.fetchval("SELECT imageway_commit($1)", group) == "[null]"
+        unit = (task(), first)
+        assert await rival.fetchval("SELECT imageway_commit($1)", one_by_one_text([unit])) == "[null]"
         waiting = asyncio.ensure_future(store.commit(task("req_2"), second))
         await asyncio.sleep(0.3)
         assert not waiting.done()

@@ -17,7 +17,7 @@ from imageway.core.ops import Op, Query
 from imageway.ledger import ops as ledger
 from imageway.ledger import queries as asked
 from imageway.ledger import usage as summed
-from imageway.storage.postgres.store import _numbered, _parcel
+from imageway.storage.postgres.store import _numbered, one_by_one_text, side_by_side_text
 from imageway.storage.selects import select
 from imageway.storage.sqlite.connection import connect, prepare
 from imageway.storage.sqlite.groups import _apply
@@ -167,15 +167,11 @@ async def big(postgres_place: Place) -> AsyncIterator[asyncpg.Connection[asyncpg
     connection = await asyncpg.connect(postgres_place.url)
     for table in ("tasks", "attempts", "usage", "holds", "transfers", "claims", "webhook_deliveries"):
         await connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
-    await connection.execute("SELECT imageway_commit($1)", _units((WORKSPACE, TOPUP, KEY)))
+    await connection.execute("SELECT imageway_commit($1)", one_by_one_text([(WORKSPACE, TOPUP, KEY)]))
     for statement in FINISHED:
         await connection.execute(statement.format(empty="''", numbers=f"generate_series(1, {MANY}) AS numbers (n)"))
     yield connection
     await connection.close()
-
-
-def _units(*units: tuple[Op, ...]) -> str:
-    return f"[{','.join(_parcel(unit).text.decode() for unit in units)}]"
 
 
 async def test_postgresql_touches_few_pages(big: asyncpg.Connection[asyncpg.Record]) -> None:
@@ -207,10 +203,17 @@ async def costly(big: asyncpg.Connection[asyncpg.Record], queries: tuple[Query[A
 
 
 async def pages_of_a_life(big: asyncpg.Connection[asyncpg.Record]) -> int:
-    """The second time: the first call of a session reads the database's own catalog as well."""
-    for _ in range(2):
-        await big.execute("BEGIN")
-        pages = await pages_of(big, "SELECT imageway_commit($1)", _units(LIFE))
-        assert await big.fetchval("SELECT state FROM holds WHERE task_id = 'req_1'") == "refunded"
-        await big.execute("ROLLBACK")
+    """Of the dearer of both ways to take it, the second time: the first call of a session reads the database's own
+    catalog as well."""
+    pages = 0
+    for statement, values in (
+        ("SELECT imageway_commit($1)", (one_by_one_text([LIFE]),)),
+        ("SELECT imageway_commit_alike($1, $2)", (side_by_side_text([LIFE]), ["ws_1"])),
+    ):
+        for again in (False, True):
+            await big.execute("BEGIN")
+            taken = await pages_of(big, statement, *values)
+            assert await big.fetchval("SELECT state FROM holds WHERE task_id = 'req_1'") == "refunded"
+            await big.execute("ROLLBACK")
+            pages = max(pages, taken) if again else pages
     return pages

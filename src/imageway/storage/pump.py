@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Final, Generic, TypeVar
 
 from imageway.core.ops import Committed, Op, Refused
@@ -75,3 +76,14 @@ def _resolve(future: asyncio.Future[Committed | Refused], outcome: Outcome) -> N
         future.set_exception(outcome)
     else:
         future.set_result(outcome)
+
+
+def side_by_side(units: list[Unit]) -> Iterator[tuple[type[Op], list[Op]]]:
+    """Of units made of the same kinds of ops the first op of each, then the second of each …: a unit keeps its order.
+    Whose unit waits with another's was not told of it, so none of them can count on having come before."""
+    shapes: dict[tuple[type[Op], ...], list[Unit]] = {}
+    for unit in units:
+        shapes.setdefault(tuple(map(type, unit)), []).append(unit)
+    for shape, alike in shapes.items():
+        for kind, places in groupby(range(len(shape)), key=shape.__getitem__):
+            yield kind, [unit[place] for place in places for unit in alike]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 import asyncpg
 import msgspec
@@ -16,7 +15,7 @@ from imageway.core.ops import Committed, Op, Query, Refused
 from imageway.ledger import ops as ledger
 from imageway.storage.errors import StorageClosed, StorageError, assert_known
 from imageway.storage.postgres.connection import OUTSIDE, open_pool
-from imageway.storage.pump import COMMITTED, Outcome, Pump, Unit
+from imageway.storage.pump import COMMITTED, Outcome, Pump, Unit, side_by_side
 from imageway.storage.rows import Rows
 from imageway.storage.selects import select
 from imageway.tasks import ops as tasks
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from imageway.storage.postgres.connection import Pool
 
 T = TypeVar("T")
+_encode: Final = msgspec.json.Encoder().encode
 TRIES: Final = 10
 PAUSE_S: Final = 0.01
 KNOWN: Final[frozenset[type[Op]]] = frozenset(
@@ -77,14 +77,15 @@ KNOWN: Final[frozenset[type[Op]]] = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """A unit on its way: `[["Hold", {"task_id": …}], …]` as JSON, bytes as base64. `workspace_id` is empty when no op
-    names one."""
+ONE_BY_ONE: Final = ("IW", "20", "22", "23")
+"""Classes of states in which something stood in the way of one unit: refused, or not fit for the tables."""
 
-    unit: Unit
+
+class Parcel(NamedTuple):
+    """A unit on its way. `workspace_id` is empty when no op names one."""
+
     workspace_id: str
-    text: bytes
+    unit: Unit
 
 
 async def open_postgres(url: str, *, create: bool) -> PostgresStore:
@@ -124,26 +125,45 @@ class PostgresStore:
     async def _commit_group(self, parcels: list[Parcel]) -> list[Outcome]:
         """Sorted by workspace, so that two replicas take the locks of wallets in the same order."""
         order = sorted(range(len(parcels)), key=lambda place: parcels[place].workspace_id)
-        group = b",".join(parcels[place].text for place in order)
-        try:
-            answer = await self._call(f"[{group.decode()}]")
-        except asyncpg.DataError as error:
-            if len(parcels) == 1:
-                return [_failed("nothing was committed", error)]
-            # One of them holds what no jsonb takes (a NUL); the others must not suffer for it.
-            return [outcome for parcel in parcels for outcome in await self._commit_group([parcel])]
-        except OUTSIDE as error:
-            return [_failed("whether the commit happened is not known", error)] * len(parcels)
+        units = [parcels[place].unit for place in order]
+        workspaces = sorted({parcel.workspace_id for parcel in parcels} - {""})
         outcomes: list[Outcome] = [COMMITTED] * len(parcels)
-        for place, said in zip(order, answer, strict=True):
-            outcomes[place] = _outcome(parcels[place].unit, said)
+        for place, outcome in zip(order, await self._commit_all(units, workspaces), strict=True):
+            outcomes[place] = outcome
         return outcomes
 
-    async def _call(self, group: str) -> list[Any]:
+    async def _commit_all(self, units: list[Unit], workspaces: list[str]) -> list[Outcome]:
+        """Side by side, as if none could be refused, which is nearly always so; else once more, one by one."""
+        try:
+            await self._call("SELECT imageway_commit_alike($1, $2)", side_by_side_text(units), workspaces)
+        except asyncpg.PostgresError as error:
+            if (error.sqlstate or "")[:2] not in ONE_BY_ONE:
+                return [_failed("whether the commit happened is not known", error)] * len(units)
+        except OUTSIDE as error:
+            return [_failed("whether the commit happened is not known", error)] * len(units)
+        except UnicodeEncodeError:  # half a surrogate pair in one of them
+            pass
+        else:
+            return [COMMITTED] * len(units)
+        return await self._commit_each(units)
+
+    async def _commit_each(self, units: list[Unit]) -> list[Outcome]:
+        try:
+            answer = json.loads(await self._call("SELECT imageway_commit($1)", one_by_one_text(units)))
+        except (asyncpg.DataError, UnicodeEncodeError) as error:
+            if len(units) == 1:
+                return [error if isinstance(error, UnicodeEncodeError) else _failed("nothing was committed", error)]
+            # One of them holds what no jsonb takes (a NUL); the others must not suffer for it.
+            return [outcome for unit in units for outcome in await self._commit_each([unit])]
+        except OUTSIDE as error:
+            return [_failed("whether the commit happened is not known", error)] * len(units)
+        return [_outcome(unit, said) for unit, said in zip(units, answer, strict=True)]
+
+    async def _call(self, sql: str, *values: object) -> Any:
         """A deadlock or a serialization failure has undone everything, so the same call may be sent again."""
         for turn in count(1):
             try:
-                return cast("list[Any]", json.loads(await self._pool.fetchval("SELECT imageway_commit($1)", group)))
+                return await self._pool.fetchval(sql, *values)
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
                 if turn == TRIES:
                     raise
@@ -151,9 +171,19 @@ class PostgresStore:
         raise AssertionError
 
 
+def side_by_side_text(units: list[Unit]) -> str:
+    """`[["Hold", [{"task_id": …}, …]], …]` as JSON, bytes as base64."""
+    return _encode([(kind.__name__, ops) for kind, ops in side_by_side(units)]).decode()
+
+
+def one_by_one_text(units: list[Unit]) -> str:
+    """`[[["Hold", {"task_id": …}], …], …]` likewise."""
+    return _encode([[(type(op).__name__, op) for op in unit] for unit in units]).decode()
+
+
 def _parcel(unit: Unit) -> Parcel:
     workspace_id = next((found for op in unit if (found := getattr(op, "workspace_id", ""))), "")
-    return Parcel(unit, workspace_id, msgspec.json.encode([(type(op).__name__, op) for op in unit]))
+    return Parcel(workspace_id, unit)
 
 
 def _outcome(unit: Unit, said: Any) -> Outcome:

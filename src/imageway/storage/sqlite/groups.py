@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
 from typing import Final, TypeVar
 
-from imageway.core.ops import Op, Refused
+from imageway.core.ops import Refused
 from imageway.storage.errors import StorageError
-from imageway.storage.pump import COMMITTED, Outcome, Unit
+from imageway.storage.pump import COMMITTED, Outcome, Unit, side_by_side
 from imageway.storage.sqlite.connection import BUSY_TIMEOUT_MS
 from imageway.storage.sqlite.writes import WRITES
 
@@ -109,22 +108,11 @@ def _apply_all(connection: sqlite3.Connection, units: list[Unit]) -> list[Outcom
 def _are_done(cursor: sqlite3.Cursor, units: list[Unit]) -> bool:
     """False: something stands in the way of one of them. An error that ended the whole transaction is raised."""
     try:
-        return all(WRITES[kind](cursor, ops) is None for kind, ops in _side_by_side(units))
+        return all(WRITES[kind](cursor, ops) is None for kind, ops in side_by_side(units))
     except Exception:  # running them one by one finds out whose it is
         if not cursor.connection.in_transaction:
             raise
         return False
-
-
-def _side_by_side(units: list[Unit]) -> Iterator[tuple[type[Op], list[Op]]]:
-    """Of units made of the same kinds of ops the first op of each, then the second of each …: a unit keeps its order.
-    Whose unit waits with another's was not told of it, so none of them can count on having come before."""
-    shapes: dict[tuple[type[Op], ...], list[Unit]] = {}
-    for unit in units:
-        shapes.setdefault(tuple(map(type, unit)), []).append(unit)
-    for shape, alike in shapes.items():
-        for kind, places in groupby(range(len(shape)), key=shape.__getitem__):
-            yield kind, [unit[place] for place in places for unit in alike]
 
 
 def _apply(connection: sqlite3.Connection, unit: Unit) -> Outcome:

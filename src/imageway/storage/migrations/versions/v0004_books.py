@@ -42,6 +42,7 @@ def upgrade() -> None:
     else:
         op.execute("ALTER TABLE claims ADD COLUMN fingerprint bytea NOT NULL DEFAULT ''")
         op.execute(Path(__file__).with_suffix(".sql").read_text())
+        op.execute(Path(__file__).with_name("v0004_groups.sql").read_text())
 
 
 def _wallets() -> None:
