@@ -204,8 +204,7 @@ class Generated(Struct, frozen=True, kw_only=True):
 
 
 class PriceLine(Struct, frozen=True, kw_only=True):
-    """One line of a bill, before rounding: `quantity` × `unit_usd` per `unit`, as decimal text, by the price row that
-    became effective on that day (YYYY-MM-DD; empty: nobody said)."""
+    """One line of a bill, before rounding: `quantity` × `unit_usd` per `unit`, by the price row `effective` then."""
 
     what: str
     quantity: str
@@ -309,13 +308,14 @@ class Preview(Struct, frozen=True, kw_only=True):
 
 
 class Arrived(Struct, frozen=True, kw_only=True):
-    """One finished, proved image, in the form asked for, before the whole is settled: the `image`-th to come or fail,
-    from 0. It is charged for when the task is. `model` and `created_s` are what Generated will say."""
+    """One finished, proved image, in the form asked for, before the whole is settled: the `image`-th to come, from 0.
+    It is charged for when the task is. `model`, `created_s`: as in Generated. `place` counts those that failed too."""
 
     image: int
     picture: Picture
     model: str = ""
     created_s: int = 0
+    place: int | None = None
 
 
 class Finished(Struct, frozen=True):

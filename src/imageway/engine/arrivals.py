@@ -33,7 +33,7 @@ class Arrivals:
     _begun: int = 0
     _told: int = 0
 
-    async def bring(self, image: Proved) -> Proved:
+    async def bring(self, image: Proved, place: int) -> Proved:
         """The image as it will be delivered, told to whoever follows. What cannot be kept just now is not told:
         settling the task tries again."""
         name, ready = f"{self.facts.task_id}-{self._begun}", None
@@ -46,7 +46,7 @@ class Arrivals:
             logger().warning(events.MEDIA_FAILED, detail=str(error))
             return replace(image, ready=ready)
         url = self.tools.signer.sign(ready.name, ready.expires_ms) if ready.name else None
-        self._tell(ready.picture(url))
+        self._tell(ready.picture(url), place)
         return replace(image, ready=replace(ready, told=True))
 
     def finish(self, pictures: Sequence[Ready], answer: Generated | GatewayError) -> None:
@@ -54,7 +54,7 @@ class Arrivals:
         if isinstance(answer, Generated):
             for ready, picture in zip(pictures, answer.pictures, strict=True):
                 if not ready.told:
-                    self._tell(picture)
+                    self._tell(picture, None)
         self.feed.end()
 
     def preview(self, blob: Blob, index: int) -> None:
@@ -66,13 +66,9 @@ class Arrivals:
         created_s = self.facts.created_ms // 1000
         self.feed.tell(Preview(image=self._told, index=index, picture=picture, created_s=created_s))
 
-    def skip(self, count: int) -> None:
-        """Those that failed take a number each, as if they had come."""
-        self._told += count
-
-    def _tell(self, picture: Picture) -> None:
-        facts = self.facts
-        event = Arrived(image=self._told, picture=picture, model=facts.model.id, created_s=facts.created_ms // 1000)
+    def _tell(self, picture: Picture, place: int | None) -> None:
+        facts, created_s = self.facts, self.facts.created_ms // 1000
+        event = Arrived(image=self._told, picture=picture, model=facts.model.id, created_s=created_s, place=place)
         self._told += 1
         self.feed.tell(event)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 
 from msgspec import Struct
 
@@ -42,8 +43,10 @@ class Attempt(Struct, frozen=True):
 
 
 class _Slot(Struct, eq=False):
-    """Room for one image. `certain`: nothing better will come in its place; `told`: whoever follows knows of it."""
+    """Room for one image. `place`: which of the answer's it is, with those that failed; `certain`: nothing better will
+    come in its place; `told`: whoever follows knows of it."""
 
+    place: int
     certain: bool
     image: Proved | Failed | None = None
     told: bool = False
@@ -51,7 +54,7 @@ class _Slot(Struct, eq=False):
 
 class Harvest(Struct, eq=False):
     """Of one attempt. `produced` counts what the provider says it made, provable or not; `flowing`: a stream has begun
-    to come; `skipped`: how many images' numbers went to failures. `arrivals` None: nobody follows this task."""
+    to come; `skipped`: how many places went to failures. `arrivals` None: nobody follows this task."""
 
     attempt: Attempt
     arrivals: Arrivals | None = None
@@ -95,7 +98,8 @@ class Harvest(Struct, eq=False):
         """The last word of a stream, or the whole answer."""
         self._note(done)
         images = done.images if self.flowing else done.images[: self.attempt.count]
-        slots = [self._next_slot() for _ in images]
+        lost = set() if self.flowing else {failed.place for failed in done.missing}
+        slots = [self._next_slot(lost) for _ in images]
         if len(images) == 1:
             slots[0].image = await self._looked_at(images[0])
         else:
@@ -105,17 +109,9 @@ class Harvest(Struct, eq=False):
         await self.close()
 
     async def close(self) -> None:
-        """Nothing more comes. What came in one piece is told as if it had come one after the other."""
-        lost = set() if self.flowing else {failed.place for failed in self.missing}
-        for number, slot in enumerate(self._slots):
-            while self.arrivals and number + self.skipped in lost:
-                self._skip(1)
+        """Nothing more comes."""
+        for slot in self._slots:
             await self._tell(slot)
-
-    def _skip(self, count: int) -> None:
-        if self.arrivals:
-            self.arrivals.skip(count)
-            self.skipped += count
 
     def _note(self, step: Done | More) -> None:
         self.produced += len(step.images)
@@ -123,19 +119,22 @@ class Harvest(Struct, eq=False):
             self.produced = min(self.produced, self.attempt.count)
         self.missing += step.missing
         if self.flowing:
-            self._skip(len(step.missing))
+            self.skipped += len(step.missing)
         self.settled = step.settled or self.settled
         if step.text:
             self.texts.append(step.text)
         if step.usage:
             self.usage = self.usage + step.usage if self.usage else step.usage
 
-    def _next_slot(self) -> _Slot:
-        """The last one may be filled again: of too many images, the last one stands."""
+    def _next_slot(self, lost: Collection[int | None] = ()) -> _Slot:
+        """The last one may be filled again: of too many images, the last one stands. `lost`: places of an answer in one
+        piece that stay empty."""
         self._previews = 0
         count = self.attempt.count
         del self._slots[count - 1 :]
-        slot = _Slot(certain=len(self._slots) < count - 1)
+        while len(self._slots) + self.skipped in lost:
+            self.skipped += 1
+        slot = _Slot(len(self._slots) + self.skipped, certain=len(self._slots) < count - 1)
         self._slots.append(slot)
         return slot
 
@@ -147,7 +146,7 @@ class Harvest(Struct, eq=False):
     async def _tell(self, slot: _Slot) -> None:
         if self.arrivals and isinstance(slot.image, Proved) and not slot.told:
             slot.told = True
-            slot.image = await self.arrivals.bring(slot.image)
+            slot.image = await self.arrivals.bring(slot.image, slot.place)
 
     async def _looked_at(self, produced: Produced) -> Proved | Failed:
         """Fetches what came as a link; what cannot be proved is a failure."""

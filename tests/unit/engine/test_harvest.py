@@ -133,7 +133,7 @@ async def test_images_are_told_as_they_come_the_last_one_when_it_is_certain(tool
     assert (field.told, field.shades) == (["image 0", "image 1", "image 2"], [1, 2, 3])
 
 
-async def test_those_that_failed_take_a_number_as_if_they_had_come(tools: Tools) -> None:
+async def test_those_that_failed_take_a_place_as_if_they_had_come(tools: Tools) -> None:
     """As they come, or in one answer that says where they stood."""
     lost = Failed(FailureKind.REFUSED, place=1)
     field = sown(tools, 3)
@@ -141,10 +141,20 @@ async def test_those_that_failed_take_a_number_as_if_they_had_come(tools: Tools)
     await field.add(More(missing=(lost,)))
     await field.add(More((produced(2),)))
     await field.harvest.finish(Done(()))
-    assert field.told == ["image 0", "image 2"]
+    assert [event.place async for event in history(field)] == [0, 2]
     field = sown(tools, 3)
     await field.harvest.finish(Done((produced(1), produced(2)), missing=(lost,)))
-    assert field.told == ["image 0", "image 2"]
+    assert [event.place async for event in history(field)] == [0, 2]
+
+
+async def test_a_slow_link_keeps_its_place(tools: Tools) -> None:
+    links = Links({"https://a": [picture("png", 1)]})
+    field = sown(replace(tools, transport=cast("Any", links)), 3)
+    fetching = await field.harvest.add(More((Produced("https://a"),)))
+    await field.harvest.add(More(missing=(Failed(FailureKind.REFUSED),)))
+    await asyncio.gather(*fetching)
+    await field.harvest.finish(Done(()))
+    assert [event.place async for event in history(field)] == [0]
 
 
 async def test_one_image_too_many_stands_for_the_one_before(tools: Tools) -> None:

@@ -38,7 +38,7 @@ def _succeeded(event: Arrived) -> StreamEvent:
         "type": SUCCEEDED,
         "model": event.model,
         "created": event.created_s,
-        "image_index": event.image,
+        "image_index": event.image if event.place is None else event.place,
         **item_of(event.picture),
     }
     return StreamEvent(body, SUCCEEDED)
