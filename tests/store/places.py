@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import structs
 
 from imageway.core.ops import Committed, Op, Store
+from imageway.ledger import access, sealed, terms
 from imageway.ledger import ops as ledger
 from imageway.ledger import queries as asked
 from imageway.ledger import usage as summed
@@ -30,6 +31,19 @@ ROTATION = webhooks.RotateSecret("whs_2", "end_1", "xyz=", 5, 50)
 DELIVERY = webhooks.AddDelivery("msg_1", "ws_1", "req_1", "https://caller.example/", "task.succeeded", 5)
 NAMED: tuple[summed.By, ...] = ("workspace", "key", "model", "upstream", "outcome")
 """All that sums are kept for, but when."""
+RULE = terms.SetPriceRule(
+    id="rule_1",
+    workspace_id="ws_1",
+    models="draw-*",
+    multiplier_millionths=1_200_000,
+    per_image_usd_micros=5,
+    rows=b'[{"per":"image"}]',
+    from_ms=10,
+    source="by hand",
+    at_ms=4,
+)
+UPSTREAM = sealed.PutUpstream("up_1", "maker", b'{"weight":2}', enabled=True, at_ms=5)
+SEALED = sealed.PutSecret("upstream", "up_1", "k1", b"\x00nonce and more", 5)
 CLAIM = webhooks.ClaimDelivery("msg_1", 0, 6, 50)
 
 
@@ -161,4 +175,11 @@ async def everything(store: Store, task_ids: tuple[str, ...] = ("req_1", "req_2"
         "secrets": [await store.read(webhooks.ListSecrets(holder)) for holder in ("end_1", "end_2", "ws_1")],
         "deliveries": await store.read(webhooks.ListDeliveries()),
         "due": await store.read(webhooks.DueDeliveries(40, 100)),
+        "members": [await store.read(access.ListMembers(workspace_id)) for workspace_id in ("ws_1", "ws_2")],
+        "admin keys": await store.read(access.ListAdminKeys()),
+        "changes": [replace(row, seq=0) for row in await store.read(access.ListChanges())],
+        "low": await store.read(access.LowWallets()),
+        "rules": await store.read(terms.ListPriceRules()),
+        "sealed": await store.read(sealed.ListSecrets()),
+        "upstreams": await store.read(sealed.ListUpstreams()),
     }

@@ -129,7 +129,7 @@ async def test_a_cost_that_nobody_knows_is_kept_apart(store: Store) -> None:
 
 async def test_a_key_is_found_by_its_digest(store: Store) -> None:
     await commit(store, WORKSPACE, KEY)
-    key = queries.Key("key_1", "ws_1", "studio", "laptop", "wxyz", ("draw-*", "other"), 3, None)
+    key = queries.Key("key_1", "ws_1", "studio", "laptop", "wxyz", ("draw-*", "other"), 3, None, root_id="key_1")
     assert await store.read(queries.FindKey(KEY.digest)) == key
     assert await store.read(queries.FindKey(bytes(32))) is None
     assert await store.read(queries.ListKeys("ws_1")) == (key,)

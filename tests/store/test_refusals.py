@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from imageway.core.ops import Op, Refused, Store
+from imageway.ledger import access, sealed, terms
 from imageway.ledger import ops as ledger
 from imageway.tasks import ops as tasks
 from imageway.tasks import queue, webhooks
@@ -20,6 +21,8 @@ from tests.store.places import (
     HOLD,
     KEY,
     ROTATION,
+    RULE,
+    SEALED,
     SECRET,
     TOPUP,
     WORKSPACE,
@@ -48,6 +51,11 @@ DELIVERED = tasks.ReplaceResult("req_1", b"{}")
 GRANT = ledger.Grant("grant_1", "ws_1", 50, 4)
 ADJUST = ledger.Adjust("adjust_1", "ws_1", 5, 4)
 USED = tasks.ClaimKey("ws_1", "k", "req_1", 5)
+LIMITED = (*KEYED, access.SetBudget("key_1", "day", 9))
+LOW = (WORKSPACE, access.SetWorkspace("ws_1", b"{}", 1))
+ADMIN = access.CreateAdminKey("adm_1", "ops", b"\x01" * 32, "wxyz", "admin", 5)
+SIGNATURE = access.UseSignature(b"\x02" * 32, 300, 100)
+RESEALED = sealed.ResealSecret("upstream", "up_1", "k2", b"other", SEALED.sealed)
 LISTED = (WORKSPACE, ENDPOINT)
 SIGNED = (*LISTED, SECRET)
 ADDED = (DELIVERY,)
@@ -180,6 +188,57 @@ CASES: list[tuple[str, tuple[Op, ...], Op, str]] = [
     ("mark: none", (), queue.MarkCancel("req_1", 9), "not_running"),
     ("mark: waits", WAITING, queue.MarkCancel("req_1", 9), "not_running"),
     ("mark: final", FINAL, queue.MarkCancel("req_1", 9), "not_running"),
+    ("task: an expired key", (*KEYED, access.ExpireKey("key_1", 5)), task(), "key_revoked"),
+    ("queue task: an expired key", (*KEYED, access.ExpireKey("key_1", 5)), waiting(), "key_revoked"),
+    ("expire: unknown", (WORKSPACE,), access.ExpireKey("key_1", 9), "no_key"),
+    ("expire: revoked", REVOKED, access.ExpireKey("key_1", 9), "no_key"),
+    ("change: unknown", (WORKSPACE,), access.ChangeKey("key_1", "", (), b"{}"), "no_key"),
+    ("change: revoked", REVOKED, access.ChangeKey("key_1", "", (), b"{}"), "no_key"),
+    ("budget: unknown key", (WORKSPACE,), access.SetBudget("key_1", "day", 1), "no_key"),
+    (
+        "budget: no root",
+        (*KEYED, replace(KEY, id="key_2", digest=bytes(32), root_id="key_1")),
+        access.SetBudget("key_2", "day", 1),
+        "no_key",
+    ),
+    ("spend: above the budget", LIMITED, ledger.SpendBudget("key_1", "day", 7, 10), "budget_exceeded"),
+    ("drop budget: none", KEYED, access.DropBudget("key_1", "day"), "no_budget"),
+    ("drop budget: of another period", LIMITED, access.DropBudget("key_1", "month"), "no_budget"),
+    ("reset budget: none", KEYED, access.ResetBudget("key_1", "day"), "no_budget"),
+    ("reset budget: of another period", LIMITED, access.ResetBudget("key_1", "month"), "no_budget"),
+    ("settings: no workspace", (), access.SetWorkspace("ws_1", b"{}", None), "no_workspace"),
+    ("alert: no workspace", (), access.MarkAlerted("ws_1", 9), "not_low"),
+    ("alert: no threshold", (WORKSPACE,), access.MarkAlerted("ws_1", 9), "not_low"),
+    ("alert: enough", (*LOW, replace(TOPUP, usd_micros=1)), access.MarkAlerted("ws_1", 9), "not_low"),
+    ("alert: told already", (*LOW, access.MarkAlerted("ws_1", 8)), access.MarkAlerted("ws_1", 9), "not_low"),
+    (
+        "alert: told already, still low",
+        (*LOW, access.MarkAlerted("ws_1", 8), access.RearmAlerts(9)),
+        access.MarkAlerted("ws_1", 9),
+        "not_low",
+    ),
+    ("member: no workspace", (), access.AddMember("ws_1", "ada", "owner", 4), "no_workspace"),
+    ("member: not there", (WORKSPACE,), access.RemoveMember("ws_1", "ada"), "no_member"),
+    ("admin key: same id", (ADMIN,), replace(ADMIN, digest=bytes(32)), "duplicate"),
+    ("admin key: same digest", (ADMIN,), replace(ADMIN, id="adm_2"), "duplicate"),
+    ("admin key: unknown", (), access.RevokeAdminKey("adm_1", 9), "no_key"),
+    ("admin key: revoked", (ADMIN, access.RevokeAdminKey("adm_1", 8)), access.RevokeAdminKey("adm_1", 9), "no_key"),
+    ("signature: used", (SIGNATURE,), replace(SIGNATURE, at_ms=300, until_ms=900), "replayed"),
+    ("rule: same id", (WORKSPACE, RULE), replace(RULE, models="*"), "duplicate"),
+    ("rule: same id, said before the workspace", (WORKSPACE, RULE), replace(RULE, workspace_id="ws_2"), "duplicate"),
+    ("rule: no workspace", (), RULE, "no_workspace"),
+    ("end of a rule: none", (WORKSPACE,), terms.EndPriceRule("rule_1", 9), "no_rule"),
+    (
+        "end of a rule: ended",
+        (WORKSPACE, RULE, terms.EndPriceRule("rule_1", 20)),
+        terms.EndPriceRule("rule_1", 30),
+        "no_rule",
+    ),
+    ("reseal: none", (), RESEALED, "changed"),
+    ("reseal: another", (replace(SEALED, sealed=b"new"),), RESEALED, "changed"),
+    ("reseal: done", (SEALED, RESEALED), RESEALED, "changed"),
+    ("drop of a secret: none", (SEALED,), sealed.DropSecret("upstream", "up_2"), "no_secret"),
+    ("drop of an upstream: none", (), sealed.DropUpstream("up_1"), "no_upstream"),
     ("adopt: waits", WAITING, tasks.AdoptTask("req_1", "", 1, "process_b"), "not_owner"),
     ("attempt: the task waits", WAITING, attempt(owner=""), "not_owner"),
 ]
@@ -204,7 +263,7 @@ async def test_an_op_whose_guard_does_not_hold_refuses_its_whole_unit(
 
 def documented() -> Iterator[tuple[str, str]]:
     """(op, word) for every word in the docstrings of the ops."""
-    for room in (ledger, tasks, queue, webhooks):
+    for room in (ledger, access, terms, sealed, tasks, queue, webhooks):
         for name, kind in vars(room).items():
             if isinstance(kind, type) and issubclass(kind, Op) and kind is not Op:
                 refusals = re.sub(r"\s+", " ", kind.__doc__ or "").partition("Refused: ")[2]

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imageway.core.ops import Committed, Op, Refused, Store
+from imageway.ledger import access, sealed, terms
 from imageway.ledger import ops as ledger
 from imageway.ledger import usage as usage_days
 from imageway.storage import open_store
@@ -54,6 +55,10 @@ OPS = st.one_of(
         WORDS,
         st.lists(WORDS, max_size=2).map(tuple),
         TIMES,
+        BYTES,
+        st.sampled_from([0, 0, 4]),
+        KEYS | st.just(""),
+        st.booleans(),
     ),
     st.builds(ledger.RevokeKey, KEYS, TIMES),
     st.builds(
@@ -131,13 +136,44 @@ WEBHOOK_OPS = st.one_of(
     st.builds(webhooks.ReplayDelivery, DELIVERIES, TIMES),
     st.builds(webhooks.ForgetDeliveries, TIMES, st.sampled_from([1, 9])),
 )
+PERIODS = st.sampled_from(["day", "total"])
+NAMES = st.sampled_from(["ada", "zoe"])
+ADMINS = st.sampled_from(["adm_1", "adm_2"])
+RULES = st.sampled_from(["rule_1", "rule_2"])
+KINDS = st.sampled_from(["upstream", "other"])
+SEALS = st.sampled_from([b"", b"one", b"two"])
+ACCESS_OPS = st.one_of(
+    st.builds(access.ExpireKey, KEYS, st.sampled_from([0, 4])),
+    st.builds(access.ChangeKey, KEYS, WORDS, st.lists(WORDS, max_size=2).map(tuple), BYTES),
+    st.builds(access.SetBudget, KEYS, PERIODS, AMOUNTS),
+    st.builds(access.DropBudget, KEYS, PERIODS),
+    st.builds(ledger.SpendBudget, KEYS, PERIODS, TIMES, AMOUNTS),
+    st.builds(ledger.ReleaseBudget, KEYS, PERIODS, TIMES, AMOUNTS),
+    st.builds(access.ResetBudget, KEYS, PERIODS),
+    st.builds(access.SetWorkspace, WORKSPACES, BYTES, st.none() | AMOUNTS),
+    st.builds(access.MarkAlerted, WORKSPACES, TIMES),
+    st.builds(access.RearmAlerts, TIMES),
+    st.builds(access.AddMember, WORKSPACES, NAMES, st.sampled_from(sorted(access.ROLES)), TIMES),
+    st.builds(access.RemoveMember, WORKSPACES, NAMES),
+    st.builds(access.CreateAdminKey, ADMINS, WORDS, SEALS, WORDS, st.sampled_from(["admin", "viewer"]), TIMES),
+    st.builds(access.RevokeAdminKey, ADMINS, TIMES),
+    st.builds(access.UseSignature, SEALS, TIMES, TIMES),
+    st.builds(access.RecordChange, WORDS, WORDS, WORDS, BYTES, BYTES, TIMES),
+    st.builds(terms.SetPriceRule, RULES, WORKSPACES | st.just(""), WORDS, AMOUNTS, AMOUNTS, BYTES, TIMES, WORDS, TIMES),
+    st.builds(terms.EndPriceRule, RULES, TIMES),
+    st.builds(sealed.PutSecret, KINDS, NAMES, WORDS, SEALS, TIMES),
+    st.builds(sealed.ResealSecret, KINDS, NAMES, WORDS, SEALS, SEALS),
+    st.builds(sealed.DropSecret, KINDS, NAMES),
+    st.builds(sealed.PutUpstream, NAMES, WORDS, BYTES, st.booleans(), TIMES),
+    st.builds(sealed.DropUpstream, NAMES),
+)
 # What most units need to succeed; nothing is random about it.
 BEGIN = [
     (ledger.CreateWorkspace("ws_1", "one", 1), ledger.TopUp("top_1", "ws_1", 200, 1), KEY),
     (task("req_1"), ledger.Hold("req_1", "ws_1", 50, 2), attempt("att_1", "req_1")),
     (ENDPOINT, SECRET, webhooks.NotifyEndpoints("req_1", "ws_1", webhooks.EVENTS[0], 2)),
 ]
-UNITS = st.lists(st.lists(OPS | WEBHOOK_OPS, min_size=1, max_size=3).map(tuple), min_size=15, max_size=40)
+UNITS = st.lists(st.lists(OPS | WEBHOOK_OPS | ACCESS_OPS, min_size=1, max_size=3).map(tuple), min_size=15, max_size=40)
 
 
 async def played(store: Store, units: list[tuple[Op, ...]]) -> tuple[list[Committed | Refused], dict[str, object]]:

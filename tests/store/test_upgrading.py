@@ -65,7 +65,6 @@ OLD_LIFE: tuple[Op, ...] = (
 ASKED = b'{"prompt": "a cat \xe7\x8c\xab"}'
 OLD_ROWS: tuple[tuple[str, str, tuple[object, ...]], ...] = (
     ("workspaces", "id name created_ms", ("ws_1", "studio", 1)),
-    ("wallets", "workspace_id available held spent", ("ws_1", 940_000, 40_000, 20_000)),
     (
         "keys",
         "id workspace_id name digest hint models created_ms",
@@ -120,7 +119,28 @@ OLD_ROWS: tuple[tuple[str, str, tuple[object, ...]], ...] = (
     ),
     ("claims", "workspace_id key task_id at_ms", ("ws_1", "once", "req_2", 12)),
 )
-"""What the first Imageway wrote for that life, and every later one up to the one before this."""
+"""What the first Imageway wrote for that life, and every later one up to the one before this, but for what follows."""
+WALLET = ("wallets", "workspace_id available held spent", ("ws_1", 940_000, 40_000, 20_000))
+SUMS = (
+    "span_ms begin_ms workspace_id key_id model upstream_id outcome requests asked delivered price_usd_micros"
+    " refunded_usd_micros cost_usd_micros tokens total_ms upstream_ms"
+)
+OF_A_VERSION: dict[str, tuple[tuple[str, str, tuple[object, ...]], ...]] = {
+    "0001": (WALLET,),
+    "0002": (WALLET,),
+    "0003": (WALLET,),
+    "0004": (
+        (WALLET[0], f"{WALLET[1]} topped_up granted adjusted", (*WALLET[2], 1_000_000, 0, 0)),
+        *(
+            (
+                "usage_sums",
+                SUMS,
+                (span_ms, 0, "ws_1", "key_1", "draw-1", "up_1", "succeeded", 1, 2, 1, 20_000, 0, 15_000, 0, 0, 0),
+            )
+            for span_ms in summed.SPANS_MS
+        ),
+    ),
+}
 
 
 @pytest.fixture(params=REVISIONS[:-1])
@@ -138,32 +158,32 @@ async def old_place(durable_place: Place, old_version: str, monkeypatch: pytest.
 
     with monkeypatch.context() as patched:
         patched.setattr(running, "_steps", steps)
-        await {"sqlite": make_old_sqlite, "postgres": make_old_postgres}[durable_place.name](durable_place)
+        await {"sqlite": make_old_sqlite, "postgres": make_old_postgres}[durable_place.name](durable_place, old_version)
     return durable_place
 
 
-def inserts() -> Iterator[tuple[str, tuple[object, ...]]]:
-    for table, columns, values in OLD_ROWS:
+def inserts(version: str) -> Iterator[tuple[str, tuple[object, ...]]]:
+    for table, columns, values in (*OLD_ROWS, *OF_A_VERSION[version]):
         yield f"INSERT INTO {table} ({', '.join(columns.split())}) VALUES ({', '.join('?' * len(values))})", values  # noqa: S608
 
 
-async def make_old_sqlite(place: Place) -> None:
+async def make_old_sqlite(place: Place, version: str) -> None:
     path = Path(place.url.removeprefix("sqlite://"))
     path.parent.mkdir(parents=True)
     path.touch()
     with closing(connect(path)) as connection:
         running.upgrade_sqlite(connection)
         connection.execute("BEGIN")
-        for statement, values in inserts():
+        for statement, values in inserts(version):
             connection.execute(statement, values)
         connection.execute("COMMIT")
 
 
-async def make_old_postgres(place: Place) -> None:
+async def make_old_postgres(place: Place, version: str) -> None:
     connection = await asyncpg.connect(place.url)
     async with connection.transaction():
         await connection.execute(running.postgresql_script(None))
-        for statement, values in inserts():
+        for statement, values in inserts(version):
             await connection.execute(_numbered(statement), *values)
     await connection.close()
 
@@ -240,6 +260,8 @@ async def test_a_wallet_that_its_topups_do_not_explain_is_upgraded_all_the_same(
     old_place: Place, old_version: str
 ) -> None:
     """What is missing stands there as an adjustment that nothing was booked for."""
+    if old_version >= "0004":
+        pytest.skip("such a wallet cannot be any more")
     lost = "UPDATE wallets SET available = available - 7"
     if old_place.name == "sqlite":
         with closing(sqlite3.connect(old_place.url.removeprefix("sqlite://"))) as connection, connection:

@@ -12,6 +12,7 @@ from imageway.ledger.ops import MAX_USD_MICROS
 
 PERIODS: Final[frozenset[str]] = frozenset({"day", "month", "total"})
 ROLES: Final = frozenset({"owner", "admin", "member", "viewer"})
+ADMIN_ROLES: Final = frozenset({"admin", "viewer"})
 
 
 class ExpireKey(Op, frozen=True):
@@ -108,6 +109,10 @@ class CreateAdminKey(Op, frozen=True):
     hint: str
     role: str
     at_ms: int
+
+    def __post_init__(self) -> None:
+        if self.role not in ADMIN_ROLES:
+            raise ValueError(f'"{self.role}" is none of {", ".join(sorted(ADMIN_ROLES))}')
 
 
 class RevokeAdminKey(Op, frozen=True):

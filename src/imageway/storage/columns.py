@@ -24,8 +24,8 @@ def whole(name: str, *, key: bool = False, optional: bool = False, rows_have: in
     return Column(name, WHOLE, primary_key=key, autoincrement=False, nullable=optional, server_default=default)
 
 
-def octets(name: str) -> Column[bytes]:
-    return Column(name, LargeBinary(), nullable=False)
+def octets(name: str, *, key: bool = False) -> Column[bytes]:
+    return Column(name, LargeBinary(), primary_key=key, nullable=False)
 
 
 def seq() -> Column[int]:

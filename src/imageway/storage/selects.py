@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from imageway.core.ops import Query
 from imageway.ledger import queries as ledger
+from imageway.storage.access_selects import ACCESS_SELECTS
 from imageway.storage.queue_selects import QUEUE_SELECTS
 from imageway.storage.report_selects import REPORT_SELECTS
 from imageway.storage.rows import Row, Rows, Select, all_as, first_as, marks
@@ -18,11 +19,6 @@ from imageway.storage.usage_selects import USAGE_SELECTS
 from imageway.tasks import queries as tasks
 from imageway.tasks import webhooks
 
-_WORKSPACE: Final = "SELECT id, name, created_ms FROM workspaces"
-_KEY: Final = (
-    "SELECT keys.id, workspace_id, workspaces.name, keys.name, hint, models, keys.created_ms, revoked_ms"
-    " FROM keys JOIN workspaces ON workspaces.id = keys.workspace_id"
-)
 _USAGE: Final = (
     "SELECT request_id, COALESCE(workspaces.name, workspace_id), key_id, model, outcome, n, delivered,"
     " price_usd_micros, cost_usd_micros, lines, delivery, upstream_id, at_ms"
@@ -51,33 +47,12 @@ _NOT_FINAL: Final = "state IN ('queued', 'running')"
 _UNDELIVERED: Final = "delivery = 'undelivered'"
 
 
-def find_workspace(query: ledger.FindWorkspace) -> Select:
-    both = (query.name_or_id, query.name_or_id)
-    # The id wins over another workspace's name.
-    return Select(f"{_WORKSPACE} WHERE id = ? OR name = ? ORDER BY id = ? DESC", (*both, both[0]), first_as(_workspace))
-
-
-def list_workspaces(query: ledger.ListWorkspaces) -> Select:
-    sql = f"{_WORKSPACE} WHERE (created_ms, id) > (?, ?) ORDER BY created_ms, id LIMIT ?"
-    return Select(sql, (*query.after, query.limit), all_as(_workspace))
-
-
 def show_wallet(query: ledger.ShowWallet) -> Select:
     sql = (
         "SELECT workspace_id, workspaces.name, available, held, spent, topped_up, granted, adjusted"
         " FROM wallets JOIN workspaces ON workspaces.id = workspace_id WHERE workspace_id = ?"
     )
     return Select(sql, (query.workspace_id,), first_as(lambda row: ledger.Wallet(*row)))
-
-
-def find_key(query: ledger.FindKey) -> Select:
-    return Select(f"{_KEY} WHERE digest = ?", (query.digest,), first_as(_key))
-
-
-def list_keys(query: ledger.ListKeys) -> Select:
-    where, values = _of_workspace(query.workspace_id)
-    sql = f"{_KEY} WHERE {where} AND (keys.created_ms, keys.id) > (?, ?) ORDER BY keys.created_ms, keys.id LIMIT ?"
-    return Select(sql, (*values, *query.after, query.limit), all_as(_key))
 
 
 def list_usage(query: ledger.ListUsage) -> Select:
@@ -246,15 +221,6 @@ def _task(rows: Rows) -> tasks.Task:
     return tasks.Task(**dict(zip(_TASK_FIELDS, rows[0][:width], strict=True)), attempts=attempts)
 
 
-def _workspace(row: Row) -> ledger.Workspace:
-    return ledger.Workspace(*row)
-
-
-def _key(row: Row) -> ledger.Key:
-    values = [*row[:5], tuple(json.loads(row[5])), *row[6:]]
-    return ledger.Key(*values)
-
-
 def _endpoint(row: Row) -> webhooks.Endpoint:
     values = dict(zip(_ENDPOINT_FIELDS, row, strict=True))
     return webhooks.Endpoint(**values | {"events": tuple(json.loads(values["events"]))})
@@ -273,11 +239,7 @@ def _of_workspace(workspace_id: str | None) -> tuple[str, tuple[str, ...]]:
 
 
 _SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
-    ledger.FindWorkspace: find_workspace,
-    ledger.ListWorkspaces: list_workspaces,
     ledger.ShowWallet: show_wallet,
-    ledger.FindKey: find_key,
-    ledger.ListKeys: list_keys,
     ledger.ListUsage: list_usage,
     ledger.Undelivered: undelivered,
     ledger.ListTransfers: list_transfers,
@@ -297,6 +259,7 @@ _SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
     **QUEUE_SELECTS,
     **USAGE_SELECTS,
     **REPORT_SELECTS,
+    **ACCESS_SELECTS,
 }
 
 

@@ -17,8 +17,28 @@ def _table(name: str, *items: SchemaItem, clustered: bool = False) -> Table:
     return Table(name, METADATA, *items, **engine_options(clustered=clustered))
 
 
-WORKSPACES: Final = _table("workspaces", words("id", key=True), words("name"), whole("created_ms"))
+WORKSPACES: Final = _table(
+    "workspaces",
+    words("id", key=True),
+    words("name"),
+    whole("created_ms"),
+    octets("settings"),
+    whole("alert_below_usd_micros", optional=True),
+    whole("alerted_ms", optional=True),
+)
 Index("workspaces_by_name", WORKSPACES.c.name, unique=True)
+Index("workspaces_watched", WORKSPACES.c.id, **partial("alert_below_usd_micros IS NOT NULL"))
+Index("workspaces_alerted", WORKSPACES.c.id, **partial("alerted_ms IS NOT NULL"))
+
+MEMBERS: Final = _table(
+    "members",
+    words("workspace_id", key=True),
+    words("name", key=True),
+    words("role"),
+    whole("created_ms"),
+    within("members_role", column="role", accepted="owner admin member viewer"),
+    clustered=True,
+)
 
 WALLETS: Final = _table(
     "wallets",
@@ -86,8 +106,73 @@ KEYS: Final = _table(
     words("models"),
     whole("created_ms"),
     whole("revoked_ms", optional=True),
+    octets("scope"),
+    whole("expires_ms"),
+    words("root_id"),
+    whole("signed"),
 )
 Index("keys_by_digest", KEYS.c.digest, unique=True)
+
+ADMIN_KEYS: Final = _table(
+    "admin_keys",
+    words("id", key=True),
+    words("name"),
+    octets("digest"),
+    words("hint"),
+    words("role"),
+    whole("created_ms"),
+    whole("revoked_ms", optional=True),
+    within("admin_keys_role", column="role", accepted="admin viewer"),
+)
+Index("admin_keys_by_digest", ADMIN_KEYS.c.digest, unique=True)
+
+SIGNATURES: Final = _table("signatures", octets("digest", key=True), whole("until_ms"), clustered=True)
+Index("signatures_by_end", SIGNATURES.c.until_ms)
+
+CHANGES: Final = _table(
+    "changes",
+    seq(),
+    words("actor"),
+    words("action"),
+    words("target"),
+    octets("before"),
+    octets("after"),
+    whole("at_ms"),
+)
+Index("changes_by_target", CHANGES.c.target, CHANGES.c.seq)
+
+PRICE_RULES: Final = _table(
+    "price_rules",
+    words("id", key=True),
+    words("workspace_id"),
+    words("models"),
+    whole("multiplier_millionths"),
+    whole("per_image_usd_micros"),
+    octets("rows"),
+    whole("from_ms"),
+    whole("until_ms", optional=True),
+    words("source"),
+    whole("created_ms"),
+)
+
+SECRETS: Final = _table(
+    "secrets",
+    words("kind", key=True),
+    words("holder_id", key=True),
+    words("key_id"),
+    octets("sealed"),
+    whole("changed_ms"),
+    clustered=True,
+)
+
+UPSTREAMS: Final = _table(
+    "upstreams",
+    words("id", key=True),
+    words("provider"),
+    octets("document"),
+    whole("enabled"),
+    whole("changed_ms"),
+)
 
 USAGE: Final = _table(
     "usage",

@@ -27,7 +27,7 @@ def _assert_final(state: str, accepted: frozenset[str]) -> None:
 
 class CreateTask(Op, frozen=True, kw_only=True):
     """State `running`, fence 1. `request` is JSON: what a restart needs to go on decoding and settling.
-    Refused: "key_revoked" (or no such key), "duplicate"."""
+    Refused: "key_revoked" (or no such key, or one that has expired), "duplicate"."""
 
     id: str
     workspace_id: str

@@ -133,7 +133,20 @@ def create_key(tables: Tables, op: ops.CreateKey) -> str | None:
         return "no_workspace"
     if op.id in tables.keys or op.digest in tables.digests:
         return "duplicate"
-    row = Key(op.id, op.workspace_id, workspace.name, op.name, op.hint, op.models, op.at_ms, None)
+    row = Key(
+        id=op.id,
+        workspace_id=op.workspace_id,
+        workspace=workspace.name,
+        name=op.name,
+        hint=op.hint,
+        models=op.models,
+        created_ms=op.at_ms,
+        revoked_ms=None,
+        scope=op.scope,
+        expires_ms=op.expires_ms,
+        root_id=op.root_id or op.id,
+        signed=op.signed,
+    )
     tables.put(tables.keys, op.id, row)
     tables.put(tables.digests, op.digest, op.id)
     return None

@@ -13,8 +13,7 @@ from imageway.tasks.states import FINAL_PART, FINAL_TASK
 
 
 def queue_task(tables: Tables, op: queue.QueueTask) -> str | None:
-    key = tables.keys.get(op.key_id)
-    if key is None or key.revoked_ms is not None:
+    if not tables.is_good(op.key_id, op.created_ms):
         return "key_revoked"
     if op.id in tables.tasks:
         return "duplicate"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, TypeVar
 
 from imageway.core.ops import Query
 from imageway.ledger import queries as ledger
 from imageway.ledger import usage as sums
+from imageway.ledger.access import PERIODS
 from imageway.ledger.ops import RecordUsage
 from imageway.ledger.reports import SumTransfers
 from imageway.storage.memory import queue, reports, usage, webhooks
+from imageway.storage.memory.access import ACCESS_READS
 from imageway.storage.memory.tables import Tables
 from imageway.tasks import queries as tasks
 from imageway.tasks import queue as waiting
@@ -36,12 +39,19 @@ def show_wallet(tables: Tables, query: ledger.ShowWallet) -> ledger.Wallet | Non
 
 def find_key(tables: Tables, query: ledger.FindKey) -> ledger.Key | None:
     key_id = tables.digests.get(query.digest)
-    return None if key_id is None else tables.keys[key_id]
+    return None if key_id is None else _shown(tables, tables.keys[key_id])
 
 
 def list_keys(tables: Tables, query: ledger.ListKeys) -> tuple[ledger.Key, ...]:
     rows = (row for row in tables.keys.values() if query.workspace_id in (None, row.workspace_id))
-    return _page(rows, query.after, query.limit)
+    return tuple(_shown(tables, row) for row in _page(rows, query.after, query.limit))
+
+
+def _shown(tables: Tables, key: ledger.Key) -> ledger.Key:
+    """With its workspace's settings and its root's budgets."""
+    budgets = (tables.budgets.get((key.root_id, period)) for period in sorted(PERIODS))
+    settings = tables.workspaces[key.workspace_id].settings
+    return replace(key, settings=settings, budgets=tuple(budget for budget in budgets if budget is not None))
 
 
 def _page(rows: Iterable[Made], after: tuple[int, str], limit: int) -> tuple[Made, ...]:
@@ -173,4 +183,5 @@ READS: Final[dict[type[Query[Any]], Callable[[Tables, Any], Any]]] = {
     asked.DueDeliveries: webhooks.due_deliveries,
     asked.ListDeliveries: webhooks.list_deliveries,
     SumTransfers: reports.sum_transfers,
+    **ACCESS_READS,
 }

@@ -9,6 +9,7 @@ from imageway.core.ops import Committed, Op, Query, Refused
 from imageway.ledger import ops as ledger_ops
 from imageway.storage.errors import StorageClosed, assert_known
 from imageway.storage.memory import ledger, queue, tasks, webhooks
+from imageway.storage.memory.access import ACCESS_WRITES
 from imageway.storage.memory.reads import READS
 from imageway.storage.memory.tables import Tables
 from imageway.storage.pump import COMMITTED
@@ -63,6 +64,7 @@ WRITES: Final[dict[type[Op], Apply]] = {
     webhook_ops.EndDelivery: webhooks.end_delivery,
     webhook_ops.ReplayDelivery: webhooks.replay_delivery,
     webhook_ops.ForgetDeliveries: webhooks.forget_deliveries,
+    **ACCESS_WRITES,
 }
 
 

@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from imageway.core.access import Budget
+from imageway.ledger.access import AdminKey, Change, Member
 from imageway.ledger.ops import RecordUsage
 from imageway.ledger.queries import HoldRow, Key, Transfer, Wallet, Workspace
+from imageway.ledger.sealed import Secret as SealedSecret
+from imageway.ledger.sealed import StoredUpstream
+from imageway.ledger.terms import PriceRule
 from imageway.ledger.usage import SumKey, Sums
 from imageway.tasks.queries import Attempt, Claim, Task
 from imageway.tasks.webhooks import Delivery, Endpoint, Secret
@@ -38,6 +42,15 @@ class Tables:
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     secrets: dict[str, Secret] = field(default_factory=dict)
     deliveries: dict[str, Delivery] = field(default_factory=dict)
+    alerted: dict[str, int] = field(default_factory=dict)
+    members: dict[tuple[str, str], Member] = field(default_factory=dict)
+    admin_keys: dict[str, AdminKey] = field(default_factory=dict)
+    admin_digests: dict[bytes, str] = field(default_factory=dict)
+    signatures: dict[bytes, int] = field(default_factory=dict)
+    changes: dict[int, Change] = field(default_factory=dict)
+    price_rules: dict[str, PriceRule] = field(default_factory=dict)
+    sealed: dict[tuple[str, str], SealedSecret] = field(default_factory=dict)
+    upstreams: dict[str, StoredUpstream] = field(default_factory=dict)
     _before: list[tuple[dict[Any, Any], Any, Any]] = field(default_factory=list)
 
     def put(self, table: dict[K, V], key: K, row: V) -> None:
@@ -59,6 +72,11 @@ class Tables:
                 table.pop(key, None)
             else:
                 table[key] = row
+
+    def is_good(self, key_id: str, now_ms: int) -> bool:
+        """A key that is there, that nobody revoked, and that has not expired."""
+        key = self.keys.get(key_id)
+        return key is not None and key.revoked_ms is None and (key.expires_ms == 0 or key.expires_ms > now_ms)
 
     def attempt(self, attempt_id: str) -> tuple[Task, Attempt] | None:
         task_id = self.task_of.get(attempt_id)

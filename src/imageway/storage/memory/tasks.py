@@ -11,8 +11,7 @@ from imageway.tasks.states import FINAL_PART, FINAL_TASK
 
 
 def create_task(tables: Tables, op: ops.CreateTask) -> str | None:
-    key = tables.keys.get(op.key_id)
-    if key is None or key.revoked_ms is not None:
+    if not tables.is_good(op.key_id, op.created_ms):
         return "key_revoked"
     if op.id in tables.tasks:
         return "duplicate"

@@ -12,6 +12,7 @@ import asyncpg
 import msgspec
 
 from imageway.core.ops import Committed, Op, Query, Refused
+from imageway.ledger import access, sealed, terms
 from imageway.ledger import ops as ledger
 from imageway.storage.errors import StorageClosed, StorageError, assert_known
 from imageway.storage.postgres.connection import OUTSIDE, open_pool
@@ -73,6 +74,27 @@ KNOWN: Final[frozenset[type[Op]]] = frozenset(
         webhooks.EndDelivery,
         webhooks.ReplayDelivery,
         webhooks.ForgetDeliveries,
+        access.ExpireKey,
+        access.ChangeKey,
+        access.SetBudget,
+        access.DropBudget,
+        access.ResetBudget,
+        access.SetWorkspace,
+        access.MarkAlerted,
+        access.RearmAlerts,
+        access.AddMember,
+        access.RemoveMember,
+        access.CreateAdminKey,
+        access.RevokeAdminKey,
+        access.UseSignature,
+        access.RecordChange,
+        terms.SetPriceRule,
+        terms.EndPriceRule,
+        sealed.PutSecret,
+        sealed.ResealSecret,
+        sealed.DropSecret,
+        sealed.PutUpstream,
+        sealed.DropUpstream,
     }
 )
 

@@ -7,12 +7,25 @@ from collections.abc import Callable
 from typing import Final
 
 from imageway.core.ops import Op
+from imageway.ledger.access import ChangeKey, DropBudget, ExpireKey, ResetBudget, SetBudget, SetWorkspace
 from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey
 from imageway.ledger.queries import Key
 from imageway.storage.pump import Unit
 
 REMEMBERED: Final = 4096
-CHANGING: Final[frozenset[type[Op]]] = frozenset({CreateKey, CreateWorkspace, RevokeKey})
+CHANGING: Final[frozenset[type[Op]]] = frozenset(
+    {
+        CreateKey,
+        CreateWorkspace,
+        RevokeKey,
+        ExpireKey,
+        ChangeKey,
+        SetBudget,
+        DropBudget,
+        ResetBudget,
+        SetWorkspace,
+    }
+)
 
 
 class KeyMemory:
@@ -32,7 +45,9 @@ class KeyMemory:
         return self._keys.get(digest)
 
     def put(self, digest: bytes, key: Key) -> None:
-        """After `get` found nothing, and nothing was awaited since."""
+        """After `get` found nothing, and nothing was awaited since. Budgets change with every request that spends."""
+        if key.budgets:
+            return
         if len(self._keys) >= REMEMBERED:
             self._keys.clear()
         self._keys[digest] = key

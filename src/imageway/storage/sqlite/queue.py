@@ -14,18 +14,24 @@ def queue_task(cursor: Cursor, op: queue.QueueTask) -> str | None:
     cursor.execute(
         "INSERT OR FAIL INTO tasks (id, workspace_id, key_id, model, state, owner, fence, request, result, created_ms,"
         " deadline_ms) SELECT ?, ?, id, ?, 'queued', '', 1, ?, x'', ?, ? FROM keys"
-        " WHERE id = ? AND revoked_ms IS NULL"
+        " WHERE id = ? AND revoked_ms IS NULL AND (expires_ms = 0 OR expires_ms > ?)"
         " AND (SELECT COUNT(*) FROM tasks WHERE state = 'queued' AND workspace_id = ?) < ? ON CONFLICT DO NOTHING",
         (
             *(op.id, op.workspace_id, op.model, op.request, op.created_ms, op.deadline_ms),
-            *(op.key_id, op.workspace_id, op.limit),
+            *(op.key_id, op.created_ms, op.workspace_id, op.limit),
         ),
     )
     return None if cursor.rowcount else why_not_queued(cursor, op)
 
 
+def is_good_key(cursor: Cursor, key_id: str, now_ms: int) -> bool:
+    """One that is there, that nobody revoked, and that has not expired."""
+    sql = "SELECT 1 FROM keys WHERE id = ? AND revoked_ms IS NULL AND (expires_ms = 0 OR expires_ms > ?)"
+    return cursor.execute(sql, (key_id, now_ms)).fetchone() is not None
+
+
 def why_not_queued(cursor: Cursor, op: queue.QueueTask) -> str:
-    if not cursor.execute("SELECT 1 FROM keys WHERE id = ? AND revoked_ms IS NULL", (op.key_id,)).fetchone():
+    if not is_good_key(cursor, op.key_id, op.created_ms):
         return "key_revoked"
     return "duplicate" if cursor.execute("SELECT 1 FROM tasks WHERE id = ?", (op.id,)).fetchone() else "queue_full"
 

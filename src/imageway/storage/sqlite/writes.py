@@ -4,13 +4,13 @@ one. The guard stands in the statement that writes; a second look is taken only 
 
 from __future__ import annotations
 
-import json
 from sqlite3 import Cursor
 from typing import Final
 
 from imageway.core.ops import Op
 from imageway.ledger import ops as ledger
-from imageway.storage.sqlite.queue import QUEUE_WRITES
+from imageway.storage.sqlite.access import ACCESS_WRITES
+from imageway.storage.sqlite.queue import QUEUE_WRITES, is_good_key
 from imageway.storage.sqlite.statements import Apply, each, guarded
 from imageway.storage.sqlite.usage import USAGE_WRITES
 from imageway.storage.sqlite.wallets import WALLET_WRITES
@@ -18,25 +18,12 @@ from imageway.storage.sqlite.webhooks import WEBHOOK_WRITES
 from imageway.tasks import ops as tasks
 
 
-def create_key(cursor: Cursor, op: ledger.CreateKey) -> str | None:
-    cursor.execute(
-        "INSERT INTO keys (id, workspace_id, name, digest, hint, models, created_ms)"
-        " SELECT ?, id, ?, ?, ?, ?, ? FROM workspaces WHERE id = ? ON CONFLICT DO NOTHING",
-        (op.id, op.name, op.digest, op.hint, json.dumps(op.models), op.at_ms, op.workspace_id),
-    )
-    if cursor.rowcount:
-        return None
-    known = cursor.execute("SELECT 1 FROM workspaces WHERE id = ?", (op.workspace_id,)).fetchone()
-    return "duplicate" if known else "no_workspace"
-
-
 def drop_lease(cursor: Cursor, op: tasks.DropLease) -> None:
     cursor.execute("DELETE FROM leases WHERE owner = ?", (op.owner,))
 
 
 def why_not_created(cursor: Cursor, op: tasks.CreateTask) -> str:
-    known = cursor.execute("SELECT 1 FROM keys WHERE id = ? AND revoked_ms IS NULL", (op.key_id,)).fetchone()
-    return "duplicate" if known else "key_revoked"
+    return "duplicate" if is_good_key(cursor, op.key_id, op.created_ms) else "key_revoked"
 
 
 def why_not_begun(cursor: Cursor, op: tasks.BeginAttempt) -> str:
@@ -64,15 +51,14 @@ def why_not_replaced(cursor: Cursor, op: tasks.ReplaceResult) -> str:
 # OR FAIL: whatever fails is undone by the savepoint around it. Otherwise SQLite, which thinks that an INSERT with a
 # SELECT may write many rows, copies every page it touches, to undo that one statement.
 WRITES: Final[dict[type[Op], Apply]] = {
-    ledger.CreateKey: each(create_key),
     ledger.RevokeKey: guarded(
         "UPDATE keys SET revoked_ms = ? WHERE id = ? AND revoked_ms IS NULL", "at_ms id", "no_key"
     ),
     tasks.CreateTask: guarded(
         "INSERT OR FAIL INTO tasks (id, workspace_id, key_id, model, state, owner, fence, request, result, created_ms,"
         " deadline_ms) SELECT ?, ?, id, ?, 'running', ?, 1, ?, x'', ?, ? FROM keys"
-        " WHERE id = ? AND revoked_ms IS NULL ON CONFLICT DO NOTHING",
-        "id workspace_id model owner request created_ms deadline_ms key_id",
+        " WHERE id = ? AND revoked_ms IS NULL AND (expires_ms = 0 OR expires_ms > ?) ON CONFLICT DO NOTHING",
+        "id workspace_id model owner request created_ms deadline_ms key_id created_ms",
         why_not_created,
     ),
     tasks.BeginAttempt: guarded(
@@ -130,4 +116,5 @@ WRITES: Final[dict[type[Op], Apply]] = {
     **USAGE_WRITES,
     **QUEUE_WRITES,
     **WEBHOOK_WRITES,
+    **ACCESS_WRITES,
 }
