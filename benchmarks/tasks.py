@@ -114,10 +114,12 @@ def behind(folder: Path, database: str) -> Iterator[dict[str, str]]:
 
 @asynccontextmanager
 async def gateway(folder: Path, workers: int, database: str) -> AsyncIterator[tuple[Running, str]]:
-    """With a key of a workspace that has money."""
+    """With a key of a workspace that has money, on tables that are there: who makes them at his first start keeps the
+    libraries for that, 27 MB, until his second."""
+    key = await _key(database)
     command = [str(IMAGEWAY), "serve", "--port", "0", "--workers", str(workers), "--data", str(folder / "data")]
     with behind(folder, database) as environment, running(command, environment, folder / "gateway.log") as serving:
-        yield serving, await _key(database)
+        yield serving, key
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from imageway.core.errors import GatewayError
 from imageway.core.ops import Op
@@ -14,6 +15,7 @@ from imageway.engine import recovery
 from imageway.engine.attempts import PartRun
 from imageway.engine.exchanges import Exchanges
 from imageway.engine.harvest import Harvest
+from imageway.engine.results import unpack_result
 from imageway.engine.settings import EngineSettings
 from imageway.ledger.ops import Capture, MarkDelivery, Void
 from imageway.ledger.queries import HoldRow
@@ -286,9 +288,12 @@ def test_a_media_store_that_fails_for_a_moment_costs_nobody_a_picture(order: dic
 
 
 def test_pictures_that_cannot_be_stored_are_not_charged() -> None:
+    """Which is the media store's failure, told as that, and no crash of ours."""
     shape = shape_of(Script(), form="url")
-    _, hold, visit = only(play(replace(shape, weather=Weather(put_fails=1.0))))
-    assert (hold.state, code(visit)) == ("voided", "overloaded")
+    with capture_logs() as logs:
+        task, hold, visit = only(play(replace(shape, weather=Weather(put_fails=1.0))))
+    assert (task.state, hold.state, code(visit)) == ("failed", "voided", "overloaded")
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["media.failed"]
 
 
 # Deadlines
@@ -422,6 +427,31 @@ def test_nobody_slips_past_a_limit_while_others_are_being_accepted() -> None:
     world = play(replace(shape_of(Script()), orders=orders, settings=settings, weather=Weather(commit_s=1.0)))
     assert [code(visit) for visit in world.visits[:4]].count("rate_limit_exceeded") == 2
     assert world.visits[4].delivered
+
+
+def test_what_finds_no_room_holds_up_nobody_and_ends_at_its_deadline() -> None:
+    """One that would fill the whole spool waits beside a small one that lasts. It is looked at less and less often, a
+    small one that comes later is served, and at its deadline its caller is told, and pays nothing."""
+    room = max(offering.max_answer_bytes for offering in catalog().models[SINGLE.model].offerings)
+    orders = (
+        Order(number=0, request=SINGLE),
+        Order(number=1, request=PARTS, at_s=1, background=True, deadline_s=100),
+        Order(number=2, request=SINGLE, at_s=2, background=True),
+    )
+    with capture_logs() as logs:
+        world = play(replace(shape_of(Script(delays_s=(200.0,))), orders=orders, spool_bytes=3 * room))
+    _, large, small = (tables_of(world).tasks[visit.task_id or ""] for visit in world.visits)
+    assert (large.state, unpack_result(large.result).error) == (
+        "cancelled",
+        ("request_timeout", "the deadline passed before anybody could begin; nothing was charged"),
+    )
+    assert tables_of(world).holds[large.id].state == "voided"
+    assert small.state == "succeeded"
+    assert (small.finished_ms or 0) - EPOCH_MS < 210_000
+    rests = [
+        line["again_after_s"] for line in logs if line["event"] == "task.without_room" and line["task"] == large.id
+    ]
+    assert rests == [1, 2, 4, 8, 16, 32, 60]
 
 
 def test_a_sweep_that_takes_long_does_not_cost_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ class Scope:
         self._spool = spool
         self._users = 1
         self._paths: list[Path] = []
-        self._writers: set[BlobWriter] = set()
+        self._writers: dict[BlobWriter, None] = {}  # a set is three times as large
         self._reserved_bytes = 0
         self._taken_bytes = 0
         self._kept_bytes = 0
@@ -97,7 +97,7 @@ class Scope:
     def writer(self, *, encoding: Encoding, declared_type: str | None = None) -> BlobWriter:
         self._check_open()
         writer = BlobWriter(self, encoding=encoding, declared_type=declared_type)
-        self._writers.add(writer)
+        self._writers[writer] = None
         return writer
 
     async def keep(self, chunks: AsyncIterator[bytes], *, declared_type: str | None = None) -> StoredBlob:
@@ -140,7 +140,7 @@ class Scope:
         return True
 
     def forget(self, writer: BlobWriter) -> None:
-        self._writers.discard(writer)
+        self._writers.pop(writer, None)
 
     def _check_open(self) -> None:
         if self._users == 0:

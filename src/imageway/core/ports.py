@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -15,7 +15,8 @@ class Clock(Protocol):
     def monotonic_s(self) -> float:
         """Seconds from an arbitrary start that never run backwards; what deadlines are measured with."""
 
-    async def sleep(self, seconds: float) -> None: ...
+    def sleep(self, seconds: float) -> Awaitable[None]:
+        """Begins at once; to be awaited once."""
 
 
 class Random(Protocol):

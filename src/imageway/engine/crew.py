@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
+
+from msgspec.structs import replace
 
 from imageway.core.errors import GatewayError
 from imageway.core.failures import StoreFailed
@@ -19,10 +22,11 @@ from imageway.engine.arrivals import Arrivals
 from imageway.engine.attempts import PartRun
 from imageway.engine.feeds import Feed
 from imageway.engine.keeping import take_ask
-from imageway.engine.memos import KeptTask, unpack_task
+from imageway.engine.memos import KeptAsk, KeptTask, unpack_task
 from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option, options_again
+from imageway.engine.rests import Rests
 from imageway.engine.rows import facts_of, give_up
 from imageway.engine.runs import TaskRun
 from imageway.engine.service import Engine
@@ -30,11 +34,13 @@ from imageway.tasks.queries import ShowTask, Task
 from imageway.tasks.queue import ClaimTask, QueuedTasks, Waiting
 from imageway.telemetry import events, logger
 
+NOTHING_STORED: Final = KeptAsk()
+
 
 @dataclass(slots=True)
 class Crew:
     """`size`: how many tasks at once. `_fresh`: accepted here since the last look at the store; `_behind`: there may be
-    more than what is fresh."""
+    more than what is fresh; `_full_until_s`: there was no room for an answer, and nothing is claimed before."""
 
     engine: Engine
     size: int
@@ -42,16 +48,26 @@ class Crew:
     _at_work: set[str] = field(default_factory=set)  # by id: one that is found twice is claimed once
     _fresh: deque[Waiting] = field(default_factory=deque)
     _behind: bool = True
-    _paused: bool = False
+    _full_until_s: float = 0.0
+    _rests: Rests = field(init=False)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _freed: Callable[[TaskRun], None] = field(init=False)  # the same for all of them
+
+    def __post_init__(self) -> None:
+        self._freed = self._end_of
+        self._rests = Rests(self.tools.settings.queue_poll_s)
 
     @property
     def tools(self) -> Tools:
         return self.engine.tools
 
+    @property
+    def full(self) -> bool:
+        return self.tools.clock.monotonic_s() < self._full_until_s
+
     def offer(self, waiting: Waiting) -> None:
         """Accepted in this process just now."""
-        if len(self._at_work) + len(self._fresh) < self.size and not self._paused:
+        if len(self._at_work) + len(self._fresh) < self.size and not self.full:
             self._fresh.append(waiting)
             self._news.set()
         else:
@@ -80,11 +96,11 @@ class Crew:
             async with asyncio.timeout(self.tools.settings.queue_poll_s):
                 await self._news.wait()
         except TimeoutError:
-            self._behind, self._paused = True, False
+            self._behind = True
         self._news.clear()
 
     async def _round(self) -> None:
-        while (free := self.size - len(self._at_work)) > 0 and not (self._paused or self.engine.closing):
+        while (free := self.size - len(self._at_work)) > 0 and not (self.full or self.engine.closing):
             chosen = await self._next(free)
             if not chosen:
                 return
@@ -97,12 +113,13 @@ class Crew:
         if not self._behind:
             return [self._fresh.popleft() for _ in range(min(free, len(self._fresh)))]
         self._fresh.clear()
-        limit = min(free, self.tools.settings.claims_at_once)
+        now_s = self.tools.clock.monotonic_s()
+        limit = min(free, self.tools.settings.claims_at_once) + self._rests.count(now_s)
         most = self.tools.settings.queued_per_key_at_once
         busy = tuple(sorted(key for key, count in self._of_key.items() if count >= most))
         found = await self.tools.store.read(QueuedTasks(limit, busy))
         self._behind = len(found) == limit
-        return found
+        return [waiting for waiting in found if not self._rests.has(waiting.id, now_s)][:free]
 
     def _take(self, waiting: Waiting) -> None:
         """Those of a key that has enough wait on."""
@@ -120,6 +137,10 @@ class Crew:
             del self._of_key[key_id]
         self._behind = True
         self._news.set()
+
+    def _end_of(self, run: TaskRun) -> None:
+        self._full_until_s = 0.0
+        self._done(run.facts.task_id, run.facts.key_id)
 
     async def _claim(self, waiting: Waiting) -> None:
         handed_on = False
@@ -151,13 +172,13 @@ class Crew:
             await give_up(self.tools, task, error)
             return False
         if self.engine.closing or not self._has_room(run, kept):
-            self._paused = True  # until something was done, or for a while
             await run.put_back()
             run.scope.release()
             return False
+        self._rests.end(task.id)
         self.tools.watch.tell(task.id)
-        work = self.engine.supervise(run, run.run_claimed(partial(self._plan, run, kept, task)))
-        work.add_done_callback(lambda _: self._done(task.id, task.key_id))
+        run.freed = self._freed
+        self.engine.supervise(run, run.run_claimed(partial(self._plan, run, kept, task)))
         run.scope.release()
         return True
 
@@ -170,13 +191,23 @@ class Crew:
 
     def _has_room(self, run: TaskRun, kept: KeptTask) -> bool:
         """For the answers: as at any other acceptance, before anything is sent."""
-        return run.scope.reserve(room_bytes(run.facts, len(kept.counts)))
+        needed = room_bytes(run.facts, len(kept.counts))
+        if run.scope.reserve(needed):
+            return True
+        now_s = self.tools.clock.monotonic_s()
+        rest_s = self._rests.begin(run.facts.task_id, now_s)
+        self._full_until_s = now_s + self.tools.settings.queue_poll_s  # or until something has ended
+        logger().warning(events.TASK_WITHOUT_ROOM, task=run.facts.task_id, size_bytes=needed, again_after_s=rest_s)
+        return False
 
     async def _plan(self, run: TaskRun, kept: KeptTask, task: Task) -> tuple[ImageRequest, tuple[PartRun, ...]]:
         if kept.ask is None:
             raise GatewayError("internal_error", "the gateway failed on this request; nothing was charged")
         request = await take_ask(self.tools, kept, kept.ask, run.scope)
         options = options_again(self.tools, run.facts.model, request, kept)
+        options = tuple(_sharing(option, run.facts.request) for option in options)
+        if not any(kept.ask.names):
+            run.ask = NOTHING_STORED
         return request, tuple(self._part(run, task, options, index, count) for index, count in enumerate(kept.counts))
 
     def _part(self, run: TaskRun, task: Task, options: tuple[Option, ...], index: int, count: int) -> PartRun:
@@ -195,3 +226,9 @@ class Crew:
             arrivals=run.arrivals,
             begun=False,
         )
+
+
+def _sharing(option: Option, request: ImageRequest) -> Option:
+    """The option with that request, where it asks for the same: ten thousand may poll at once, each with its own."""
+    fitted = option.fitted
+    return replace(option, fitted=replace(fitted, request=request)) if fitted.request == request else option

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 
 from msgspec import Struct
 
@@ -37,9 +37,9 @@ class Attempt(Struct, frozen=True):
     def left_s(self) -> float:
         return self.until_s - self.tools.clock.monotonic_s()
 
-    async def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> Awaitable[None]:
         """Never beyond the deadline."""
-        await self.tools.clock.sleep(max(0.0, min(seconds, self.left_s)))
+        return self.tools.clock.sleep(max(0.0, min(seconds, self.left_s)))
 
 
 class _Slot(Struct, eq=False):
@@ -58,8 +58,8 @@ class Harvest(Struct, eq=False):
 
     attempt: Attempt
     arrivals: Arrivals | None = None
-    missing: list[Failed] = []
-    texts: list[str] = []
+    missing: tuple[Failed, ...] = ()
+    texts: tuple[str, ...] = ()
     usage: Usage | None = None
     settled: Settled | None = None
     produced: int = 0
@@ -122,7 +122,7 @@ class Harvest(Struct, eq=False):
             self.skipped += len(step.missing)
         self.settled = step.settled or self.settled
         if step.text:
-            self.texts.append(step.text)
+            self.texts += (step.text,)
         if step.usage:
             self.usage = self.usage + step.usage if self.usage else step.usage
 

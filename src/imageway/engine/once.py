@@ -16,7 +16,7 @@ class Once(Struct, Generic[T], eq=False):
     told: bool = False
     _value: T | None = None
     _failure: Exception | None = None
-    _waiters: list[asyncio.Future[T]] = []
+    _waiters: tuple[asyncio.Future[T], ...] = ()
 
     def tell(self, value: T) -> None:
         """The first word counts."""
@@ -40,9 +40,9 @@ class Once(Struct, Generic[T], eq=False):
         if self.told:
             return self._value  # type: ignore[return-value]  # set with `told`
         waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
+        self._waiters = (*self._waiters, waiter)
         return await waiter
 
     def _listening(self) -> list[asyncio.Future[T]]:
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, ()
         return [waiter for waiter in waiters if not waiter.done()]

@@ -64,6 +64,7 @@ class TaskRun(Struct, eq=False):
     accepting: bool = False
     acceptance: Once[None] = field(default_factory=Once)
     answer: Once[Generated] = field(default_factory=Once)
+    freed: Callable[[TaskRun], None] | None = None  # hears that its work has ended, however that was
 
     @property
     def submitted(self) -> bool:
@@ -88,23 +89,21 @@ class TaskRun(Struct, eq=False):
         """From accepted to settled. Never raises but CancelledError, for what the world did."""
         await self._to_its_end(self._work(request))
 
-    async def run_claimed(self, plan: Plan) -> None:
+    def run_claimed(self, plan: Plan) -> Coroutine[None, None, None]:
         """From claimed to settled, or back to where it waited. Never raises but CancelledError either."""
-        work = self._begin_and_work(plan)
-        del plan  # with the row: a task may poll for hours beside ten thousand others
-        await self._to_its_end(work)
+        return self._to_its_end(self._begin_and_work(plan))
 
     async def _work(self, request: ImageRequest) -> None:
         await self._hold_inputs(request)
-        await self.end(await self._run_parts())
+        await self.end((await self.parts[0].run(),) if len(self.parts) == 1 else await self._run_beside())
 
     async def _begin_and_work(self, plan: Plan) -> None:
         request, self.parts = await plan()
-        del plan
+        del plan  # with the row: a task may poll for hours beside ten thousand others
         await self._hold_inputs(request)
         del request
         if await self._begun():
-            await self.end(await self._run_parts())
+            await self.end((await self.parts[0].run(),) if len(self.parts) == 1 else await self._run_beside())
 
     async def _begun(self) -> bool:
         """Makes the start of the first attempts durable. What has begun is known however this is cancelled. False:
@@ -198,9 +197,7 @@ class TaskRun(Struct, eq=False):
         for part in self.parts:
             part.request = ready
 
-    async def _run_parts(self) -> Sequence[PartResult]:
-        if len(self.parts) == 1:
-            return (await self.parts[0].run(),)
+    async def _run_beside(self) -> Sequence[PartResult]:
         return await asyncio.gather(*(part.beside_others(part.run) for part in self.parts))
 
     async def end(self, results: Sequence[PartResult]) -> None:
@@ -213,7 +210,7 @@ class TaskRun(Struct, eq=False):
             settlement = await settle(self.tools, self.facts, self.scope, results, store=store)
         except OSError as error:
             # The images cannot be kept, so they cannot be charged.
-            logger().error(events.TASK_CRASHED, task=self.facts.task_id, detail=str(error))
+            logger().error(events.MEDIA_FAILED, task=self.facts.task_id, detail=str(error))
             spoiled = Failed(FailureKind.SPOILED, "not_stored", "the media store did not take the images")
             lost = [replace(r, images=(), failure=r.failure or spoiled) for r in results]
             error_told = GatewayError("overloaded", "the images could not be stored; nothing was charged")

@@ -356,6 +356,8 @@ class Engine:
         if run := self._running.pop(task):
             run.last_word()
             run.scope.release()
+            if run.freed is not None and task is run.work:
+                run.freed(run)
             if run.admitted:
                 run.admitted = False
                 self._admission.leave(run.facts.key_id)

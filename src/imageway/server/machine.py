@@ -9,28 +9,70 @@ import random
 import re
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 _BLOCK_BYTES = 4096
 _SECRET_BYTES = 32
+_TICK_S = 0.001  # a timer may come that much early
 _COUNT = re.compile(r"[1-9][0-9]{0,8}")
 
 
 class SystemClock:
+    def __init__(self) -> None:
+        self._sleepers = Sleepers()
+
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
     def monotonic_s(self) -> float:
         return time.monotonic()
 
-    def sleep(self, seconds: float) -> Coroutine[Any, Any, None]:
-        """No coroutine around another: ten thousand may sleep at once."""
-        return asyncio.sleep(seconds)
+    def sleep(self, seconds: float) -> Awaitable[None]:
+        """Neither a coroutine nor a timer of its own for each: ten thousand may sleep at once."""
+        return self._sleepers.sleep(seconds)
+
+
+class Sleepers:
+    """All who sleep in one loop, and one timer for whoever wakes first."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._queue: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = count()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def sleep(self, seconds: float) -> Awaitable[None]:
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # those of a loop that has ended sleep for ever
+            self._loop, self._queue, self._timer = loop, [], None
+        future, due_s = loop.create_future(), loop.time() + max(0.0, seconds)
+        entry = (due_s, next(self._numbers), future)
+        heappush(self._queue, entry)
+        if self._queue[0] is entry:
+            self._wait_for_first(loop)
+        return future
+
+    def _wait_for_first(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(self._queue[0][0], self._wake, loop)
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Whoever gave up meanwhile stays in the queue until his time: few do, and none for long."""
+        now_s, self._timer = loop.time() + _TICK_S, None
+        while self._queue and self._queue[0][0] <= now_s:
+            future = heappop(self._queue)[2]
+            if not future.done():
+                future.set_result(None)
+        if self._queue:
+            self._wait_for_first(loop)
 
 
 class SystemRandom:

@@ -216,9 +216,9 @@ async def test_everything_said_adds_up(tools: Tools) -> None:
     await field.add(More(text="Here ", usage=Usage(1, 2, 3, 4)))
     await field.add(More(missing=(lost,), text="it is.", usage=Usage(10, 20, 30, 40)))
     await field.harvest.finish(Done((), missing=(lost,)))
-    assert field.harvest.texts == ["Here ", "it is."]
+    assert field.harvest.texts == ("Here ", "it is.")
     assert field.harvest.usage == Usage(11, 22, 33, 44)
-    assert field.harvest.missing == [lost, lost]
+    assert field.harvest.missing == (lost, lost)
 
 
 async def test_links_are_fetched_as_they_come_and_asked_again(tools: Tools) -> None:

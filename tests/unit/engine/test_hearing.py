@@ -86,7 +86,7 @@ def test_what_somebody_here_can_take_is_not_cried_out(engine: Engine, board: Boa
 def test_who_has_no_hands_or_no_room_calls_the_others(engine: Engine, board: Board) -> None:
     Crew(engine, 0).offer(WAITING)
     paused = Crew(engine, 4)
-    paused._paused = True
+    paused._full_until_s = 1e9
     paused.offer(WAITING)
     assert board.posted == [("queued", "req_1")] * 2
 

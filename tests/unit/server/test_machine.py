@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from imageway.server.machine import FAULT_POINTS, KillSwitch, ProcessLocks, SystemClock, SystemRandom, Threads
+from imageway.server.machine import FAULT_POINTS, KillSwitch, ProcessLocks, Sleepers, SystemClock, SystemRandom, Threads
 
 HOLDER = """
 import sys
@@ -188,3 +188,53 @@ def test_time_and_chance_are_the_machines() -> None:
     assert len({*drawn}) == len(drawn)
     assert [len(token) for token in drawn] == [5, 16, 31, 32, 64] * 300
     assert all(0 <= random.uniform() < 1 for _ in range(100))
+
+
+# Sleepers
+
+
+async def test_everybody_wakes_in_his_turn_and_none_too_early() -> None:
+    clock, woke = SystemClock(), list[str]()
+    begin_s = time.monotonic()
+
+    async def sleep(name: str, seconds: float) -> None:
+        await clock.sleep(seconds)
+        woke.append(name)
+        assert time.monotonic() - begin_s >= seconds - 0.002
+
+    await asyncio.gather(sleep("late", 0.06), sleep("soon", 0.02), sleep("not at all", -1), sleep("later", 0.09))
+    assert woke == ["not at all", "soon", "late", "later"]
+    assert time.monotonic() - begin_s < 5
+
+
+async def test_who_gives_up_wakes_nobody_else() -> None:
+    sleepers = Sleepers()
+    first, second = (asyncio.ensure_future(sleepers.sleep(seconds)) for seconds in (0.01, 0.03))
+    first.cancel()
+    await second
+    assert first.cancelled()
+    assert not sleepers._queue
+
+
+async def test_ten_thousand_sleepers_have_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, timers = asyncio.get_running_loop(), list[float]()
+    call_at = loop.call_at
+    monkeypatch.setattr(loop, "call_at", lambda when, *rest: timers.append(when) or call_at(when, *rest))
+    sleepers = Sleepers()
+    begin_s = loop.time()
+    sleeping = [sleepers.sleep(begin_s + 0.1 + number / 1e7 - loop.time()) for number in range(10_000)]
+    assert len(timers) < 10
+    await asyncio.gather(*sleeping)
+
+
+def test_a_clock_serves_one_loop_after_the_other() -> None:
+    clock = SystemClock()
+
+    async def leave_somebody_asleep() -> None:
+        clock.sleep(60)
+
+    async def sleep() -> None:
+        await clock.sleep(0.01)
+
+    asyncio.run(leave_somebody_asleep())
+    asyncio.run(asyncio.wait_for(sleep(), 5))
