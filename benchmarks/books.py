@@ -1,7 +1,7 @@
 """How many requests the books take, with all their rows and durably: `python -m benchmarks.books`.
 
 The ops are the engine's own, put together beforehand by the functions that every request goes through; what is measured
-is `Store.commit` of what accepts a request and then of what settles it, 64 requests at once in every process."""
+is `Store.commit` of what accepts a request and then of what settles it, 256 requests at once in every process."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ from imageway.server.configuration import Settings
 from imageway.server.serving import keep_arenas, settle_memory
 from imageway.storage import open_store
 
-AT_ONCE: Final = 64
+AT_ONCE: Final = 256
 WARM_UP: Final = 512
-REQUESTS: Final = 8_192
+REQUESTS: Final = 16_384
 WALLET_USD_MICROS: Final = 10**12
 ASKED: Final = Generate(
     request=ImageRequest(

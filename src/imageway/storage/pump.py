@@ -21,11 +21,18 @@ UNITS_PER_GROUP: Final = 64  # SQLite takes 1.5 ms for them, in which the loop s
 class Pump(Generic[J]):
     """One group of jobs at a time, none while nothing waits. `commit_group` gives an outcome for each, in their order;
     an exception among them is raised where its job is awaited, one that it raises itself at all of them. Two groups
-    are `gap_s` seconds apart at least. Belongs to the loop it is used in."""
+    are `gap_s` seconds apart at least, and one has `most` jobs at most. Belongs to the loop it is used in."""
 
-    def __init__(self, commit_group: Callable[[list[J]], Awaitable[Sequence[Outcome]]], *, gap_s: float = 0) -> None:
+    def __init__(
+        self,
+        commit_group: Callable[[list[J]], Awaitable[Sequence[Outcome]]],
+        *,
+        gap_s: float = 0,
+        most: int = UNITS_PER_GROUP,
+    ) -> None:
         self._commit_group = commit_group
         self._gap_s = gap_s
+        self._most = most
         self._waiting: deque[tuple[J, asyncio.Future[Committed | Refused]]] = deque()
         self._running: asyncio.Task[None] | None = None
         self._ready_s = 0.0
@@ -54,7 +61,7 @@ class Pump(Generic[J]):
             while self._waiting:
                 if (early_s := self._ready_s - loop.time()) > 0:
                     await asyncio.sleep(early_s)
-                group = [self._waiting.popleft() for _ in range(min(UNITS_PER_GROUP, len(self._waiting)))]
+                group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
                 outcomes = await self._outcomes([job for job, _ in group])
                 self._ready_s = loop.time() + self._gap_s
                 for (_, future), outcome in zip(group, outcomes, strict=True):

@@ -29,6 +29,7 @@ T = TypeVar("T")
 _encode: Final = msgspec.json.Encoder().encode
 TRIES: Final = 10
 PAUSE_S: Final = 0.01
+UNITS_AT_ONCE: Final = 256  # side by side; the server works at them, and this loop goes on
 KNOWN: Final[frozenset[type[Op]]] = frozenset(
     {
         ledger.CreateWorkspace,
@@ -120,7 +121,7 @@ class PostgresStore:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._pump = Pump(self._commit_group)
+        self._pump = Pump(self._commit_group, most=UNITS_AT_ONCE)
         self._closed = False
 
     async def commit(self, *ops: Op) -> Committed | Refused:
