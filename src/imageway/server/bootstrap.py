@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from imageway.core.intents import ShowTask, TaskView
 from imageway.core.objects import Presigner
 from imageway.core.upstreams import Upstream
 from imageway.dialects import DIALECTS, UNIFIED
+from imageway.engine.alerts import Alerts
 from imageway.engine.bulletin import Silence
 from imageway.engine.courier import Courier
 from imageway.engine.crew import Crew
@@ -108,6 +109,7 @@ async def open_gateway(
     gateway = Gateway(settings, _app(settings, tools, engine, faults), engine, tools, courier)
     recovery, crew = Recovery(engine), Crew(engine, settings.workers)
     engine.queued = crew.offer
+    await tools.terms.look(store)
     await recovery.renew()
     await recovery.take_over()
     _forget_dead(settings.data, locks)
@@ -129,10 +131,18 @@ async def open_gateway(
         logger().info(events.STOPPED, owner=owner)
 
 
-def _rounds(recovery: Recovery, crew: Crew, courier: Courier) -> asyncio.Future[tuple[None, None, None, None]]:
+def _rounds(recovery: Recovery, crew: Crew, courier: Courier) -> asyncio.Future[list[None]]:
     """All that is done from time to time, or when somebody says so, until it is cancelled."""
-    listening = crew.tools.bulletin.keep_going(Ear(crew).hear)
-    return asyncio.gather(recovery.keep_going(), crew.keep_going(), courier.keep_going(), listening)
+    tools = crew.tools
+    rounds: list[Coroutine[None, None, None]] = [
+        recovery.keep_going(),
+        crew.keep_going(),
+        courier.keep_going(),
+        Alerts(tools).keep_going(),
+        tools.terms.keep_going(tools.store, tools.clock),
+        tools.bulletin.keep_going(Ear(crew).hear),
+    ]
+    return asyncio.gather(*rounds)
 
 
 def _say_started(owner: str, upstreams: tuple[Upstream, ...]) -> None:
