@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from imageway.cli.printing import Stop, print_json, print_table
 from imageway.core.ids import new_id
 from imageway.core.money import format_usd, parse_usd
 from imageway.core.ops import Op, Refused, Store
-from imageway.ledger.ops import MAX_USD_MICROS, CreateKey, CreateWorkspace, RevokeKey, TopUp
+from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey, TopUp
 from imageway.ledger.queries import (
     FindWorkspace,
     Key,
@@ -36,7 +35,6 @@ T = TypeVar("T")
 CLOCK, RANDOM = SystemClock(), SystemRandom()
 MOST_NAME = 100
 MOST_ROWS = 1_000_000
-_LONG_AMOUNT = re.compile(r"[0-9]{13,}(?:\.[0-9]{1,6})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,33 +220,6 @@ def list_workspaces(books: Books, *, as_json: bool) -> None:
     show_rows(books.do(read), ("id", "name", "created"), as_json=as_json)
 
 
-def top_up(books: Books, workspace: str, usd: str, *, as_json: bool) -> None:
-    usd_micros = amount_of(usd)
-    if usd_micros == 0:
-        raise Stop("nothing to add: the amount is zero")
-
-    async def add(store: Store) -> None:
-        owner = await workspace_named(store, workspace)
-        await commit_all(store, TopUp(new_id("top", RANDOM), owner.id, usd_micros, CLOCK.now_ms()))
-
-    books.do(add)
-    show_wallet(books, workspace, as_json=as_json)
-
-
-def amount_of(usd: str) -> int:
-    """In micro-dollars."""
-    too_much = Stop(f"${usd} is more than can be added at once: at most ${format_usd(MAX_USD_MICROS)}")
-    if _LONG_AMOUNT.fullmatch(usd.strip()):
-        raise too_much
-    try:
-        usd_micros = parse_usd(usd)
-    except ValueError as error:
-        raise Stop(str(error)) from None
-    if usd_micros > MAX_USD_MICROS:
-        raise too_much
-    return usd_micros
-
-
 def show_wallet(books: Books, workspace: str, *, as_json: bool) -> None:
     async def read(store: Store) -> Wallet:
         wallet = await store.read(ShowWallet((await workspace_named(store, workspace)).id))
@@ -267,9 +238,7 @@ def show_wallet(books: Books, workspace: str, *, as_json: bool) -> None:
         print_json(shown)
         return
     if wallet.granted or wallet.adjusted:
-        sign = "-" if wallet.adjusted < 0 else ""
-        shown["granted_usd"] = format_usd(wallet.granted)
-        shown["adjusted_usd"] = f"{sign}{format_usd(abs(wallet.adjusted))}"
+        shown |= {"granted_usd": format_usd(wallet.granted), "adjusted_usd": format_usd(wallet.adjusted)}
     show_rows([shown], tuple(shown), as_json=False)
 
 

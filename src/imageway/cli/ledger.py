@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from imageway.cli.books import CLOCK, MOST_ROWS, RANDOM, Books, amount_of, commit_all, day, show_rows, show_wallet
+from imageway.cli.books import CLOCK, MOST_ROWS, RANDOM, Books, day, show_rows, show_wallet
 from imageway.cli.books import workspace_named as named
 from imageway.cli.printing import Stop, print_json
-from imageway.core.ids import new_id
-from imageway.core.money import format_usd
+from imageway.core.errors import GatewayError
+from imageway.core.money import format_usd, parse_usd
 from imageway.core.ops import Store
-from imageway.ledger.ops import OUTCOMES, Adjust, Grant
+from imageway.ledger.ops import MAX_USD_MICROS, OUTCOMES
 from imageway.ledger.usage import FindUsage, UsageDetail
 from imageway.ledger.verifying import Finding, verify
+from imageway.server.administration.office import Office
+from imageway.server.administration.wallets import Kind, MoveAsked, move
 from imageway.storage.errors import StorageError
 from imageway.storage.snapshots import open_snapshot
 
 PAGE: Final = 1000
+_LONG_AMOUNT = re.compile(r"[0-9]{13,}(?:\.[0-9]{1,6})?")
 _COLUMNS: Final = ("request_id", "model", "outcome", "n", "delivered", "price_usd", "cost_usd", "delivery", "at")
 _SAID: Final = {
     "wallet": "its transfers come to",
@@ -50,33 +54,54 @@ class Wanted:
     until: str | None = None
 
 
+def top_up(books: Books, workspace: str, usd: str, *, as_json: bool) -> None:
+    if _amount(usd) == 0:
+        raise Stop("nothing to add: the amount is zero")
+    _move(books, workspace, "topup", MoveAsked(usd=usd))
+    show_wallet(books, workspace, as_json=as_json)
+
+
 def grant(books: Books, workspace: str, usd: str, *, as_json: bool) -> None:
-    usd_micros = amount_of(usd)
-    if usd_micros == 0:
+    if _amount(usd) == 0:
         raise Stop("nothing to grant: the amount is zero")
-
-    async def add(store: Store) -> None:
-        owner = await named(store, workspace)
-        await commit_all(store, Grant(new_id("grant", RANDOM), owner.id, usd_micros, CLOCK.now_ms()))
-
-    books.do(add)
+    _move(books, workspace, "grant", MoveAsked(usd=usd))
     show_wallet(books, workspace, as_json=as_json)
 
 
 def adjust(books: Books, workspace: str, usd: str, *, reason: str, as_json: bool) -> None:
-    sign, bare = (-1, usd[1:]) if usd.startswith("-") else (1, usd)
-    usd_micros = sign * amount_of(bare)
-    if usd_micros == 0:
+    if _amount(usd.removeprefix("-")) == 0:
         raise Stop("nothing to adjust: the amount is zero")
     if not reason.strip() or not reason.isprintable():
         raise Stop("--reason needs a line that says why")
-
-    async def change(store: Store) -> None:
-        owner = await named(store, workspace)
-        await commit_all(store, Adjust(new_id("adjust", RANDOM), owner.id, usd_micros, CLOCK.now_ms()))
-
-    books.do(change)
+    _move(books, workspace, "adjust", MoveAsked(usd=usd, reason=reason))
     show_wallet(books, workspace, as_json=as_json)
+
+
+def _move(books: Books, workspace: str, kind: Kind, asked: MoveAsked) -> None:
+    """As the admin API does it, audit log included."""
+
+    async def work(store: Store) -> None:
+        owner = await named(store, workspace)
+        await move(Office(store, CLOCK, RANDOM, "cli"), owner.id, kind, asked)
+
+    try:
+        books.do(work)
+    except GatewayError as error:
+        raise Stop("; ".join(problem.message for problem in error.details) or error.message) from None
+
+
+def _amount(usd: str) -> int:
+    """In micro-dollars."""
+    too_much = Stop(f"${usd} is more than can be added at once: at most ${format_usd(MAX_USD_MICROS)}")
+    if _LONG_AMOUNT.fullmatch(usd.strip()):
+        raise too_much
+    try:
+        usd_micros = parse_usd(usd)
+    except ValueError as error:
+        raise Stop(str(error)) from None
+    if usd_micros > MAX_USD_MICROS:
+        raise too_much
+    return usd_micros
 
 
 def list_usage(books: Books, wanted: Wanted, *, limit: int, as_json: bool) -> None:

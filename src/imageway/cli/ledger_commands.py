@@ -22,9 +22,10 @@ def top_up(workspace: str, usd: str, /, *, json: Json = False, data: Data = None
     workspace: Name or id.
     usd: Dollars with at most six decimals, such as 12.50.
     """
-    from imageway.cli import books
+    from imageway.cli import ledger as work
+    from imageway.cli.books import Books
 
-    books.top_up(books.Books(data, config), workspace, usd, as_json=json)
+    work.top_up(Books(data, config), workspace, usd, as_json=json)
 
 
 @wallet.command(name="grant")

@@ -10,6 +10,7 @@ from contextlib import closing
 import pytest
 
 from imageway.core.ops import Committed, Op
+from imageway.ledger.access import ListChanges
 from imageway.ledger.ops import Capture, Hold, RecordUsage
 from imageway.ledger.queries import FindWorkspace
 from imageway.server.books import open_books
@@ -67,12 +68,25 @@ def test_grants_and_adjustments_are_shown_beside_what_is_there(shell: Shell) -> 
     ]
 
 
+def test_what_is_moved_by_hand_stands_in_the_audit_log_with_its_reason(shell: Shell) -> None:
+    shell("workspaces", "create", "shop")
+    shell("wallet", "topup", "shop", "1")
+    shell("wallet", "adjust", "shop", "-0.5", "--reason", "paid twice")
+
+    async def changes() -> list[tuple[str, str]]:
+        async with open_books(read_settings({"data": shell.data}, {})) as store:
+            found = await store.read(ListChanges())
+            return [(change.action, json.loads(change.after)["reason"]) for change in found]
+
+    assert asyncio.run(changes())[:2] == [("wallet.adjust", "paid twice"), ("wallet.topup", "")]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("grant", "shop", "0"), "nothing to grant"),
         (("adjust", "shop", "-0", "--reason", "x"), "nothing to adjust"),
-        (("adjust", "shop", "-1", "--reason", "x"), "not done: insufficient balance"),
+        (("adjust", "shop", "-1", "--reason", "x"), "less than nothing would be left"),
         (("adjust", "shop", "1", "--reason", " "), "--reason needs a line"),
         (("adjust", "shop", "-+1", "--reason", "x"), "is not an amount"),
         (("grant", "nobody", "1"), 'there is no workspace "nobody"'),
