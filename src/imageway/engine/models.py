@@ -35,7 +35,8 @@ class ModelShelf:
         named = [(model.id, model) for model in models.values() if model.id not in aliases]
         found = ((name, self.tools.catalog.find(target)) for name, target in aliases.items())
         named += [(name, one.model) for name, one in found if one]
-        return ModelList(tuple(_named(name, model) for name, model in named if self._usable(caller, name, model)))
+        usable = ((name, model) for name, model in named if self._usable(caller, name, model))
+        return ModelList(tuple(_named(name, self._priced(model, caller)) for name, model in usable))
 
     def one(self, name: str, caller: Caller) -> ModelCard:
         """By id, alias or former name, of those that `all` lists. Raises GatewayError 404 or 403."""
@@ -43,12 +44,16 @@ class ModelShelf:
         if model.lifecycle.state != "retired" and not candidates(model, self.tools.upstreams):
             raise GatewayError("model_not_found", f'no upstream is configured that serves "{name}"', param="model")
         sellers_of(self.tools, model)
-        return _named(name, model) if name in caller.settings.aliases else card(model)
+        return _named(name if name in caller.settings.aliases else model.id, self._priced(model, caller))
 
     def family_of(self, name: str) -> str | None:
         """Of the model that bears this name, whoever sells it; None: no model does."""
         found = self.tools.catalog.find(name)
         return found.model.family if found else None
+
+    def _priced(self, model: Model, caller: Caller) -> Model:
+        """With the prices that this caller pays."""
+        return self.tools.terms.sold(model, caller.workspace_id, self.tools.clock.now_ms())[0]
 
     def _usable(self, caller: Caller, name: str, model: Model) -> bool:
         return allowed(caller, name, model) and _performs(caller, model) and self._sold(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from imageway.core.requests import Caller
 from imageway.core.upstreams import Upstream
 from imageway.engine.models import ModelShelf, card
 from imageway.engine.ports import Tools
+from imageway.ledger.terms import PriceRule
 from tests.values import replace
 
 CALLER = Caller("key_1", "ws_1")
@@ -92,3 +94,13 @@ def test_a_model_that_is_not_shown_is_missed_for_its_own_reason(tools: Tools) ->
     assert refusal(own, "gpt-image-1") == ("model_retired", 404)
     assert refusal(own, "no-such-model") == ("model_not_found", 404)
     assert own.one("gpt-image-2-2026-04-21", CALLER).id == "gpt-image-2"
+
+
+def test_a_card_shows_the_prices_of_its_caller(tools: Tools) -> None:
+    rule = PriceRule("rule_1", "ws", "gpt-image-2", 2_000_000, 0, b"", 0, None, "", created_ms=0)
+    tools.terms.learn((rule,))
+    shelf = ModelShelf(tools)
+    ours, theirs = (shelf.one("gpt-image-2", Caller("key", workspace)).prices[0] for workspace in ("ws", "else"))
+    assert Decimal(str(ours["amount"])) == 2 * Decimal(str(theirs["amount"]))
+    (listed,) = (card for card in shelf.all(Caller("key", "ws")).cards if card.id == "gpt-image-2")
+    assert listed.prices[0] == ours
