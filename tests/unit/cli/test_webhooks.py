@@ -275,7 +275,7 @@ def test_one_delivery_is_replayed_under_its_own_id(shell: Shell, workspace_id: s
 def test_all_the_dead_are_replayed_however_many_there_are(
     shell: Shell, workspace_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imageway.cli.webhooks.PAGE", 2)
+    monkeypatch.setattr("imageway.server.webhook_endpoints.PAGE", 2)
     for number in range(5):
         delivery(shell, workspace_id, number, "dead" if number != 3 else "delivered")
     shell("workspaces", "create", "agency")
