@@ -9,8 +9,9 @@ from collections import Counter
 from copy import deepcopy
 from dataclasses import dataclass, field
 
+from imageway.core.access import Budget
 from imageway.core.ops import Op, Store
-from imageway.ledger import ops, queries
+from imageway.ledger import access, ops, queries
 from imageway.ledger.accounts import entries
 from imageway.ledger.usage import FindUsage, SumUsage
 from imageway.ledger.verifying import verify
@@ -29,6 +30,7 @@ class Books:
     holds: dict[str, list[int | str]] = field(default_factory=dict)  # task → [workspace, held, taken, state]
     usage: dict[str, ops.RecordUsage] = field(default_factory=dict)
     marks: dict[str, str] = field(default_factory=dict)  # request → delivery
+    budget: list[int] = field(default_factory=list)  # [limit, used, window] of the only one
 
     def copy(self) -> Books:
         return deepcopy(self)
@@ -81,7 +83,11 @@ class Books:
                 if self.marks.get(request) != "undelivered":
                     return "not_undelivered"
                 self.marks[request] = delivery
-            case ops.BookCost():
+            case ops.SpendBudget() | ops.ReleaseBudget():
+                return self._budget(op)
+            case access.SetBudget(limit_usd_micros=limit):
+                self.budget = [limit, 0, 0]
+            case ops.BookCost() | ops.CreateKey():
                 pass
             case _:
                 raise AssertionError(op)
@@ -111,6 +117,17 @@ class Books:
             return "above_hold"
         else:
             hold[2:] = [op.usd_micros, "captured"]
+        return None
+
+    def _budget(self, op: ops.SpendBudget | ops.ReleaseBudget) -> str | None:
+        limit, used, window_ms = self.budget
+        if isinstance(op, ops.ReleaseBudget):
+            if op.window_ms == window_ms:
+                self.budget[1] = max(0, used - op.usd_micros)
+        elif (after := op.usd_micros + (used if op.window_ms <= window_ms else 0)) > limit:
+            return "budget_exceeded"
+        else:
+            self.budget[1:] = [after, max(window_ms, op.window_ms)]
         return None
 
     def _hold(self, task: str, owner: str, amount: int) -> str | None:
@@ -149,6 +166,9 @@ async def audit(store: Store, books: Books) -> None:
     assert {
         row.group: (row.requests, row.price_usd_micros, row.refunded_usd_micros, row.cost_usd_micros) for row in days
     } == books.days()
+    if books.budget:
+        (key,) = await store.read(queries.ListKeys())
+        assert key.budgets == (Budget("day", *books.budget),)
     assert await verify(store) == ()
 
 

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,10 +23,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from imageway.core.ops import Committed, Op, Query, Refused, Store
 from imageway.ledger import ops
 from imageway.ledger import usage as usage_sums
+from imageway.ledger.access import SetBudget
 from imageway.storage import open_store
 from imageway.storage.memory import MemoryStore
 from tests.ledger.books import Books, audit
-from tests.store.places import all_holds, all_transfers, usage
+from tests.store.places import KEY, all_holds, all_transfers, usage
 from tests.store.server import postgres_server
 
 T = TypeVar("T")
@@ -54,21 +55,32 @@ class LedgerMachine(RuleBasedStateMachine):
         raise NotImplementedError
 
     def commit(self, *unit: Op) -> None:
-        """The store says what the model says, op for op: the first refusal ends the unit and undoes it."""
+        self.commit_together([unit])
+
+    def commit_together(self, units: Sequence[tuple[Op, ...]]) -> None:
+        """The store says what the model says, unit for unit and op for op: the first refusal ends a unit and undoes it.
+        Units that come at once are made of the same kinds of ops, so that their order stays what it was."""
+        expected = [self.expected(unit) for unit in units]
+
+        async def commit_all() -> list[Committed | Refused]:
+            return await asyncio.gather(*(self.store.commit(*unit) for unit in units))
+
+        assert self.run(commit_all()) == expected
+
+    def expected(self, unit: tuple[Op, ...]) -> Committed | Refused:
         trial = self.books.copy()
-        expected: Committed | Refused = Committed()
         for op in unit:
             why = trial.told(op)
             if why is not None:
-                expected = Refused(op, why)
-                break
-        else:
-            self.books = trial
-        assert self.run(self.store.commit(*unit)) == expected
+                return Refused(op, why)
+        self.books = trial
+        return Committed()
 
     @initialize()
     def begin(self) -> None:
         self.commit(ops.CreateWorkspace("ws_1", "ws_1", 1), ops.TopUp("top_0", "ws_1", 200, 1))
+        self.commit(KEY)
+        self.commit(SetBudget("key_1", "day", 100))
 
     @rule(workspace=WORKSPACES)
     def create_workspace(self, workspace: str) -> None:
@@ -128,6 +140,28 @@ class LedgerMachine(RuleBasedStateMachine):
             self.usage(self.task(0), workspace_id=workspace, price_usd_micros=taken, cost_usd_micros=0),
             *(refund if is_refund else (ops.Void(before, 7),)),
         )
+
+    @rule(workspace=WORKSPACES, amounts=st.lists(AMOUNTS, min_size=2, max_size=12), days=st.integers(0, 1))
+    def hold_together(self, workspace: str, amounts: list[int], days: int) -> None:
+        """Many at once, of a key with a budget: together they may want more than there is."""
+        units = []
+        for amount in amounts:
+            self.number += 1
+            spent = ops.SpendBudget("key_1", "day", days * usage_sums.DAY_MS, amount)
+            units.append((ops.Hold(self.task(0), workspace, amount, 3), spent))
+        self.commit_together(units)
+
+    @rule(count=st.integers(2, 12), percent=st.integers(0, 104), at_ms=MOMENTS)
+    def settle_together(self, count: int, percent: int, at_ms: int) -> None:
+        """The last of them, held or not, at once."""
+        units = []
+        for back in range(count):
+            task = self.task(back)
+            amount = int(self.books.holds.get(task, ["", 1])[1]) * percent // 100
+            row = self.usage(task, price_usd_micros=amount, cost_usd_micros=3, at_ms=at_ms + back * 900_000)
+            rest = ops.ReleaseBudget("key_1", "day", 0, amount)
+            units.append((ops.Capture(task, amount, 4), rest, ops.BookCost(task, "up_1", 3, 4), row))
+        self.commit_together(units)
 
     def usage(self, task: str, **changes: Any) -> ops.RecordUsage:
         """Of whom the hold says."""
