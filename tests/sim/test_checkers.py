@@ -410,8 +410,8 @@ def what_was_made_ready_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     """So that the settlement does it again."""
     bring = Arrivals.bring
 
-    async def forgetful(self: Arrivals, image: Any) -> Any:
-        await bring(self, image)
+    async def forgetful(self: Arrivals, image: Any, place: int) -> Any:
+        await bring(self, image, place)
         return image
 
     patch.setattr(Arrivals, "bring", forgetful)

@@ -52,6 +52,11 @@ class Replay:
         return self._view(self.task).warnings or unpack_task(self.task.request).warnings
 
     @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the images that came by now."""
+        return self._view(self.task).seeds
+
+    @property
     def sandbox(self) -> bool:
         """Whether a pretend upstream may have part in it."""
         tools = self.engine.tools
@@ -69,9 +74,10 @@ class Replay:
         """Every image of the answer, then Finished. Raises as `outcome` does."""
         answer = await self.outcome()
         lost = {missing.place for missing in answer.missing}
-        numbers = (number for number in count() if number not in lost)
-        for number, picture in zip(numbers, answer.pictures, strict=False):
-            yield Arrived(image=number, picture=picture, model=answer.model, created_s=answer.created_s)
+        places = (place for place in count() if place not in lost)
+        model, created_s = answer.model, answer.created_s
+        for image, (picture, place) in enumerate(zip(answer.pictures, places, strict=False)):
+            yield Arrived(image=image, picture=picture, model=model, created_s=created_s, place=place)
         yield Finished(answer)
 
     async def shown(self, caller: Caller) -> Generated | TaskView:
