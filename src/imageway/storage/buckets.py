@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PART_BYTES: Final = 5 << 20  # of an upload in several parts, S3 takes no smaller ones; less is sent as it is
 PARTS_AT_ONCE: Final = 2
 RETRIES: Final = 2
+ENDPOINTS: Final = ("endpoint", "base_url")  # as S3 and Azure, and as Google calls them
 CONNECT_S: Final = 5.0
 SILENCE_S: Final = 20.0  # until a part is taken, and between two pieces that are read
 _WHOLE_S: Final = 3600.0  # of one request: whoever reads slowly is somebody else's to end
@@ -54,7 +55,7 @@ def open_bucket(url: str, options: Mapping[str, str], scratch: Path) -> BucketSt
     """`options` by obstore's names; they win over the environment's. Nothing is asked of the store yet. Raises
     StorageError."""
     client: ClientConfig = {
-        "allow_http": options.get("endpoint", "").startswith("http://"),
+        "allow_http": any(options.get(name, "").startswith("http://") for name in ENDPOINTS),
         "connect_timeout": timedelta(seconds=CONNECT_S),
         "read_timeout": timedelta(seconds=SILENCE_S),
         "timeout": timedelta(seconds=_WHOLE_S),
