@@ -109,8 +109,7 @@ async def open_gateway(
     gateway = Gateway(settings, _app(settings, tools, engine, faults), engine, tools, courier)
     recovery, crew = Recovery(engine), Crew(engine, settings.workers)
     engine.queued = crew.offer
-    await tools.terms.look(store)
-    await recovery.renew()
+    await asyncio.gather(tools.terms.look(store), recovery.renew())
     await recovery.take_over()
     _forget_dead(settings.data, locks)
     rounds = _rounds(recovery, crew, courier)
