@@ -26,7 +26,7 @@ class Costs(Struct, frozen=True):
 
     @property
     def usd_micros(self) -> int:
-        return sum(op.usd_micros for op in self.ops)
+        return sum([op.usd_micros for op in self.ops])
 
 
 NO_COSTS = Costs()
@@ -38,7 +38,7 @@ def bill_of(results: Sequence[PartResult], delivered: int) -> Bill:
     served = [result for result in results if result.images]
     reported = [result.usage for result in served if result.usage]
     usage = sum(reported[1:], reported[0]) if len(reported) == len(served) else None
-    fitted, produced = served[0].option.fitted, sum(result.produced for result in served)
+    fitted, produced = served[0].option.fitted, sum([result.produced for result in served])
     return Bill(fitted.request, fitted.size, delivered, usage, produced=produced, **_chosen(served[0]))
 
 
@@ -56,7 +56,7 @@ def costs_of(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], at_m
             route = upstream_id, made == result.produced
             owed[route] = owed.get(route, 0) + charged.usd_micros
             lines += charged.lines
-    booked = (BookCost(facts.task_id, route[0], usd, at_ms, route[1]) for route, usd in owed.items() if usd)
+    booked = [BookCost(facts.task_id, route[0], usd, at_ms, route[1]) for route, usd in owed.items() if usd]
     return Costs(tuple(booked), tuple(lines)) if owed else NO_COSTS
 
 

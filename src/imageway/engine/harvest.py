@@ -71,11 +71,11 @@ class Harvest(Struct, eq=False):
     @property
     def images(self) -> tuple[Proved, ...]:
         """All that are there by now, in the provider's order."""
-        return tuple(slot.image for slot in self._slots if isinstance(slot.image, Proved))
+        return tuple([slot.image for slot in self._slots if isinstance(slot.image, Proved)])
 
     @property
     def spoiled(self) -> tuple[Failed, ...]:
-        return tuple(slot.image for slot in self._slots if isinstance(slot.image, Failed))
+        return tuple([slot.image for slot in self._slots if isinstance(slot.image, Failed)])
 
     async def add(self, more: More) -> list[asyncio.Task[None]]:
         """One event of a stream; what is still being fetched of it, because slow links hold up nothing else."""
@@ -110,8 +110,9 @@ class Harvest(Struct, eq=False):
 
     async def close(self) -> None:
         """Nothing more comes."""
-        for slot in self._slots:
-            await self._tell(slot)
+        if self.arrivals:
+            for slot in self._slots:
+                await self._tell(slot)
 
     def _note(self, step: Done | More) -> None:
         self.produced += len(step.images)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from imageway.bodies import Scope
@@ -56,26 +55,32 @@ async def settle(
     tools: Tools, facts: TaskFacts, scope: Scope, results: Sequence[PartResult], *, store: bool
 ) -> Settlement:
     """Builds the end of a task. `store`: the images go to the media store first; OSError when it does not take them."""
-    proved = [(result, image) for result in results for image in result.images]
-    if not proved:
+    served = [result for result in results if result.images]
+    if not served:
         sent = results[-1].option.fitted.request
         signed = sent.param("turns") if any(turn.signatures for turn in sent.turns) else None
         told = verdict([r.failure for r in results if r.failure], sent.unknown, signed)
         return failed(tools, facts, results, told)
-    pictures, transcoded = await ready_all(tools, facts, scope, [image for _, image in proved])
+    images = [image for result in served for image in result.images]
+    pictures, transcoded = await ready_all(tools, facts, scope, images)
     stored = store or facts.form == "url"
-    expires_ms = next((p.expires_ms for p in pictures if p.name), 0) or tools.keep_until_ms(facts.keep_images_s)
-    names = await store_all(tools, facts.task_id, pictures, expires_ms) if stored else ("",) * len(pictures)
-    price = charge(tools.catalog, facts.model, bill_of(results, len(proved)))
+    expires_ms, names = 0, ("",) * len(pictures)
+    if stored:
+        expires_ms = next((p.expires_ms for p in pictures if p.name), 0) or tools.keep_until_ms(facts.keep_images_s)
+        names = await store_all(tools, facts.task_id, pictures, expires_ms)
+    price = charge(tools.catalog, facts.model, bill_of(served, len(pictures)))
     captured = min(price.usd_micros, facts.hold_usd_micros)
-    warnings = (*facts.warnings, *_told(facts, results), *transcoded)
-    result = msgspec.structs.replace(
-        _kept(pictures, names, captured, warnings, expires_ms),
+    warnings = (*facts.warnings, *_told(facts, served), *transcoded)
+    result = KeptResult(
+        pictures=tuple(map(_kept, pictures, names)),
+        price_usd_micros=captured,
+        warnings=warnings,
+        expires_ms=expires_ms,
         missing=missing_images(facts, results),
-        text="\n".join(part.text for part in results if part.text) or None,
-        seeds=tuple(part.seed for part in results for _ in part.images if part.seed is not None),
+        text="\n".join([part.text for part in results if part.text]) or None,
+        seeds=tuple([part.seed for part in served for _ in part.images if part.seed is not None]),
         usage=_reported(results),
-        settled=_settled(results),
+        settled=_settled(served),
     )
     now_ms = tools.clock.now_ms()
     costs = costs_of(tools, facts, results, now_ms)
@@ -145,11 +150,10 @@ def _overrun(facts: TaskFacts, excess_usd_micros: int, at_ms: int) -> tuple[Op, 
     return (BookOverrun(facts.task_id, excess_usd_micros, at_ms),)
 
 
-def _told(facts: TaskFacts, results: Sequence[PartResult]) -> tuple[RequestWarning, ...]:
+def _told(facts: TaskFacts, served: Sequence[PartResult]) -> tuple[RequestWarning, ...]:
     """What the answer does not honour, known only now: parts may have been served by different candidates."""
-    served = [result for result in results if result.images]
-    warnings = list(dict.fromkeys(warning for result in served for warning in result.option.fitted.warnings))
-    delivered = sum(len(result.images) for result in served)
+    warnings = list(dict.fromkeys([warning for result in served for warning in result.option.fitted.warnings]))
+    delivered = sum([len(result.images) for result in served])
     group = facts.request.group
     if delivered < facts.images and (group is None or group.counted):
         message = f"{delivered} of {facts.images} images could be made; only those are charged"
@@ -163,18 +167,8 @@ def _told(facts: TaskFacts, results: Sequence[PartResult]) -> tuple[RequestWarni
     return tuple(warnings)
 
 
-def _kept(
-    pictures: Sequence[Ready],
-    names: Sequence[str],
-    price_usd_micros: int,
-    warnings: tuple[RequestWarning, ...],
-    expires_ms: int,
-) -> KeptResult:
-    kept = tuple(
-        KeptPicture(picture.media_type, picture.width, picture.height, name, picture.revised_prompt)
-        for picture, name in zip(pictures, names, strict=True)
-    )
-    return KeptResult(kept, price_usd_micros, None, warnings, expires_ms if any(names) else 0)
+def _kept(picture: Ready, name: str) -> KeptPicture:
+    return KeptPicture(picture.media_type, picture.width, picture.height, name, picture.revised_prompt)
 
 
 def _reported(results: Sequence[PartResult]) -> Usage | None:
@@ -182,25 +176,24 @@ def _reported(results: Sequence[PartResult]) -> Usage | None:
     return sum(reported[1:], reported[0]) if reported else None
 
 
-def _settled(results: Sequence[PartResult]) -> Settled | None:
+def _settled(served: Sequence[PartResult]) -> Settled | None:
     """Parts that chose differently have nothing to say together."""
-    chosen = {result.settled for result in results if result.images}
+    chosen = {result.settled for result in served}
     return chosen.pop() if len(chosen) == 1 else None
 
 
 def _generated(
     tools: Tools, facts: TaskFacts, results: Sequence[PartResult], pictures: Sequence[Ready], result: KeptResult
 ) -> Generated:
-    as_url = facts.form == "url"
+    links: Sequence[str | None] = (None,) * len(pictures)
+    if facts.form == "url":
+        links = [tools.signer.sign(kept.name, result.expires_ms) for kept in result.pictures]
     return Generated(
         request_id=facts.task_id,
         model=facts.model.id,
         family=facts.model.family,
         created_s=facts.created_ms // 1000,
-        pictures=tuple(
-            ready.picture(tools.signer.sign(kept.name, result.expires_ms) if as_url else None)
-            for ready, kept in zip(pictures, result.pictures, strict=True)
-        ),
+        pictures=tuple(map(Ready.picture, pictures, links)),
         prompt=facts.request.prompt,
         price_usd_micros=result.price_usd_micros,
         size=f"{pictures[0].width}x{pictures[0].height}",

@@ -20,6 +20,8 @@ _FEWER: Final = Failed(FailureKind.SPOILED, "fewer", "fewer images than were ask
 def missing_images(facts: TaskFacts, results: Sequence[PartResult]) -> tuple[Missing, ...]:
     """As many as were asked for less those that came. Of a group that was left to choose, nobody asked for more than it
     began: only what failed is missing."""
+    if all(len(result.images) >= result.asked for result in results):
+        return ()
     group = facts.request.group
     chosen = group is not None and not group.counted
     begun = accumulate((result.asked for result in results), initial=0)

@@ -44,11 +44,12 @@ class Lines(Struct, frozen=True, omit_defaults=True):
 
 
 def usage_row(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], ending: Ending, at_ms: int) -> RecordUsage:
-    served = next((r for r in results if r.images), results[-1] if results else None)
+    some = [result for result in results if result.images] or results[-1:]
+    served = some[0] if some else None
     price, candidate = ending.price, served.option.candidate if served else None
     used = _used(results)
-    began_ms = min((result.began_ms for result in results if result.began_ms), default=0)
-    ended_ms = max((result.ended_ms for result in results), default=0)
+    began_ms = min([result.began_ms for result in results if result.began_ms], default=0)
+    ended_ms = max([result.ended_ms for result in results], default=0)
     return RecordUsage(
         request_id=facts.task_id,
         workspace_id=facts.workspace_id,

@@ -72,26 +72,30 @@ def _flat(intent: Intent, outcome: Generated) -> dict[str, Tree]:
     """What the provider chose is told where it said so itself, under the names of its own answers."""
     body: dict[str, Tree] = {"created": outcome.created_s, "data": [item_of(picture) for picture in outcome.pictures]}
     formats = {picture.media_type.removeprefix("image/") for picture in outcome.pictures}
+    chosen = outcome.settled
     optional: dict[str, Tree] = {
-        "background": outcome.settled.background if outcome.settled else None,
+        "background": chosen.background if chosen else None,
         "output_format": formats.pop() if len(formats) == 1 else None,
-        "quality": outcome.settled.quality if outcome.settled else None,
+        "quality": chosen.quality if chosen else None,
         "safety_identifier": identifier_of(intent, outcome),
         "size": outcome.size,
         "usage": usage_of(outcome.usage) if outcome.usage else None,
         "metadata": metadata_of(outcome),
-        "warnings": warnings_list(outcome.warnings),
+        "warnings": warnings_list(outcome.warnings) if outcome.warnings else None,
     }
-    return body | {name: value for name, value in optional.items() if value} | {"request_id": outcome.request_id}
+    body.update([member for member in optional.items() if member[1]])
+    body["request_id"] = outcome.request_id
+    return body
 
 
 def usage_of(usage: Usage) -> dict[str, Tree]:
+    total_in, total_out = usage.input, usage.output
     return {
-        "input_tokens": usage.input,
+        "input_tokens": total_in,
         "input_tokens_details": {"image_tokens": usage.input_image, "text_tokens": usage.input_text},
-        "output_tokens": usage.output,
+        "output_tokens": total_out,
         "output_tokens_details": {"image_tokens": usage.output_image, "text_tokens": usage.output_text},
-        "total_tokens": usage.input + usage.output,
+        "total_tokens": total_in + total_out,
     }
 
 
