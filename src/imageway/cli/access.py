@@ -186,7 +186,14 @@ def _do(books: Books, work: Callable[[Office], Awaitable[T]]) -> T:
     try:
         return books.do(run)
     except GatewayError as error:
-        raise Stop("; ".join(map(_told, error.details)) or error.message) from None
+        raise Stop("; ".join(map(_told, error.details)) or _with_advice(error)) from None
+
+
+def _with_advice(error: GatewayError) -> str:
+    if error.param != "workspace":
+        return error.message
+    name = error.message.partition('"')[2].rpartition('"')[0]
+    return f"{error.message}; make it with: imageway workspaces create {name}"
 
 
 def _told(problem: Problem) -> str:
@@ -207,7 +214,7 @@ def _signing_key(books: Books) -> bytes:
 
 
 def _plain(shown: Struct) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(shown)
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(shown))
     return plain
 
 

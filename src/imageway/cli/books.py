@@ -15,7 +15,7 @@ from imageway.cli.printing import Stop, print_json, print_table
 from imageway.core.ids import new_id
 from imageway.core.money import format_usd, parse_usd
 from imageway.core.ops import Op, Refused, Store
-from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey, TopUp
+from imageway.ledger.ops import CreateKey, CreateWorkspace, TopUp
 from imageway.ledger.queries import (
     FindWorkspace,
     Key,
@@ -97,23 +97,6 @@ async def _made_workspace(store: Store, name: str) -> Workspace:
     return found
 
 
-def create_key(books: Books, workspace: str, *, name: str, models: tuple[str, ...], as_json: bool) -> None:
-    key, key_id = new_key(RANDOM), new_id("key", RANDOM)
-    if not all(pattern.strip() for pattern in models):
-        raise Stop('--models "" fits no model: write patterns such as "gpt-*", or leave --models out for all')
-
-    async def create(store: Store) -> None:
-        owner = await _made_workspace(store, workspace)
-        op = CreateKey(key_id, owner.id, name, digest_of(key), key[-4:], models, CLOCK.now_ms())
-        await commit_all(store, op)
-
-    books.do(create)
-    if as_json:
-        print_json({"key": key, "id": key_id, "workspace": workspace})
-    else:
-        print(f"{key}\n\nThis is the only time the key is shown. Its id is {key_id}, its workspace {workspace}.")
-
-
 def make_funded_key(books: Books, workspace: str, usd: str) -> str:
     """A key of a workspace whose wallet has just been topped up; both are made when they are not there."""
     key = new_key(RANDOM)
@@ -164,60 +147,6 @@ async def every_workspace(store: Store) -> list[Workspace]:
 
 def _last(found: Sequence[Key | Workspace]) -> tuple[int, str]:
     return (found[-1].created_ms, found[-1].id) if found else (-1, "")
-
-
-def list_keys(books: Books, workspace: str | None, *, as_json: bool) -> None:
-    async def read(store: Store) -> list[dict[str, object]]:
-        owner = (await workspace_named(store, workspace)).id if workspace else None
-        return [
-            {
-                "id": key.id,
-                "workspace": key.workspace,
-                "name": key.name,
-                "key": f"sk-iw-…{key.hint}",
-                "models": list(key.models),
-                "created": day(key.created_ms),
-                "revoked": day(key.revoked_ms),
-            }
-            for key in await every_key(store, owner)
-        ]
-
-    show_rows(books.do(read), ("id", "workspace", "name", "key", "models", "created", "revoked"), as_json=as_json)
-
-
-def revoke_key(books: Books, key_id: str, *, as_json: bool) -> None:
-    async def revoke(store: Store) -> None:
-        if isinstance(await store.commit(RevokeKey(key_id, CLOCK.now_ms())), Refused):
-            raise Stop(f'there is no valid key "{key_id}"')
-
-    books.do(revoke)
-    if as_json:
-        print_json({"id": key_id, "revoked": True})
-    else:
-        print(f"{key_id} is revoked.")
-
-
-def create_workspace(books: Books, name: str, *, as_json: bool) -> None:
-    workspace_id = new_id("ws", RANDOM)
-    _named(name)
-
-    async def create(store: Store) -> None:
-        if isinstance(await store.commit(CreateWorkspace(workspace_id, name, CLOCK.now_ms())), Refused):
-            raise Stop(f'there is a workspace "{name}" already')
-
-    books.do(create)
-    if as_json:
-        print_json({"id": workspace_id, "name": name})
-    else:
-        print(f"{name} is made; its id is {workspace_id}.")
-
-
-def list_workspaces(books: Books, *, as_json: bool) -> None:
-    async def read(store: Store) -> list[dict[str, object]]:
-        found = await every_workspace(store)
-        return [{"id": one.id, "name": one.name, "created": day(one.created_ms)} for one in found]
-
-    show_rows(books.do(read), ("id", "name", "created"), as_json=as_json)
 
 
 def show_wallet(books: Books, workspace: str, *, as_json: bool) -> None:

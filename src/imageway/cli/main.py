@@ -8,17 +8,18 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from imageway.cli.key_commands import keys
 from imageway.cli.ledger_commands import ledger, usage, wallet
 from imageway.cli.options import Config, Data, Json
 from imageway.cli.price_commands import prices
 from imageway.cli.report_commands import report
 from imageway.cli.webhook_commands import webhooks
+from imageway.cli.workspace_commands import members, workspaces
 
 app = App(name="imageway", help="A self-hosted gateway for AI image generation.", version_flags=["--version"])
-keys = App(name="keys", help="API keys.")
-workspaces = App(name="workspaces", help="Workspaces.")
 app.command(keys)
 app.command(workspaces)
+app.command(members)
 app.command(wallet)
 app.command(usage)
 app.command(ledger)
@@ -97,66 +98,6 @@ def sandbox(
 
     del data, config  # every command takes them; this one keeps nothing and reads nothing
     run_sandbox(host, port, latency_s=latency, faults=fault)
-
-
-@keys.command(name="create")
-def create_key(
-    *,
-    workspace: str = "default",
-    name: str = "",
-    models: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
-    json: Json = False,
-    data: Data = None,
-    config: Config = None,
-) -> None:
-    """Make a key and show it, once. A missing workspace is made, with a $0 wallet.
-
-    Parameters
-    ----------
-    workspace: The workspace that pays for it.
-    name: What it is for.
-    models: Patterns of the models it may use, such as "gemini-*"; all when left out.
-    """
-    from imageway.cli import books
-
-    books.create_key(books.Books(data, config), workspace, name=name, models=tuple(models or ()), as_json=json)
-
-
-@keys.command(name="list")
-def list_keys(*, workspace: str | None = None, json: Json = False, data: Data = None, config: Config = None) -> None:
-    """List keys; never their secrets."""
-    from imageway.cli import books
-
-    books.list_keys(books.Books(data, config), workspace, as_json=json)
-
-
-@keys.command(name="revoke")
-def revoke_key(key_id: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
-    """Revoke a key: from the next request on it is worth nothing.
-
-    Parameters
-    ----------
-    key_id: The id that `keys list` shows.
-    """
-    from imageway.cli import books
-
-    books.revoke_key(books.Books(data, config), key_id, as_json=json)
-
-
-@workspaces.command(name="create")
-def create_workspace(name: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
-    """Make a workspace with a $0 wallet."""
-    from imageway.cli import books
-
-    books.create_workspace(books.Books(data, config), name, as_json=json)
-
-
-@workspaces.command(name="list")
-def list_workspaces(*, json: Json = False, data: Data = None, config: Config = None) -> None:
-    """List workspaces."""
-    from imageway.cli import books
-
-    books.list_workspaces(books.Books(data, config), as_json=json)
 
 
 @app.command

@@ -48,6 +48,11 @@ def list_keys(query: ledger.ListKeys) -> Select:
     return Select(sql, (*values, *query.after, query.limit), _key_tuple)
 
 
+def find_budgets(query: access.FindBudgets) -> Select:
+    sql = "SELECT period, limit_usd_micros, used_usd_micros, window_ms FROM budgets WHERE budget_id = ? ORDER BY period"
+    return Select(sql, (query.budget_id,), all_as(lambda row: Budget(*row)))
+
+
 def list_members(query: access.ListMembers) -> Select:
     sql = "SELECT workspace_id, name, role, created_ms FROM members WHERE workspace_id = ? ORDER BY name"
     return Select(sql, (query.workspace_id,), all_as(lambda row: access.Member(*row)))
@@ -138,6 +143,7 @@ ACCESS_SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
     ledger.ListWorkspaces: list_workspaces,
     ledger.FindKey: find_key,
     ledger.ListKeys: list_keys,
+    access.FindBudgets: find_budgets,
     access.ListMembers: list_members,
     access.FindAdminKey: find_admin_key,
     access.ListAdminKeys: list_admin_keys,

@@ -236,6 +236,11 @@ def list_secrets(tables: Tables, query: sealed.ListSecrets) -> tuple[sealed.Secr
     return tuple(sorted(rows, key=lambda row: (row.kind, row.holder_id)))
 
 
+def find_budgets(tables: Tables, query: access.FindBudgets) -> tuple[Budget, ...]:
+    found = (budget for (budget_id, _), budget in tables.budgets.items() if budget_id == query.budget_id)
+    return tuple(sorted(found, key=lambda budget: budget.period))
+
+
 def list_upstreams(tables: Tables, _: sealed.ListUpstreams) -> tuple[sealed.StoredUpstream, ...]:
     return tuple(sorted(tables.upstreams.values(), key=lambda row: row.id))
 
@@ -265,6 +270,7 @@ ACCESS_WRITES: Final[dict[type[Op], Callable[[Tables, Any], str | None]]] = {
 }
 
 ACCESS_READS: Final[dict[type[Query[Any]], Callable[[Tables, Any], Any]]] = {
+    access.FindBudgets: find_budgets,
     access.ListMembers: list_members,
     access.FindAdminKey: find_admin_key,
     access.ListAdminKeys: list_admin_keys,
