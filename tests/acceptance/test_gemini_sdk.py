@@ -366,6 +366,14 @@ def test_a_refused_prompt_is_an_answer_without_candidates(client: genai.Client, 
     assert house.money().spent == spent
 
 
+@pytest.mark.parametrize("method", ["generateContent", "streamGenerateContent?alt=sse"])
+def test_seeds_come_back_beside_the_body(house: House, gateway: Process, method: str) -> None:
+    """This format has no place for them in it."""
+    body = {"contents": [{"parts": [{"text": "x"}]}], "generationConfig": {"seed": 7, "candidateCount": 2}}
+    answer = call(f"{gateway.url}/v1beta/models/gemini-3.1-flash-image:{method}", body, key=house.key)
+    assert (answer.status, answer.headers["x-imageway-seeds"]) == (200, "7,8")
+
+
 def test_a_refused_stream_is_still_a_stream(house: House, gateway: Process) -> None:
     url = f"{gateway.url}/v1beta/models/gpt-image-1:streamGenerateContent?alt=sse"
     answer = call(url, {"contents": [{"parts": [{"text": "forbidden things"}]}]}, key=house.key)

@@ -216,7 +216,7 @@ class PartRun(Struct, eq=False):
             usage=harvest.usage,
             settled=harvest.settled,
             text="".join(harvest.texts) or None,
-            seed=self._seed(),
+            seed=self.seed,
             failure=failure,
             missing=missing,
             produced=harvest.produced,
@@ -266,7 +266,7 @@ class PartRun(Struct, eq=False):
         if self.request is not None:
             held = self.request
             request = replace(request, turns=held.turns, images=held.images, mask=held.mask)
-        seed = self._seed()
+        seed = self.seed
         call = Call(
             model=candidate.offering.upstream_name,
             request=request if request.seed == seed else replace(request, seed=seed),
@@ -278,7 +278,8 @@ class PartRun(Struct, eq=False):
         )
         return self.tools.adapters[candidate.offering.adapter], call
 
-    def _seed(self) -> int | None:
+    @property
+    def seed(self) -> int | None:
         """Part i sends seed + i, wrapping at 2^31 − 1, the smallest maximum of any model; −1 (random) stays."""
         seed = self.option.fitted.request.seed
         if seed is None or seed < 0:

@@ -310,6 +310,11 @@ class TaskHandle(Struct, eq=False):
         return tuple(dict.fromkeys((*self.run.facts.warnings, *own)))
 
     @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of every image there may be, in their order, provided as well that nobody else serves it in the end."""
+        return tuple(part.seed for part in self.run.parts for _ in range(part.count) if part.seed is not None)
+
+    @property
     def sandbox(self) -> bool:
         return self.run.sandbox
 

@@ -51,7 +51,9 @@ class EventStream:
     def headers(self) -> Headers:
         label = (("x-imageway-sandbox", "true"),) if self.handle.sandbox else ()
         fixed = (("x-request-id", self.handle.id), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
-        return (*fixed, *label, *warnings_header(self.handle.warnings))
+        seeds = ",".join(map(str, self.handle.seeds))
+        known = (("x-imageway-seeds", seeds),) if seeds else ()
+        return (*fixed, *label, *known, *warnings_header(self.handle.warnings))
 
     async def _written(
         self, source: AsyncIterator[Event], pending: asyncio.Future[Event]

@@ -8,6 +8,7 @@ from typing import Final
 from imageway.core.blobs import Tree
 from imageway.core.intents import Broken, Event, Finished, Generate, Generated, Picture, Preview
 from imageway.core.money import format_usd
+from imageway.core.steps import Settled
 from imageway.core.streams import StreamEvent
 from imageway.dialects.omixa.encode import error_of
 
@@ -24,7 +25,7 @@ def encode_event(intent: Generate, event: Event) -> tuple[StreamEvent, ...]:
             return (StreamEvent({"type": "error", "error": error_of(event.error, event.request_id)}, "error"),)
         case Preview():
             counted: dict[str, Tree] = {"created_at": event.created_s, "partial_image_index": event.index}
-            body = {"type": PARTIAL, **counted, **_shown(intent, event.picture)}
+            body = {"type": PARTIAL, **counted, **_shown(intent, event.picture, None)}
             return (StreamEvent(body, PARTIAL),)
     return ()
 
@@ -36,18 +37,19 @@ def _completed(intent: Generate, generated: Generated) -> Iterator[StreamEvent]:
         paid = generated.price_usd_micros if index == last else 0
         body: dict[str, Tree] = {
             "type": COMPLETED,
-            **_shown(intent, picture),
+            **_shown(intent, picture, generated.settled),
             "created_at": generated.created_s,
             "usage": {"billed_amount": format_usd(paid)},
         }
         yield StreamEvent(body, COMPLETED)
 
 
-def _shown(intent: Generate, picture: Picture) -> dict[str, Tree]:
+def _shown(intent: Generate, picture: Picture, settled: Settled | None) -> dict[str, Tree]:
+    """What the provider chose, or what it was asked for where it does not say."""
     return {
         "b64_json": picture.blob,
         "size": f"{picture.width}x{picture.height}",
-        "quality": intent.request.quality or "auto",
-        "background": intent.request.background or "auto",
+        "quality": (settled and settled.quality) or intent.request.quality or "auto",
+        "background": (settled and settled.background) or intent.request.background or "auto",
         "output_format": picture.media_type.removeprefix("image/"),
     }
