@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_ID = re.compile(r"(?:req|key|ws|end)_[0-9a-z]{25}")
+_ID = re.compile(r"(?:req|key|ws|end|adm)_[0-9a-z]{25}")
 
 
 def shape(value: Any) -> Any:

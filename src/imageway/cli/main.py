@@ -8,11 +8,13 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from imageway.cli.database_commands import database
 from imageway.cli.key_commands import keys
 from imageway.cli.ledger_commands import ledger, usage, wallet
 from imageway.cli.options import Config, Data, Json
 from imageway.cli.price_commands import prices
 from imageway.cli.report_commands import report
+from imageway.cli.upstream_commands import admin_keys, secrets, upstreams
 from imageway.cli.webhook_commands import webhooks
 from imageway.cli.workspace_commands import members, workspaces
 
@@ -26,6 +28,10 @@ app.command(ledger)
 app.command(webhooks)
 app.command(prices)
 app.command(report)
+app.command(upstreams)
+app.command(secrets)
+app.command(admin_keys)
+app.command(database)
 
 
 @app.command

@@ -51,10 +51,11 @@ class Transport(Protocol):
         """Raises FetchRefused for a URL that `notify` would never ask."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Tools:
-    """Everything the engine works with. `owner` names this process in leases; `converting` lets few at once convert;
-    `watch` hears of every change of a task in this process; `polls` paces its reads of providers' tasks;
+    """Everything the engine works with. `upstreams` are those of this moment: operators change them while requests run,
+    and then another tuple stands there; the rest stays. `owner` names this process in leases; `converting` lets few at
+    once convert; `watch` hears of every change of a task in this process; `polls` paces its reads of providers' tasks;
     `outbox` is set when somebody is to be told of one; `bulletin` tells the other processes."""
 
     owner: str

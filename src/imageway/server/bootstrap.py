@@ -45,6 +45,7 @@ from imageway.server.machine import KillSwitch, ProcessLocks, SystemClock, Syste
 from imageway.server.openapi import openapi
 from imageway.server.signing import Signatures
 from imageway.server.uploads import Uploads
+from imageway.server.upstreams import Installation, LiveUpstreams
 from imageway.storage import open_bulletin, open_objects, open_store
 from imageway.telemetry import events, logger
 from imageway.transport import Transport
@@ -80,8 +81,7 @@ async def open_gateway(
     owner = new_id("proc", random)
     locks = ProcessLocks(settings.data / "processes")
     locks.hold(owner)
-    scratch = settings.data / "spool"
-    scratch.mkdir(exist_ok=True)
+    scratch = _made(settings.data / "spool")
     objects = await open_objects(settings.media_url, options=settings.media_options, scratch=scratch)
     store = await open_store(settings.database_url)
     transport = _transport(settings, upstreams)
@@ -104,6 +104,8 @@ async def open_gateway(
         settings=settings.engine,
         bulletin=open_bulletin(settings.database_url) or Silence(),
     )
+    live = LiveUpstreams(Installation(settings, catalog, environment, random), tools, transport)
+    await live.look()
     engine = Engine(tools)
     courier = Courier(tools, key_in(settings.data / WEBHOOK_KEY), _as_shown)
     gateway = Gateway(settings, _app(settings, tools, engine, faults), engine, tools, courier)
@@ -112,36 +114,50 @@ async def open_gateway(
     await asyncio.gather(tools.terms.look(store), recovery.renew())
     await recovery.take_over()
     _forget_dead(settings.data, locks)
-    rounds = _rounds(recovery, crew, courier)
-    _say_started(owner, upstreams)
+    rounds = _rounds(recovery, crew, courier, live)
+    _say_started(owner, tools.upstreams)
     try:
         yield gateway
     finally:
         await gateway.drain()
-        rounds.cancel()
-        await asyncio.gather(rounds, return_exceptions=True)
+        await _ended(rounds)
         await recovery.resign()
         await transport.close()
         await store.close()
-        tools.spool.close()
-        shutil.rmtree(settings.data / "spool" / owner, ignore_errors=True)
+        _sweep(tools.spool, scratch / owner)
         threads.close()
         locks.release()
         logger().info(events.STOPPED, owner=owner)
 
 
-def _rounds(recovery: Recovery, crew: Crew, courier: Courier) -> asyncio.Future[list[None]]:
+def _rounds(recovery: Recovery, crew: Crew, courier: Courier, live: LiveUpstreams) -> asyncio.Future[list[None]]:
     """All that is done from time to time, or when somebody says so, until it is cancelled."""
     tools = crew.tools
     rounds: list[Coroutine[None, None, None]] = [
         recovery.keep_going(),
         crew.keep_going(),
         courier.keep_going(),
+        live.keep_going(),
         Alerts(tools).keep_going(),
         tools.terms.keep_going(tools.store, tools.clock),
         tools.bulletin.keep_going(Ear(crew).hear),
     ]
     return asyncio.gather(*rounds)
+
+
+async def _ended(rounds: asyncio.Future[list[None]]) -> None:
+    rounds.cancel()
+    await asyncio.gather(rounds, return_exceptions=True)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _sweep(spool: Spool, folder: Path) -> None:
+    spool.close()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _say_started(owner: str, upstreams: tuple[Upstream, ...]) -> None:
@@ -178,7 +194,7 @@ def _keys(settings: Settings, tools: Tools) -> KeyRing:
 def _transport(settings: Settings, upstreams: tuple[Upstream, ...]) -> Transport:
     """Raises ValueError for an upstream that no request could reach."""
     transport = Transport(
-        sandbox=_sandbox(upstreams, settings.data / "sandbox"),
+        sandbox=_sandbox(settings),
         allowed_hosts=settings.fetch_allow,
         told_hosts=settings.webhook_allow,
     )
@@ -187,13 +203,13 @@ def _transport(settings: Settings, upstreams: tuple[Upstream, ...]) -> Transport
     return transport
 
 
-def _sandbox(upstreams: tuple[Upstream, ...], folder: Path) -> Sandbox | None:
-    """Pretend upstreams in this process, only where one is configured: drawing needs libraries nothing else does."""
-    if not any(upstream.sandbox for upstream in upstreams):
+def _sandbox(settings: Settings) -> Sandbox | None:
+    """Pretend upstreams in this process, only where they are asked for: drawing needs libraries nothing else does."""
+    if not settings.sandbox:
         return None
     from imageway.sandbox import open_sandbox
 
-    return open_sandbox(folder=folder)
+    return open_sandbox(folder=settings.data / "sandbox")
 
 
 def _signer(settings: Settings, public_url: str) -> LinkSigner:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -234,12 +234,25 @@ def _limits(table: str, kind: type[T], limits: Mapping[str, float]) -> T:
 
 def upstreams_of(settings: Settings, catalog: Catalog, environment: Mapping[str, str]) -> tuple[Upstream, ...]:
     """Every credential there is; with `sandbox`, a pretend one for each provider that has no real one."""
-    real = [*_from_rows(settings, catalog, environment), *_from_environment(catalog, environment)]
+    return with_pretend(settings, catalog, configured_upstreams(settings, catalog, environment))
+
+
+def configured_upstreams(settings: Settings, catalog: Catalog, environment: Mapping[str, str]) -> tuple[Upstream, ...]:
+    """Those of the file and the environment. Raises ConfigurationError."""
+    real = (*_from_rows(settings, catalog, environment), *_from_environment(catalog, environment))
     ids = [upstream.id for upstream in real]
     for upstream_id in ids:
         if ids.count(upstream_id) > 1:
             raise ConfigurationError(f'two upstreams have the id "{upstream_id}"; give each one its own')
-    have = {upstream.provider for upstream in real}
+    return real
+
+
+def with_pretend(
+    settings: Settings, catalog: Catalog, real: tuple[Upstream, ...], unused: Iterable[str] = ()
+) -> tuple[Upstream, ...]:
+    """With `sandbox`, a pretend one too for each provider that has no real one. `unused`: providers with a credential
+    that is not used just now. What can really be bought there is not pretended either."""
+    have = {*unused, *(upstream.provider for upstream in real)}
     pretend = [
         Upstream(
             id=f"sandbox-{provider.id}",
@@ -273,25 +286,30 @@ def _from_environment(catalog: Catalog, environment: Mapping[str, str]) -> list[
 def _from_rows(settings: Settings, catalog: Catalog, environment: Mapping[str, str]) -> list[Upstream]:
     found = []
     for number, row in enumerate(settings.upstream_rows, 1):
-        provider = catalog.providers.get(row.provider)
-        if provider is None:
-            accepted = ", ".join(catalog.providers)
-            raise ConfigurationError(f'[[upstreams]] {number}: provider "{row.provider}" is none of {accepted}')
-        if row.weight < 1:
-            raise ConfigurationError(f'[[upstreams]] {number}: weight is "{row.weight}"; a number from 1 up is needed')
-        key = row.key or environment.get(row.key_env, "")
-        if not key:
-            raise ConfigurationError(f"[[upstreams]] {number}: give a key, or key_env and that variable")
-        found.append(
-            Upstream(
-                id=row.id or f"{row.provider}-{number}",
-                provider=provider.id,
-                base_url=(row.base_url or provider.base_url).rstrip("/"),
-                auth=provider.auth,
-                secrets={"key": key},
-                values=row.values,
-                credential_origins=provider.credential_origins,
-                weight=row.weight,
-            )
-        )
+        try:
+            key = row.key or environment.get(row.key_env, "")
+            found.append(upstream_of(catalog, row, key=key, upstream_id=row.id or f"{row.provider}-{number}"))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"[[upstreams]] {number}: {error}") from None
     return found
+
+
+def upstream_of(catalog: Catalog, row: UpstreamRow, *, key: str, upstream_id: str) -> Upstream:
+    """Raises ConfigurationError for a row that cannot be one."""
+    provider = catalog.providers.get(row.provider)
+    if provider is None:
+        raise ConfigurationError(f'provider "{row.provider}" is none of {", ".join(catalog.providers)}')
+    if row.weight < 1:
+        raise ConfigurationError(f'weight is "{row.weight}"; a number from 1 up is needed')
+    if not key:
+        raise ConfigurationError("give a key, or key_env and that variable")
+    return Upstream(
+        id=upstream_id,
+        provider=provider.id,
+        base_url=(row.base_url or provider.base_url).rstrip("/"),
+        auth=provider.auth,
+        secrets={"key": key},
+        values=row.values,
+        credential_origins=provider.credential_origins,
+        weight=row.weight,
+    )

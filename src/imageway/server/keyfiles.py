@@ -14,13 +14,19 @@ _BYTES: Final = 32
 
 
 def key_in(path: Path) -> bytes:
-    """The key in this file, which its owner alone may read. It appears whole or not at all: of processes that start at
-    once on an empty directory, one makes it."""
-    if not path.exists():
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(_BYTES))
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-        draft.unlink()
+    """The key in this file; it is made when it is not there."""
+    made_once(path, secrets.token_hex(_BYTES))
     return bytes.fromhex(path.read_text().strip())
+
+
+def made_once(path: Path, text: str) -> None:
+    """Makes a file that its owner alone may read, unless it is there. It appears whole or not at all: of processes that
+    start at once on an empty directory, one makes it."""
+    if path.exists():
+        return
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()

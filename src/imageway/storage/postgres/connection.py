@@ -24,7 +24,7 @@ OUTSIDE: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.Interfac
 
 async def open_pool(url: str, *, create: bool) -> Pool:
     """A pool on a database with the newest tables. Raises StorageError with a sentence that holds no password."""
-    place = _place(url)
+    place = place_of(url)
     try:
         pool = await asyncpg.create_pool(
             url,
@@ -49,7 +49,7 @@ async def open_pool(url: str, *, create: bool) -> Pool:
 
 
 async def _prepare(connection: Connection, place: str, *, create: bool) -> None:
-    version = await _version(connection)
+    version = await version_in(connection)
     if not is_behind(version, place):
         return
     assert_may_migrate(version, place, create=create)
@@ -58,12 +58,12 @@ async def _prepare(connection: Connection, place: str, *, create: bool) -> None:
     async with connection.transaction():
         # Whoever comes at the same time waits here, then finds nothing to do.
         await connection.execute(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
-        version = await _version(connection)
+        version = await version_in(connection)
         if is_behind(version, place):
             await connection.execute(postgresql_script(version))
 
 
-async def _version(connection: Connection) -> str | None:
+async def version_in(connection: Connection) -> str | None:
     # Not to_regclass: a session that has once heard "no such table" from it may hear so again after another made it.
     if not await connection.fetchval(
         "SELECT EXISTS (SELECT 1 FROM pg_tables WHERE tablename = 'alembic_version'"
@@ -78,7 +78,7 @@ async def _keep(_: Connection) -> None:
     """Nothing here changes a session, so that giving a connection back need not cost a round trip."""
 
 
-def _place(url: str) -> str:
+def place_of(url: str) -> str:
     """Host and database, without user and password."""
     parts = urlsplit(url)
     return f"{parts.hostname or 'localhost'}{parts.path}"

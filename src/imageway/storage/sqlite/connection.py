@@ -46,7 +46,7 @@ def prepare(path: Path, *, create: bool) -> None:
         connection = connect(path)
         try:
             _use_write_ahead_log(connection)
-            version = _version(connection)
+            version = version_in(connection)
             if is_behind(version, str(path)):
                 assert_may_migrate(version, str(path), create=create)
                 _migrate(connection)
@@ -79,7 +79,7 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
             return
 
 
-def _version(connection: sqlite3.Connection) -> str | None:
+def version_in(connection: sqlite3.Connection) -> str | None:
     known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
     row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if known else None
     return row[0] if row else None

@@ -1,0 +1,161 @@
+"""`imageway upstreams …`, `imageway secrets …`, `imageway admin-keys …`: how their commands are written. What they do
+is imported when they run."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from imageway.cli.options import Config, Data, Json
+
+upstreams = App(name="upstreams", help="Credentials at providers, kept in the database.")
+secrets = App(name="secrets", help="Secrets at rest.")
+admin_keys = App(name="admin-keys", help="Operators' keys, for the admin API.")
+
+
+@upstreams.command(name="list")
+def list_upstreams(*, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """List upstreams, those of the configuration too; never their credentials."""
+    from imageway.cli import upstreams as work
+    from imageway.cli.books import Books
+
+    work.list_upstreams(Books(data, config), as_json=json)
+
+
+@upstreams.command(name="add")
+def add_upstream(
+    provider: str,
+    /,
+    *,
+    name: Annotated[str, Parameter(name="--id")] = "",
+    key_env: str | None = None,
+    keep_key: Annotated[bool, Parameter(negative="")] = False,
+    base_url: str = "",
+    weight: int = 1,
+    value: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    json: Json = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Add an upstream, or replace the one of that id. Its credential is asked for, or read from standard input.
+
+    Parameters
+    ----------
+    provider: Whose it is: see docs/configuration.md.
+    name: How it is known [the provider's name].
+    key_env: The variable that holds the credential.
+    keep_key: The credential that it has stays.
+    base_url: Another address than the provider's.
+    weight: How often it is chosen beside others of the same model.
+    value: NAME=VALUE that its provider asks for, such as project=my-project; several may follow.
+    """
+    from imageway.cli import upstreams as work
+    from imageway.cli.books import Books
+    from imageway.server.administration.upstreams import UpstreamAsked
+
+    values = work.values_in(value)
+    asked = UpstreamAsked(provider=provider, id=name, base_url=base_url, weight=weight, values=values)
+    work.add_upstream(Books(data, config), asked, key_env=key_env, keep_key=keep_key, as_json=json)
+
+
+@upstreams.command(name="remove")
+def remove_upstream(upstream: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """Remove an upstream with its credential. What is under way there goes on to its end.
+
+    Parameters
+    ----------
+    upstream: The id that `upstreams list` shows.
+    """
+    from imageway.cli import upstreams as work
+    from imageway.cli.books import Books
+
+    work.remove_upstream(Books(data, config), upstream, as_json=json)
+
+
+@upstreams.command(name="enable")
+def enable_upstream(upstream: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """Use an upstream again.
+
+    Parameters
+    ----------
+    upstream: The id that `upstreams list` shows.
+    """
+    from imageway.cli import upstreams as work
+    from imageway.cli.books import Books
+
+    work.switch_upstream(Books(data, config), upstream, enabled=True, as_json=json)
+
+
+@upstreams.command(name="disable")
+def disable_upstream(upstream: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """Send nothing new to an upstream; it keeps its credential.
+
+    Parameters
+    ----------
+    upstream: The id that `upstreams list` shows.
+    """
+    from imageway.cli import upstreams as work
+    from imageway.cli.books import Books
+
+    work.switch_upstream(Books(data, config), upstream, enabled=False, as_json=json)
+
+
+@secrets.command(name="list")
+def list_secrets(*, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """List whose secrets are kept, and the key that seals each; never the secrets."""
+    from imageway.cli import upstreams as work
+    from imageway.cli.books import Books
+
+    work.list_secrets(Books(data, config), as_json=json)
+
+
+@secrets.command(name="rotate")
+def rotate_secrets(*, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """Make a new key and seal every secret with it. One that was cut short is ended."""
+    from imageway.cli import upstreams as work
+    from imageway.cli.books import Books
+
+    sys.exit(0 if work.rotate_secrets(Books(data, config), as_json=json) else 1)
+
+
+@admin_keys.command(name="create")
+def create_admin_key(
+    *, name: str = "", role: str = "admin", json: Json = False, data: Data = None, config: Config = None
+) -> None:
+    """Make an operator's key and show it, once.
+
+    Parameters
+    ----------
+    name: Whose it is.
+    role: admin, who may change everything, or viewer, who may only look.
+    """
+    from imageway.cli import upstreams as work
+    from imageway.cli.books import Books
+    from imageway.server.administration.admin_keys import AdminKeyAsked
+
+    work.create_admin_key(Books(data, config), AdminKeyAsked(name=name, role=role), as_json=json)
+
+
+@admin_keys.command(name="list")
+def list_admin_keys(*, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """List operators' keys; never the keys themselves."""
+    from imageway.cli import upstreams as work
+    from imageway.cli.books import Books
+
+    work.list_admin_keys(Books(data, config), as_json=json)
+
+
+@admin_keys.command(name="revoke")
+def revoke_admin_key(key_id: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """Revoke an operator's key: from the next request on it is worth nothing.
+
+    Parameters
+    ----------
+    key_id: The id that `admin-keys list` shows.
+    """
+    from imageway.cli import upstreams as work
+    from imageway.cli.books import Books
+
+    work.revoke_admin_key(Books(data, config), key_id, as_json=json)
