@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def house_in(folder: Path, receiver: Receiver, **environment: str) -> Iterator[H
     settings = folder / "imageway.toml"
     settings.write_text(
         f'webhook_allow = ["{receiver.authority}"]\n'
-        "[limits]\nwebhook_deadline_s = 1\nwebhook_claim_s = 3\nwebhook_poll_s = 0.1\n"
+        "[limits]\nwebhook_deadline_s = 1\nwebhook_claim_s = 3\nwebhook_poll_s = 0.1\nalerts_every_s = 0.2\n"
     )
     own = clean_environment(IMAGEWAY_CONFIG=str(settings), **environment)
     made = House(folder / "data", own, ("--sandbox",))
@@ -262,6 +263,34 @@ def test_endpoints_are_told_what_they_asked_for_each_with_its_own_secret(house: 
             Webhook(endpoint["secret"]).verify(message.body, dict(message.headers))
             with pytest.raises(WebhookVerificationError):
                 Webhook(other["secret"]).verify(message.body, dict(message.headers))
+
+
+def test_a_low_balance_is_told_once_and_again_after_it_was_above(any_house: House, receiver: Receiver) -> None:
+    """Two gateways look, one of them tells; only those who want to know, and only what was set for."""
+    house, told = any_house, "wallet.low_balance"
+    house.fund("0.05")  # of a workspace that has ten dollars already
+    endpoint = webhooks(house, "add", "w", receiver.url("/money"), "--event", told)
+    webhooks(house, "add", "w", receiver.url("/tasks"), "--event", "task.succeeded")
+    gateway, _ = house.serve(), house.serve()
+    for change in ("alert_below=10.045",), ("form=url",):
+        command("workspaces", "set", "w", *change, data=house.data, environment=house.environment)
+    time.sleep(0.6)
+    assert receiver.messages == [], "it is above"
+    assert ask(gateway, house).status == 200
+    wait_for(lambda: any(message.path == "/money" for message in receiver.messages))
+    assert ask(gateway, house).status == 200
+    time.sleep(0.8)
+    (message,) = [message for message in receiver.messages if message.path == "/money"]
+    Webhook(endpoint["secret"]).verify(message.body, dict(message.headers))
+    data = message.json.pop("data")
+    assert message.json["type"] == told
+    assert (data["workspace"], data["threshold_usd"]) == ("w", "10.045000")
+    assert Decimal("10.02") < Decimal(data["available_usd"]) < Decimal("10.045")
+    house.fund("1")
+    time.sleep(0.6)  # somebody has seen that it was above
+    command("workspaces", "set", "w", "alert_below=11.03", data=house.data, environment=house.environment)
+    wait_for(lambda: sum(message.path == "/money" for message in receiver.messages) == 2)
+    assert len({message.id for message in receiver.messages if message.path == "/money"}) == 2
 
 
 def test_a_secret_is_rotated_without_a_message_that_cannot_be_verified(house: House, receiver: Receiver) -> None:

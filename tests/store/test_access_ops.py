@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from imageway.core.access import Budget
 from imageway.core.ops import Committed, Refused, Store
 from imageway.ledger import access, queries
-from imageway.ledger.ops import CreateWorkspace, RevokeKey, TopUp
+from imageway.ledger.ops import CreateWorkspace, ReleaseBudget, RevokeKey, SpendBudget, TopUp
 from imageway.storage.sqlite.store import SqliteStore
 from tests.store.places import COMMITTED, HOLD, KEY, TOPUP, WORKSPACE, Place, commit, task, waiting
 
@@ -87,6 +87,15 @@ async def test_whoever_shares_a_root_shares_its_budgets(store: Store) -> None:
     assert (await key_of(store)).budgets == (await key_of(store, ROTATED.digest)).budgets == budgets
     await commit(store, replace(DAY, limit_usd_micros=600), access.DropBudget("key_1", "month"))
     assert (await key_of(store, ROTATED.digest)).budgets == (Budget("day", 600),)
+
+
+async def test_the_budgets_of_a_root_are_found_with_what_they_have_spent(store: Store) -> None:
+    day_ms = 86_400_000
+    await commit(store, DAY, access.SetBudget("key_1", "total", 900))
+    await commit(store, SpendBudget("key_1", "day", day_ms, 120), SpendBudget("key_1", "total", 0, 120))
+    await commit(store, ReleaseBudget("key_1", "day", day_ms, 20))
+    assert await store.read(access.FindBudgets("key_1")) == (Budget("day", 500, 100, day_ms), Budget("total", 900, 120))
+    assert await store.read(access.FindBudgets("key_2")) == ()
 
 
 async def test_a_budget_stays_when_its_first_key_is_revoked(store: Store) -> None:
