@@ -1,0 +1,67 @@
+"""Operators change upstreams while a gateway serves: it follows within a second or so, and no credential is ever to be
+read in its files, its logs or its answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.processes import House, Process, call, clean_environment, command, start, wait_for
+
+PLAIN = "sk-test-kept-in-the-database"
+ASKED = {"model": "gpt-image-2", "prompt": "a boat", "size": "1024x1024", "quality": "low"}
+SOON_S = 10  # a loaded machine; half a second is what it takes elsewhere
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Process]:
+    process = start(["sandbox", "--port", "0"], tmp_path / "sandbox.log", clean_environment())
+    yield process
+    process.kill()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    found = House(tmp_path / "data", clean_environment(OWN_KEY=PLAIN))
+    found.fund("5")
+    yield found
+    found.close()
+
+
+def test_a_gateway_follows_its_operators(house: House, sandbox: Process) -> None:
+    gateway = house.serve()
+
+    def status() -> int:
+        return call(f"{gateway.url}/v1/images/generations", ASKED, key=house.key).status
+
+    def until(wanted: int) -> float:
+        began_s = time.monotonic()
+        wait_for(lambda: status() == wanted, seconds=SOON_S)
+        return time.monotonic() - began_s
+
+    def told(*arguments: str) -> dict[str, object]:
+        found: dict[str, object] = command("upstreams", *arguments, data=house.data, environment=house.environment)
+        return found
+
+    assert status() == 503
+    base_url = ("--base-url", f"{sandbox.url}/openai/v1")
+    shown = told("add", "openai", "--id", "own", "--key-env", "OWN_KEY", *base_url)
+    until(200)
+    assert house.usage()[0]["upstream"] == "own"
+    done = command("secrets", "rotate", data=house.data, environment=house.environment)
+    assert (done["resealed"], status()) == (1, 200)
+    told("disable", "own")
+    until(503)
+    told("enable", "own")
+    until(200)
+    told("remove", "own")
+    until(503)
+    assert gateway.stop() == 0
+    assert "own" in gateway.log.read_text()
+    files = [path for path in house.data.rglob("*") if path.is_file()]
+    seen = [*(path.read_bytes() for path in (*files, gateway.log)), repr(shown).encode()]
+    assert not any(PLAIN.encode() in content for content in seen)
+    assert not house.differences()
