@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from imageway.catalog import Checked, Fitted, Quote, check, fit, foreseen, quote
 from imageway.catalog.checking import images_of
 from imageway.catalog.schema import Model
-from imageway.core.access import CATALOG_TERMS, Terms
+from imageway.core.access import CATALOG_TERMS, NO_SCOPE, NO_SETTINGS, Terms
 from imageway.core.errors import GatewayError, InvalidRequest, Problem
 from imageway.core.intents import Form, Generate
 from imageway.core.requests import Caller, ImageData, ImageInput, ImageRequest, RequestWarning, Turn
@@ -67,9 +67,12 @@ class Prepared(Struct, frozen=True, kw_only=True):
 def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
     """Raises GatewayError (404, 403, 503) or InvalidRequest with every problem."""
     named, renamed = find_model(tools, intent.request.model, caller)
-    check_operation(caller, intent.request.operation)
+    if caller.scope is not NO_SCOPE:
+        check_operation(caller, intent.request.operation)
     model, terms = tools.terms.sold(named, caller.workspace_id, tools.clock.now_ms())
-    request = as_set(model, caller.settings, intent.request)
+    request = intent.request
+    if caller.settings is not NO_SETTINGS:
+        request = as_set(model, caller.settings, request)
     checked, options = _judged(tools, model, request, _beside(tools, intent))
     warnings = (*intent.warnings, *renamed, *checked.warnings)
     if intent.strict:
@@ -77,7 +80,8 @@ def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
     ordered = _in_order(tools, options, model, checked.request)
     counts = part_counts(checked.request, min([option.candidate.offering.max_n for option in ordered]))
     dearest = _dearest(tools, model, ordered, sum(counts))
-    check_price(caller, dearest.hold_usd_micros)
+    if caller.scope is not NO_SCOPE:
+        check_price(caller, dearest.hold_usd_micros)
     return Prepared(
         intent=intent,
         caller=caller,
