@@ -62,7 +62,7 @@ async def test_links_and_bytes_as_they_were_asked_for(tools: Tools) -> None:
     (carried,) = (await told(tools, task("b64_json", PICTURE))).pictures
     assert carried.url is None
     assert carried.blob is not None
-    assert carried.blob.size_bytes == len(b"a picture")
+    assert carried.blob.decoded_bytes == len(b"a picture")
 
 
 @pytest.mark.parametrize("form", ["url", "b64_json"])
