@@ -8,10 +8,14 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
+from msgspec import ValidationError, json
+from msgspec.structs import replace
 
+from imageway.core.access import NO_SCOPE, Budget, KeyScope, WorkspaceSettings
 from imageway.core.errors import GatewayError
 from imageway.core.ops import Query, Store
 from imageway.core.requests import Caller
+from imageway.ledger.access import SetBudget, SetWorkspace
 from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey
 from imageway.ledger.queries import FindKey
 from imageway.server.auth import PREFIX, KeyRing, digest_of, new_key
@@ -103,6 +107,41 @@ async def test_a_revoked_key_is_refused_from_the_next_request_on(store: Store) -
     assert (await ring.caller("sk-iw-0001")).key_id == key_id
     await store.commit(RevokeKey(key_id, 2))
     assert (await refused(ring, "sk-iw-0001")).message == "this API key is not valid"
+
+
+async def test_a_key_is_refused_from_the_moment_on_when_it_expires(store: Store) -> None:
+    clock = StillClock()
+    await store.commit(
+        CreateKey("key_1", "ws_1", "", digest_of("sk-iw-0001"), "0001", (), 1, expires_ms=clock.now_ms())
+    )
+    told = (await refused(ring_of(store, clock), "sk-iw-0001")).message
+    assert told == "this API key expired at 2025-10-09T08:53:20Z"
+    clock.moment_ms -= 1
+    assert (await ring_of(store, clock).caller("sk-iw-0001")).key_id == "key_1"
+
+
+async def test_a_caller_is_told_with_what_his_key_and_his_workspace_have_set(store: Store) -> None:
+    """Those of a rotated key are the budgets of the one that it was made of."""
+    scope, settings = KeyScope(operations=("edit",)), WorkspaceSettings(form="url")
+    old = CreateKey("key_1", "ws_1", "", digest_of("sk-iw-0001"), "0001", (), 1)
+    new = replace(
+        old, id="key_2", digest=digest_of("sk-iw-0002"), scope=json.encode(scope), root_id="key_1", signed=True
+    )
+    await store.commit(old, new, SetBudget("key_1", "day", 5), SetWorkspace("ws_1", json.encode(settings), None))
+    caller = await ring_of(store).caller("sk-iw-0002")
+    assert (caller.scope, caller.settings, caller.signed) == (scope, settings, True)
+    assert (caller.budget_id, caller.budgets) == ("key_1", (Budget("day", 5),))
+    plain = await ring_of(store).caller("sk-iw-0001")
+    assert plain.scope is NO_SCOPE  # which is what spares it every look at a limit
+    assert (plain.signed, plain.budget_id) == (False, "key_1")
+
+
+async def test_a_rule_that_cannot_be_read_lets_nobody_in(store: Store) -> None:
+    """One that a later Imageway wrote: half of it would be no rule."""
+    scope = b'{"operations":["edit"],"weekdays":["monday"]}'
+    await store.commit(CreateKey("key_1", "ws_1", "", digest_of("sk-iw-0001"), "0001", (), 1, scope))
+    with pytest.raises(ValidationError):
+        await ring_of(store).caller("sk-iw-0001")
 
 
 async def test_an_oversized_key_costs_no_look_at_the_store() -> None:
