@@ -108,7 +108,7 @@ async def open_gateway(
     await live.look()
     engine = Engine(tools)
     courier = Courier(tools, key_in(settings.data / WEBHOOK_KEY), _as_shown)
-    gateway = Gateway(settings, _app(settings, tools, engine, faults), engine, tools, courier)
+    gateway = Gateway(settings, _app(live.installation, engine, faults), engine, tools, courier)
     recovery, crew = Recovery(engine), Crew(engine, settings.workers)
     engine.queued = crew.offer
     await asyncio.gather(tools.terms.look(store), recovery.renew())
@@ -165,7 +165,8 @@ def _say_started(owner: str, upstreams: tuple[Upstream, ...]) -> None:
         logger().info(events.STARTED, owner=owner, upstream=upstream.id, sandbox=upstream.sandbox)
 
 
-def _app(settings: Settings, tools: Tools, engine: Engine, faults: KillSwitch) -> App:
+def _app(installation: Installation, engine: Engine, faults: KillSwitch) -> App:
+    settings, tools = installation.settings, engine.tools
     gate = Gate(
         engine=engine,
         shelf=ModelShelf(tools),
@@ -182,7 +183,7 @@ def _app(settings: Settings, tools: Tools, engine: Engine, faults: KillSwitch) -
     )
     presigner = tools.objects if settings.media_redirect and isinstance(tools.objects, Presigner) else None
     media = MediaLinks(tools.objects, tools.signer, tools.clock, presigner)
-    return App(gate, media, AdminSite(gate), faults)
+    return App(gate, media, AdminSite(gate, installation), faults)
 
 
 def _keys(settings: Settings, tools: Tools) -> KeyRing:

@@ -32,20 +32,20 @@ def test_a_body_is_its_struct() -> None:
 
 def test_everything_wrong_is_told_at_once_by_its_path() -> None:
     assert problems_of(b'{"size":0,"tags":["x",1],"colour":"red"}') == [
-        ("colour", "unknown_field"),
-        ("name", "missing_field"),
-        ("size", "wrong_type"),
-        ("tags[1]", "wrong_type"),
+        ("colour", "unknown_parameter"),
+        ("name", "missing_required_parameter"),
+        ("size", "invalid_type"),
+        ("tags[1]", "invalid_type"),
     ]
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[1]", b"7"])
 def test_what_is_no_object_is_refused(content: bytes) -> None:
-    assert problems_of(content)[0][1] in ("malformed_json", "wrong_type")
+    assert problems_of(content)[0][1] in ("malformed_json", "invalid_type")
 
 
 def test_no_body_is_an_empty_one() -> None:
-    assert problems_of(b"") == [("name", "missing_field")]
+    assert problems_of(b"") == [("name", "missing_required_parameter")]
 
 
 def test_numbers_come_as_text_in_a_query() -> None:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from imageway.server.admin import audit, keys, prices, tasks, usage, wallets, workspaces
+from imageway.server.admin import (
+    admin_keys,
+    audit,
+    keys,
+    prices,
+    tasks,
+    upstreams,
+    usage,
+    wallets,
+    webhooks,
+    workspaces,
+)
 from imageway.server.admin.endpoints import Endpoint
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
@@ -14,5 +25,8 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *prices.ENDPOINTS,
     *usage.ENDPOINTS,
     *tasks.ENDPOINTS,
+    *upstreams.ENDPOINTS,
+    *webhooks.ENDPOINTS,
+    *admin_keys.ENDPOINTS,
     *audit.ENDPOINTS,
 )

@@ -19,7 +19,9 @@ _ERRORS: Final = {
     "400": "Something in the request is wrong; `error.details` lists all of it.",
     "401": "No admin key, or not a valid one.",
     "403": "This admin key may only look.",
+    "402": "Less than nothing would be left.",
     "404": "There is no such thing.",
+    "409": "It is there already, or was done before.",
     "503": "Not now; `retry-after` says when.",
 }
 

@@ -12,6 +12,8 @@ from imageway.bodies import Payload
 from imageway.catalog import Catalog
 from imageway.engine.service import Engine
 from imageway.server.administration.office import Office
+from imageway.server.configuration import Settings
+from imageway.server.upstreams import Installation
 
 PREFIX: Final = "/admin/v1/"
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -34,6 +36,7 @@ class Visit(Struct, frozen=True, kw_only=True):
 
     office: Office
     engine: Engine
+    installation: Installation
     signing_key: bytes
     params: Mapping[str, str]
     query: Any
@@ -42,6 +45,10 @@ class Visit(Struct, frozen=True, kw_only=True):
     @property
     def catalog(self) -> Catalog:
         return self.engine.tools.catalog
+
+    @property
+    def settings(self) -> Settings:
+        return self.installation.settings
 
 
 class Download(Struct, frozen=True, kw_only=True):

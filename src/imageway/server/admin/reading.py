@@ -22,7 +22,7 @@ def read_body(content: bytes, kind: type[S]) -> S:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(Problem(None, "malformed_json", f"the body is not JSON: {error}")) from None
     if not isinstance(written, dict):
-        raise InvalidRequest(Problem(None, "wrong_type", "the body must be a JSON object"))
+        raise InvalidRequest(Problem(None, "invalid_type", "the body must be a JSON object"))
     return _read(written, kind, strict=True)
 
 
@@ -42,7 +42,7 @@ def _read(written: Mapping[str, Any], kind: type[S], *, strict: bool) -> S:
             except msgspec.ValidationError as error:
                 problems.append(_wrong(name, written[name], error))
         elif field.required:
-            problems.append(Problem(name, "missing_field", f'"{name}" is missing'))
+            problems.append(Problem(name, "missing_required_parameter", f'"{name}" is missing'))
     if problems:
         raise InvalidRequest(*problems)
     return kind(**values)
@@ -51,10 +51,10 @@ def _read(written: Mapping[str, Any], kind: type[S], *, strict: bool) -> S:
 def _unknown(name: str, known: Mapping[str, FieldInfo]) -> Problem:
     accepted = tuple(known)
     said = ", ".join(accepted) or "none"
-    return Problem(name, "unknown_field", f'"{name}" is not a field here; known are: {said}', accepted)
+    return Problem(name, "unknown_parameter", f'"{name}" is not a field here; known are: {said}', accepted)
 
 
 def _wrong(name: str, value: Any, error: msgspec.ValidationError) -> Problem:
     """msgspec says where in the value as `$.path`."""
     message, _, place = str(error).partition(" - at `$")
-    return Problem(f"{name}{place.rstrip('`')}", "wrong_type", f"{name} is {quoted(value)[:200]}: {message}")
+    return Problem(f"{name}{place.rstrip('`')}", "invalid_type", f"{name} is {quoted(value)[:200]}: {message}")

@@ -21,6 +21,7 @@ from imageway.server.administration.office import Office
 from imageway.server.auth import digest_of
 from imageway.server.gate import Chunks, Gate, Outgoing
 from imageway.server.routes import Head, MethodNotAllowed
+from imageway.server.upstreams import Installation
 from imageway.telemetry import events, logger
 
 MOST_BODY_BYTES: Final = 1024 * 1024
@@ -35,6 +36,7 @@ class AdminSite:
     operator comes: most starts are not for them."""
 
     gate: Gate
+    installation: Installation
     _endpoints: tuple[Endpoint, ...] = ()
     _document: dict[str, Tree] | None = None
 
@@ -85,6 +87,7 @@ class AdminSite:
         visit = Visit(
             office=Office(tools.store, tools.clock, tools.random, operator.id),
             engine=self.gate.engine,
+            installation=self.installation,
             signing_key=self.gate.keys.signatures.key,
             params=params,
             query=read_query(head.query, endpoint.query),

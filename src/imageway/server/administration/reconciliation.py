@@ -196,4 +196,4 @@ def read_invoice(upstream: str, lines: Iterable[str]) -> Invoice:
 
 def _missing(need: str) -> Problem:
     accepted = NAMES[need]
-    return Problem(need, "missing_field", f"no column says the {need}; accepted: {', '.join(accepted)}", accepted)
+    return Problem(need, "missing_required_parameter", f"no column says the {need}; accepted: {', '.join(accepted)}", accepted)

@@ -1,0 +1,65 @@
+"""/admin/v1/upstreams: credentials at providers, kept in the database, sealed. They go in and never come out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from imageway.server.admin.endpoints import Endpoint, Page, Visit
+from imageway.server.administration import upstreams
+from imageway.server.administration.upstreams import UpstreamAsked, UpstreamShown
+
+
+class SwitchAsked(Struct, frozen=True, kw_only=True):
+    enabled: bool
+
+
+async def _list(visit: Visit) -> Page:
+    return Page(data=await upstreams.list_upstreams(visit.office, visit.installation))
+
+
+async def _put(visit: Visit) -> UpstreamShown:
+    return await upstreams.put_upstream(visit.office, visit.installation, visit.body)
+
+
+async def _switch(visit: Visit) -> UpstreamShown:
+    upstream = visit.params["upstream"]
+    return await upstreams.switch_upstream(visit.office, visit.installation, upstream, enabled=visit.body.enabled)
+
+
+async def _drop(visit: Visit) -> None:
+    await upstreams.drop_upstream(visit.office, visit.installation, visit.params["upstream"])
+
+
+_ONE: Final = "upstreams/{upstream}"
+
+ENDPOINTS: Final = (
+    Endpoint(
+        method="GET",
+        path="upstreams",
+        name="listUpstreams",
+        summary="All upstreams, the configuration's too.",
+        work=_list,
+        answer=Page,
+    ),
+    Endpoint(
+        method="PUT",
+        path="upstreams",
+        name="putUpstream",
+        summary="Makes or replaces an upstream; every gateway uses it within a second.",
+        work=_put,
+        body=UpstreamAsked,
+        answer=UpstreamShown,
+    ),
+    Endpoint(
+        method="PATCH",
+        path=_ONE,
+        name="switchUpstream",
+        summary="Switches an upstream on or off.",
+        work=_switch,
+        body=SwitchAsked,
+        answer=UpstreamShown,
+    ),
+    Endpoint(method="DELETE", path=_ONE, name="dropUpstream", summary="Drops an upstream.", work=_drop, status=204),
+)
