@@ -196,4 +196,5 @@ def read_invoice(upstream: str, lines: Iterable[str]) -> Invoice:
 
 def _missing(need: str) -> Problem:
     accepted = NAMES[need]
-    return Problem(need, "missing_required_parameter", f"no column says the {need}; accepted: {', '.join(accepted)}", accepted)
+    message = f"no column says the {need}; accepted: {', '.join(accepted)}"
+    return Problem(need, "missing_required_parameter", message, accepted)
