@@ -11,15 +11,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from imageway.catalog import Catalog, CatalogError, load
-from imageway.cli.books import every_key, every_workspace
+from imageway.cli.books import RANDOM, every_key, every_workspace
 from imageway.cli.printing import print_json, print_table
 from imageway.core.upstreams import Upstream
 from imageway.ledger.queries import ShowWallet
 from imageway.server.books import open_books
 from imageway.server.configuration import ConfigurationError, Settings, read_settings, upstreams_of
+from imageway.server.upstreams import Installation, kept_upstreams, opened_upstreams
 from imageway.storage import StorageError, open_objects
 from imageway.tasks.queries import UnknownTasks
 from imageway.tasks.webhooks import ListDeliveries
+from imageway.transport import Transport
 
 REACH_S = 5.0
 OLDEST_CLOCK_S = 1_767_225_600  # 2026-01-01: no machine with a working clock is older than this program
@@ -58,9 +60,24 @@ async def _collect(data: Path | None, config: Path | None) -> list[Finding]:
     findings += [finding async for finding in _storage(settings)]
     findings.append(await _media(settings))
     findings.append(_clock(settings))
-    findings += await _upstreams(upstreams)
-    findings += _drain(settings, catalog, upstreams)
+    stored, faulty = await _stored(settings, catalog)
+    findings += await _upstreams((*upstreams, *stored)) if not faulty or upstreams or stored else []
+    findings += faulty
+    findings += _drain(settings, catalog, (*upstreams, *stored))
     return findings
+
+
+async def _stored(settings: Settings, catalog: Catalog) -> tuple[tuple[Upstream, ...], list[Finding]]:
+    """Upstreams of the database, and what keeps others of them from being used."""
+    installation = Installation(settings, catalog, os.environ, RANDOM)
+    try:
+        async with open_books(settings) as store:
+            found = await kept_upstreams(store)
+    except (OSError, StorageError):
+        return (), []  # told already
+    opened, faulty = opened_upstreams(installation, Transport(), found)
+    advice = "see: imageway upstreams list"
+    return opened, [Finding(f"upstream {upstream_id}", "error", why, advice) for upstream_id, why in faulty]
 
 
 async def _storage(settings: Settings) -> AsyncIterator[Finding]:

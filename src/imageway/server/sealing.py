@@ -78,15 +78,19 @@ class Ring:
         return RING_VARIABLE if self.path is None else f'"{self.path}"'
 
 
-def ring_of(data: Path, environment: Mapping[str, str], random: Random) -> Ring:
-    """From IMAGEWAY_SECRETS_KEYS, for replicas that share no directory; else from the data directory, made when it is
-    not there. Raises SealingError, OSError."""
+def ring_of(data: Path, environment: Mapping[str, str], random: Random | None = None) -> Ring:
+    """From IMAGEWAY_SECRETS_KEYS, for replicas that share no directory; else from the data directory, where it is made
+    when it is not there and `random` is given. Raises SealingError."""
     written = environment.get(RING_VARIABLE, "")
     if written.strip():
         return Ring(_read(written, RING_VARIABLE))
     path = data / RING_FILE
-    made_once(path, _entry(random))
-    return Ring(_read(path.read_text(), f'"{path}"'), path)
+    try:
+        if random is not None:
+            made_once(path, _entry(random))
+        return Ring(_read(path.read_text(), f'"{path}"'), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SealingError(f'the keys that seal secrets cannot be read from "{path}": {error}') from None
 
 
 def with_new_key(ring: Ring, random: Random) -> Ring:

@@ -52,11 +52,12 @@ class Installation:
     random: Random
 
     def ring(self) -> Ring:
-        """Raises SealingError."""
-        try:
-            return ring_of(self.settings.data, self.environment, self.random)
-        except OSError as error:
-            raise SealingError(f"the keys that seal secrets cannot be read: {error}") from None
+        """To seal with; it is made when there is none. Raises SealingError."""
+        return ring_of(self.settings.data, self.environment, self.random)
+
+    def opening_ring(self) -> Ring:
+        """To open with: one that is made now would open nothing. Raises SealingError."""
+        return ring_of(self.settings.data, self.environment)
 
     def configured(self) -> tuple[Upstream, ...]:
         """Those of the file and the environment. Raises ConfigurationError."""
@@ -126,7 +127,7 @@ def opened_upstreams(
 
 def _opened(installation: Installation, transport: Transport, row: StoredUpstream, secret: Secret | None) -> Upstream:
     """Raises ConfigurationError, SealingError, ValueError."""
-    key = installation.ring().open(secret) if secret is not None else ""
+    key = installation.opening_ring().open(secret) if secret is not None else ""
     upstream = upstream_of(installation.catalog, as_row(row), key=key, upstream_id=row.id)
     transport.check(upstream)
     return upstream

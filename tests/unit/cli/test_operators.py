@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -108,6 +109,17 @@ def test_a_rotation_that_leaves_one_behind_says_so(shell: Shell) -> None:
     ran = shell("secrets", "rotate")
     assert ran.code == 1
     assert 'the secret of upstream "own" is sealed with the key' in ran.out
+
+
+def test_doctor_names_an_upstream_whose_credential_does_not_open(shell: Shell) -> None:
+    add(shell, "openai", "--id", "own", "--base-url", "http://127.0.0.1:9/v1")
+    (shell.data / "secrets.keys").unlink()
+    ran = shell("doctor", "--json")
+    assert ran.code == 1
+    (found,) = [row for row in json.loads(ran.out) if row["about"].startswith("upstream")]
+    assert (found["about"], found["state"]) == ("upstream own", "error")
+    assert "secrets.keys" in found["says"]
+    assert not (shell.data / "secrets.keys").exists(), "a new ring would open nothing"
 
 
 # Operators' keys
