@@ -295,9 +295,17 @@ def test_a_workspaces_own_names_and_values_hold_in_every_format(small_house: Hou
     assert call(f"{gateway.url}{path}", body, headers={"x-goog-api-key": small_house.key}).status == 200
     resale = {"model": "pro", "prompt": "a boat", "aspect_ratio": "16:9"}
     assert call(f"{gateway.url}/api/v1/images/generations", resale, key=small_house.key).status == 200
+    ark = call(f"{gateway.url}/api/v3/images/generations", {"model": "pro", "prompt": "a boat"}, key=small_house.key)
+    assert (ark.status, ark.json["model"]) == (200, "gemini-2.5-flash-image")
+    nested = {"model": "pro", "input": {"messages": [{"role": "user", "content": [{"text": "a boat"}]}]}}
+    path = "/api/v1/services/aigc/multimodal-generation/generation"
+    assert call(f"{gateway.url}{path}", nested, key=small_house.key).status == 200
+    hub = {"model": "pro", "input": {"prompt": "a boat"}}
+    assert call(f"{gateway.url}/hub/v1/image", hub, key=small_house.key).status == 200
+    wait_for(lambda: len(small_house.usage()) == 6)
     listed = {row["id"]: row for row in call(f"{gateway.url}/v1/models", key=small_house.key).json["data"]}
     assert listed["dall-e-3"]["capabilities"]["alias_of"] == "gpt-image-1"
-    assert [row["model"] for row in small_house.usage()] == ["gemini-2.5-flash-image"] * 2 + ["gpt-image-1"]
+    assert [row["model"] for row in small_house.usage()] == ["gemini-2.5-flash-image"] * 5 + ["gpt-image-1"]
 
 
 def test_every_change_is_in_the_log_of_changes(house: House) -> None:

@@ -16,12 +16,14 @@ from imageway.engine.limits import (
     check_operation,
     check_price,
     exceeded,
+    held_of,
     release_ops,
     spend_ops,
     spending_of,
     window_end_ms,
     window_of,
 )
+from imageway.engine.memos import KeptTask, pack_task
 from imageway.ledger.ops import ReleaseBudget, SpendBudget
 
 MOMENTS = st.integers(0, int(datetime(2100, 1, 1, tzinfo=UTC).timestamp() * 1000))
@@ -94,6 +96,17 @@ def test_without_budgets_or_a_rest_there_is_nothing_to_write() -> None:
     assert spending_of(caller(), 1) is None
     assert spend_ops(None, 7) == release_ops(None, 7) == ()
     assert release_ops(Spending("key_0", (("day", 0),)), 0) == ()
+
+
+def test_what_was_held_is_read_from_a_row_that_is_not_readable_otherwise() -> None:
+    """A task that nobody here can run any more still gives back what it took."""
+    spending = Spending("key_0", (("day", 5), ("total", 0)))
+    kept = KeptTask({"model": "gone"}, (1,), "url", hold_usd_micros=7, spending=spending)
+    assert held_of(pack_task(kept)) == (spending, 7)
+    of_another_version = pack_task(kept).replace(b'"counts":[1]', b'"counts":"one"')
+    assert held_of(of_another_version) == (spending, 7)
+    for nothing in (b"", b"{", b"[]", b'{"spending": 3}'):
+        assert held_of(nothing) == (None, 0)
 
 
 def test_who_is_over_his_budget_is_told_which_how_much_and_when_it_begins_anew() -> None:
