@@ -142,7 +142,7 @@ class Gate:
             raise with_the_rest(self.engine.tools, refused, caller) from None
         if isinstance(intent, Generate):
             serve = self._generate if intent.idempotency_key is None else self._once
-            return await serve(dialect, intent, caller, scope)
+            return await serve(dialect, replace(intent, dialect=dialect.name), caller, scope)
         if isinstance(intent, FollowTask):
             return await self._follow(dialect, intent, caller, scope)
         if isinstance(intent, ShowImage):
