@@ -16,8 +16,13 @@ from imageway.dialects.imagen.fields import TABLE as IMAGEN_FIELDS
 from imageway.dialects.mountsea.fields import ANY as MOUNTSEA_FIELDS
 from imageway.dialects.omixa.fields import ANY as OMIXA_FIELDS
 from imageway.dialects.openai_images.fields import TABLE as OPENAI_FIELDS
+from imageway.dialects.openai_images.tasks import read_pace
+from imageway.dialects.preferring import preferring, receiving
 from imageway.dialects.shared.table import Table
 
+UNIFIED: Final = openai_images.DIALECT
+"""The one that we speak where nobody has asked in another: its endpoint takes every model."""
+_TASKLESS: Final = (gemini.DIALECT, imagen.DIALECT, ark.DIALECT, omixa.DIALECT)
 _TABLES: Final[tuple[tuple[Dialect, Table], ...]] = (
     (openai_images.DIALECT, OPENAI_FIELDS),
     (gemini.DIALECT, GEMINI_FIELDS),
@@ -30,13 +35,16 @@ _TABLES: Final[tuple[tuple[Dialect, Table], ...]] = (
 
 
 def _aware() -> Iterator[Dialect]:
-    """Every dialect, knowing which names the others know."""
+    """Every dialect, knowing which names the others know, and whoever prefers a task."""
     everybodys = {name for _, table in _TABLES for _, name in table.by_place}
     for dialect, table in _TABLES:
         own = {name for _, name in table.by_place}
-        yield replace(dialect, decode=aware(dialect.decode, own=own, foreign=everybodys - own))
+        decode = aware(dialect.decode, own=own, foreign=everybodys - own)
+        if dialect is UNIFIED:  # whose fields say it too
+            yield replace(dialect, decode=decode)
+            continue
+        encode = receiving(dialect.encode, UNIFIED.encode) if dialect in _TASKLESS else dialect.encode
+        yield replace(dialect, decode=preferring(decode, read_pace), encode=encode)
 
 
 DIALECTS: Final[tuple[Dialect, ...]] = tuple(_aware())
-UNIFIED: Final = openai_images.DIALECT
-"""The one that we speak where nobody has asked in another: its endpoint takes every model."""

@@ -116,6 +116,7 @@ def test_headers_and_queries_that_mean_something_are_parameters() -> None:
         "alt",
         "Imageway-Strict",
         "Idempotency-Key",
+        "Prefer",
         "Imageway-Deadline",
     }
     grant = {each["name"]: each for each in paths["/api/v1/uploads"]["get"]["parameters"]}
