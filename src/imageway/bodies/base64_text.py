@@ -68,20 +68,32 @@ class Base64Reader:
         return Encoding.BASE64URL if self._url else Encoding.BASE64
 
     def feed(self, run: bytes) -> bytes:
+        """Changes nothing when it raises. Padding inside of a run is found by decoding it, which every byte needs
+        anyway; only where groups may end between two runs is it looked for."""
+        if not (self._padded or b"=" in run[:3] or b"=" in run[-5:]):
+            try:
+                return self._take(run)
+            except binascii.Error:
+                pass  # something is to be mended, or refused
         padding = run.find(b"=")
-        if padding >= 0 or self._padded:
-            run = self._cut(run, padding)
+        ends = self._padded or padding >= 0
+        text = self._mended(self._cut(run, padding) if ends else run)
+        self._padded = ends
+        return text
+
+    def _mended(self, run: bytes) -> bytes:
         try:
             return self._take(run)
         except binascii.Error as error:
             unbroken = run.translate(None, _LINE_BREAKS)
             if len(unbroken) == len(run):
                 raise InvalidBase64(str(error)) from None
-        self.unwrapped = True
         try:
-            return self._take(unbroken)
+            text = self._take(unbroken)
         except binascii.Error as error:
             raise InvalidBase64(str(error)) from None
+        self.unwrapped = True
+        return text
 
     def finish(self) -> bytes:
         rest = self._rest
@@ -100,7 +112,6 @@ class Base64Reader:
         text, after = (b"", run) if self._padded else (run[:padding], run[padding:])
         if after.strip(b"=\r\n"):
             raise InvalidBase64("there is text behind the padding")
-        self._padded = True
         return text
 
     def _take(self, run: bytes) -> bytes:

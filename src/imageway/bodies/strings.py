@@ -22,6 +22,8 @@ _BEGINNING_BYTES: Final = 8 << 10
 Refuse = Callable[[str, str], LiftError]
 """(code, message) → the error with this string's path."""
 
+_ENDS: Final = re.compile(rb"[\\=]")
+
 
 class StringReader:
     """Push parser for one string: `take` from the chunk until `closed`; then either `writer` holds the blob, sealed, or
@@ -56,13 +58,32 @@ class StringReader:
         """Returns where it stopped: behind the closing quote, or at the end of the chunk."""
         quote = chunk.find(b'"', start)
         end = quote if quote >= 0 else len(chunk)
-        if self._cut or chunk.find(b"\\", start, end) >= 0:
+        if self._cut:
             return self._take_escaped(chunk, start)
-        self._add(chunk[start:end])
+        if self.writer is not None and not _ENDS.search(chunk, max(start, end - 3), end):
+            if not self._passed_on(self.writer, chunk[start:end]):
+                return self._take_escaped(chunk, start)
+        elif chunk.find(b"\\", start, end) >= 0:
+            return self._take_escaped(chunk, start)
+        else:
+            self._add(chunk[start:end])
         if quote < 0:
             return end
         self._close()
         return quote + 1
+
+    def _passed_on(self, writer: BlobWriter, run: bytes) -> bool:
+        """False: the run holds an escape. Decoding finds it, unless it is among the last three characters, or the last
+        three before the padding, which may wait for others."""
+        try:
+            writer.write(run)
+        except InvalidBase64:
+            if b"\\" in run:
+                return False
+            self._stream(writer, run)
+        self.size_bytes += len(run)
+        self._assert_wrapped(writer)
+        return True
 
     def _take_escaped(self, chunk: bytes, start: int) -> int:
         held = len(self._cut)
@@ -129,6 +150,9 @@ class StringReader:
             writer.write(_unescape(run))
         except InvalidBase64 as error:
             raise self._refuse("invalid_base64", f"The string is not base64 to its end: {error}.") from None
+        self._assert_wrapped(writer)
+
+    def _assert_wrapped(self, writer: BlobWriter) -> None:
         if writer.unwrapped:
             raise self._refuse("invalid_base64", "The string holds a line break that is not escaped.")
 

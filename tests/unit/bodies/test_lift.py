@@ -109,6 +109,20 @@ async def test_escapes_in_base64_and_its_padding_do_not_matter(scope: Scope, len
         assert await plain(tree) == [content]
 
 
+@pytest.mark.parametrize("escape", ["\\/", "\\u002f", "\\n", "\\u000a"])
+async def test_one_escape_anywhere_at_the_end_of_base64_does_not_matter(scope: Scope, escape: str) -> None:
+    """Among the last characters, before the padding and behind it, and wherever a chunk ends."""
+    text = (base64.b64encode(NOISE[:9000]) + b"AAA//w==").decode()
+    for at in range(len(text) - 8, len(text) + 1):
+        is_break = escape in ("\\n", "\\u000a")
+        if not is_break and text[at - 1] != "/":
+            continue
+        spelled = text[:at] + escape + text[at:] if is_break else text[: at - 1] + escape + text[at:]
+        for size in (1021, len(spelled) - 3, len(spelled) - 2, len(spelled), 1 << 16):
+            tree = await lift(b'["' + spelled.encode() + b'"]', scope, size, LiftLimits(text_bytes=8200))
+            assert await plain(tree) == [base64.b64decode(text)], (at, size)
+
+
 async def test_long_text_stays_text(scope: Scope) -> None:
     for text in ("a sentence. " * 10_000, "雨" * 60_000, "AAAA" * 3000 + "!", "AAAAA" * 2001, '\\ " \n \u0001' * 9000):
         assert await lift(json.dumps([text, 1]).encode(), scope) == [text, 1]
