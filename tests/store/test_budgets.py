@@ -1,99 +1,116 @@
-"""Budgets against a naive model: whatever is held, captured, given back and refunded, across days and months, used is
-what the holds of the window that runs came to, and a hold is refused when it does not fit and never otherwise."""
+"""Budgets of keys: what a hold may take in a period, and what comes back."""
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+import asyncio
+import sqlite3
+from contextlib import closing
 
+import asyncpg
 import pytest
 
-from imageway.core.access import Budget, Period
+from imageway.core.access import Budget
 from imageway.core.ops import Committed, Refused, Store
-from imageway.core.requests import Caller
-from imageway.engine.limits import Spending, release_ops, spend_ops, spending_of, window_of
-from imageway.ledger.access import FindBudgets, SetBudget
-from imageway.ledger.ops import Capture, CreateKey, CreateWorkspace, Hold, Refund, SpendBudget, TopUp, Void
+from imageway.ledger import ops
+from imageway.storage.memory import MemoryStore
+from tests.store.places import HOLD, TOPUP, WORKSPACE, Place, commit
 
-LIMITS: dict[Period, int] = {"day": 1000, "month": 6000, "total": 20_000}
-BEGAN_MS = int(datetime(2027, 12, 30, 20, tzinfo=UTC).timestamp() * 1000)
-HOUR_MS = 3_600_000
-STEPS = 300
-
-
-@dataclass
-class Taken:
-    """One hold: what it came to so far counts in the windows that it was taken from."""
-
-    id: str
-    amount: int
-    spending: Spending
-    state: str = "open"
-    captured: int = 0
-
-    @property
-    def counts(self) -> int:
-        return {"open": self.amount, "captured": self.captured}.get(self.state, 0)
+MONDAY, TUESDAY = 86_400_000, 2 * 86_400_000
+INSERT = (
+    "INSERT INTO budgets (budget_id, period, limit_usd_micros, used_usd_micros, window_ms)"
+    " VALUES ('key_1', 'day', 100, 0, 0)"
+)
+SELECT = "SELECT used_usd_micros, window_ms FROM budgets"
 
 
-@dataclass
-class Model:
-    now_ms: int = BEGAN_MS
-    taken: list[Taken] = field(default_factory=list)
-
-    def used(self, period: Period) -> int:
-        window = (period, window_of(period, self.now_ms))
-        return sum(hold.counts for hold in self.taken if window in hold.spending.windows)
-
-    def fits(self, amount: int) -> bool:
-        return all(self.used(period) + amount <= limit for period, limit in LIMITS.items())
+def spend(usd_micros: int, window_ms: int = MONDAY, period: str = "day") -> ops.SpendBudget:
+    return ops.SpendBudget("key_1", period, window_ms, usd_micros)
 
 
-async def settle(store: Store, hold: Taken, how: str, chance: random.Random) -> None:
-    match how:
-        case "capture":
-            hold.captured = chance.randint(0, hold.amount)
-            ops = (Capture(hold.id, hold.captured, 1), *release_ops(hold.spending, hold.amount - hold.captured))
-            hold.state = "captured"
-        case "void":
-            ops = (Void(hold.id, 1), *release_ops(hold.spending, hold.amount))
-            hold.state = "voided"
-        case _:
-            ops = (Refund(hold.id, 1), *release_ops(hold.spending, hold.captured))
-            hold.state = "refunded"
-    assert isinstance(await store.commit(*ops), Committed)
+def release(usd_micros: int, window_ms: int = MONDAY) -> ops.ReleaseBudget:
+    return ops.ReleaseBudget("key_1", "day", window_ms, usd_micros)
 
 
-@pytest.mark.parametrize("seed", range(3))
-async def test_a_budget_is_what_its_holds_came_to(store: Store, seed: int) -> None:
-    chance, model = random.Random(seed), Model()
-    key = CreateKey("key_1", "ws_1", "", b"d" * 32, "hint", (), 1)
-    await store.commit(CreateWorkspace("ws_1", "w", 1), TopUp("top_1", "ws_1", 10**9, 1), key)
-    await store.commit(*(SetBudget("key_1", period, limit) for period, limit in LIMITS.items()))
-    caller = Caller("key_1", "ws_1", budget_id="key_1", budgets=tuple(Budget(*limit) for limit in LIMITS.items()))
-    refusals = 0
-    for step in range(STEPS):
-        model.now_ms += chance.choice((0, 0, 0, HOUR_MS, 5 * HOUR_MS))
-        how = chance.choice(("hold", "hold", "capture", "void", "refund"))
-        wanted = "captured" if how == "refund" else "open"
-        found = [hold for hold in model.taken if hold.state == wanted]
-        if how != "hold" and found:
-            await settle(store, chance.choice(found), how, chance)
-        elif how == "hold":
-            spending, amount = spending_of(caller, model.now_ms), chance.randint(0, 400)
-            assert spending is not None
-            hold = Taken(f"req_{step}", amount, spending)
-            done = await store.commit(Hold(hold.id, "ws_1", amount, 1), *spend_ops(spending, amount))
-            assert isinstance(done, Committed) == model.fits(amount), step
-            if isinstance(done, Committed):
-                model.taken.append(hold)
-            else:
-                assert isinstance(done, Refused)
-                assert isinstance(done.op, SpendBudget)
-                refusals += 1
-        for budget in await store.read(FindBudgets("key_1")):
-            if budget.window_ms == window_of(budget.period, model.now_ms):
-                assert budget.used_usd_micros == model.used(budget.period), (step, budget)
-    assert refusals > STEPS // 50
-    assert {hold.state for hold in model.taken} >= {"open", "voided", "refunded"}
+@pytest.fixture
+async def limited(store: Store, place: Place) -> Store:
+    """Of a hundred micro-dollars a day."""
+    if isinstance(store, MemoryStore):
+        store._tables.budgets["key_1", "day"] = Budget("day", 100)
+    else:
+        await run(place, INSERT)
+    return store
+
+
+async def run(place: Place, statement: str) -> tuple[int, int]:
+    if place.name == "sqlite":
+        with closing(sqlite3.connect(place.url.removeprefix("sqlite://"))) as connection, connection:
+            row = connection.execute(statement).fetchone()
+    else:
+        rival = await asyncpg.connect(place.url)
+        row = await rival.fetchrow(statement)
+        await rival.close()
+    return tuple(row) if row else (0, 0)
+
+
+async def used(store: Store, place: Place) -> tuple[int, int]:
+    """(micro-dollars, window ms)"""
+    if isinstance(store, MemoryStore):
+        budget = store._tables.budgets["key_1", "day"]
+        return budget.used_usd_micros, budget.window_ms
+    return await run(place, SELECT)
+
+
+async def test_a_budget_is_spent_to_its_last_micro_dollar_and_no_further(limited: Store, place: Place) -> None:
+    await commit(limited, spend(60), spend(40))
+    assert await limited.commit(spend(1)) == Refused(spend(1), "budget_exceeded")
+    assert await used(limited, place) == (100, MONDAY)
+
+
+async def test_where_there_is_no_budget_nothing_happens(limited: Store, place: Place) -> None:
+    await commit(limited, spend(10**9, period="month"), ops.ReleaseBudget("key_2", "day", MONDAY, 5))
+    assert await used(limited, place) == (0, 0)
+
+
+async def test_a_later_window_begins_with_nothing_spent(limited: Store, place: Place) -> None:
+    await commit(limited, spend(90), spend(80, TUESDAY))
+    assert await used(limited, place) == (80, TUESDAY)
+
+
+async def test_a_window_that_is_over_is_not_begun_again(limited: Store, place: Place) -> None:
+    """A process whose clock lags would otherwise open the budget anew, and anew again with the next request."""
+    await commit(limited, spend(80, TUESDAY))
+    assert await limited.commit(spend(30, MONDAY)) == Refused(spend(30, MONDAY), "budget_exceeded")
+    await commit(limited, spend(20, MONDAY))
+    assert await used(limited, place) == (100, TUESDAY)
+
+
+async def test_what_was_not_taken_comes_back(limited: Store, place: Place) -> None:
+    await commit(limited, spend(90), release(30))
+    assert await used(limited, place) == (60, MONDAY)
+
+
+async def test_what_was_taken_in_an_earlier_window_does_not_come_back_in_a_later_one(
+    limited: Store, place: Place
+) -> None:
+    await commit(limited, spend(90), spend(50, TUESDAY), release(30))
+    assert await used(limited, place) == (50, TUESDAY)
+
+
+async def test_no_more_comes_back_than_is_there(limited: Store, place: Place) -> None:
+    await commit(limited, spend(10), release(30))
+    assert await used(limited, place) == (0, MONDAY)
+
+
+async def test_a_refused_hold_leaves_the_budget_as_it_was(limited: Store, place: Place) -> None:
+    await commit(limited, WORKSPACE, TOPUP)
+    dear = ops.Hold("req_1", "ws_1", 10**9, 4)
+    assert await limited.commit(spend(10), dear) == Refused(dear, "insufficient_balance")
+    assert await limited.commit(HOLD, spend(101)) == Refused(spend(101), "budget_exceeded")
+    assert await used(limited, place) == (0, 0)
+
+
+async def test_of_many_at_once_exactly_as_many_fit_as_there_is_room_for(limited: Store, place: Place) -> None:
+    """Side by side they are added up first; the group falls apart when the sum does not fit."""
+    outcomes = await asyncio.gather(*(limited.commit(spend(9)) for _ in range(40)))
+    assert outcomes.count(Committed()) == 11
+    assert await used(limited, place) == (99, MONDAY)
