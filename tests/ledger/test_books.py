@@ -129,6 +129,18 @@ class LedgerMachine(RuleBasedStateMachine):
     def deliver(self, back: int) -> None:
         self.commit(ops.MarkDelivery(self.task(back), "delivered", 6))
 
+    @rule(workspace=WORKSPACES, amount=AMOUNTS, ends=st.lists(st.sampled_from(["c", "v", "r"]), min_size=2, max_size=3))
+    def resolve_again(self, workspace: str, amount: int, ends: list[str]) -> None:
+        """A hold that several want to resolve, each in a unit of his own: the first may, whatever it says."""
+        self.hold(workspace, amount, again=False)
+        resolve = {
+            "c": ops.Capture(self.task(0), 0, 8),
+            "v": ops.Void(self.task(0), 8),
+            "r": ops.Refund(self.task(0), 8),
+        }
+        for end in ends:
+            self.commit(resolve[end])
+
     @rule(back=BACK, workspace=WORKSPACES, amount=AMOUNTS, taken=AMOUNTS, is_refund=st.booleans())
     def hold_and_resolve(self, back: int, workspace: str, amount: int, taken: int, is_refund: bool) -> None:
         """Several ops in one unit, of which any may refuse."""
