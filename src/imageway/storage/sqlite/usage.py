@@ -14,6 +14,7 @@ from imageway.storage.sqlite.statements import Apply, all_touched
 
 _FIELDS: Final = ledger.RecordUsage.__struct_fields__
 _VALUES: Final = attrgetter(*_FIELDS, "at_ms")
+_MARK: Final = attrgetter("delivery", "at_ms", "request_id")
 _ROW: Final = (
     f"INSERT INTO usage ({', '.join(_FIELDS)}, delivery_ms)"  # noqa: S608  (names of ours)
     f" VALUES ({', '.join('?' * (len(_FIELDS) + 1))}) ON CONFLICT DO NOTHING"
@@ -53,12 +54,11 @@ def _added(ops: Sequence[ledger.RecordUsage]) -> Iterator[tuple[int | str, ...]]
 
 
 def mark_delivery(cursor: Cursor, ops: Sequence[ledger.MarkDelivery]) -> str | None:
-    rows = ((op.delivery, op.at_ms, op.request_id) for op in ops)
     sql = "UPDATE usage SET delivery = ?, delivery_ms = ? WHERE request_id = ? AND delivery = 'undelivered'"
-    if not all_touched(cursor, sql, rows, len(ops)):
+    if not all_touched(cursor, sql, map(_MARK, ops), len(ops)):
         return "not_undelivered"
-    refunded = [op.request_id for op in ops if op.delivery == "refunded"]
-    cursor.executemany(_REFUND, ((request_id, span, span, span) for request_id in refunded for span in SPANS_MS))
+    if refunded := [op.request_id for op in ops if op.delivery == "refunded"]:
+        cursor.executemany(_REFUND, ((request_id, span, span, span) for request_id in refunded for span in SPANS_MS))
     return None
 
 
