@@ -125,6 +125,19 @@ def test_cancelling_twice_is_cancelling_once(idle: tuple[House, Process]) -> Non
     assert (house.money().held, house.money().spent) == (0, 0)
 
 
+def test_cancelling_twice_what_runs_on_is_answered_at_once_both_times(house: House, gateway: Process) -> None:
+    """202 with the warning: nobody is kept waiting for an end that his wish does not bring."""
+    task = post(gateway, house.key, {**AT_ONCE, "prompt": "a boat sandbox-fault:late"}).json["id"]
+    wait_for(lambda: about(gateway, house.key, f"/{task}").json["status"] == "running")
+    began = time.monotonic()
+    answers = [about(gateway, house.key, f"/{task}/cancel", method="POST") for _ in range(2)]
+    took_s = time.monotonic() - began
+    assert [(each.status, each.json["status"]) for each in answers] == [(202, "running")] * 2
+    assert [each.json["warnings"][0]["code"] for each in answers] == ["not_cancelled"] * 2
+    assert took_s < 2.5  # the fault takes 3 s
+    assert about(gateway, house.key, f"/{task}?wait=5").json["status"] == "succeeded"
+
+
 def test_what_has_ended_cannot_be_cancelled(house: House, gateway: Process) -> None:
     task = post(gateway, house.key, AT_ONCE).json["id"]
     assert about(gateway, house.key, f"/{task}?wait=5").json["status"] == "succeeded"

@@ -60,6 +60,7 @@ class TaskRun(Struct, eq=False):
     fence: int = 1
     ask: KeptAsk | None = None  # it waited, and goes back to that while nothing of it was sent
     marked: bool = False  # its caller's wish to cancel was heeded
+    ending: bool = False  # because of that
     admitted: bool = False
     accepting: bool = False
     acceptance: Once[None] = field(default_factory=Once)

@@ -245,10 +245,10 @@ class Engine:
 
     async def heed(self, run: TaskRun) -> bool:
         """Whether it is ending because its caller wants no more of it."""
-        if run.marked:
-            return True
-        run.marked = True
-        return run.cancel_unsent() or await run.cancel_sent()
+        if not run.marked:
+            run.marked = run.ending = True  # who asks meanwhile waits for its end as well
+            run.ending = run.cancel_unsent() or await run.cancel_sent()
+        return run.ending
 
     async def look(self) -> None:
         """Finds news of tasks elsewhere for whoever waits for them here, until it is cancelled."""
