@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from imageway.core.steps import NO_VALUES
+
+PRETEND: Final = "sandbox-"
+"""How the id of a pretend upstream begins; its provider's follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from imageway.core.objects import ObjectStore
 from imageway.core.ops import Store
 from imageway.core.ports import Clock, FaultPoints, Liveness, Random, Workers
 from imageway.core.steps import Adapter, BlobReply, HttpRequest, Reply
-from imageway.core.upstreams import Upstream
+from imageway.core.upstreams import PRETEND, Upstream
 from imageway.engine.bulletin import Bulletin, Silence
 from imageway.engine.pacing import Pacer
 from imageway.engine.settings import EngineSettings
@@ -83,8 +83,10 @@ class Tools:
 
     @property
     def pretend(self) -> frozenset[str]:
-        """The ids of the sandbox's upstreams."""
-        return frozenset(upstream.id for upstream in self.upstreams if upstream.sandbox)
+        """The ids of the sandbox's upstreams, used or not: what one of them made stays so when a real one comes."""
+        real = {upstream.id for upstream in self.upstreams if not upstream.sandbox}
+        known = {upstream.id for upstream in self.upstreams if upstream.sandbox}
+        return frozenset(known.union(PRETEND + provider for provider in self.catalog.providers) - real)
 
     def tell_change(self, task_id: str) -> None:
         """Of a task, once it is durable, to whoever follows it in any process."""

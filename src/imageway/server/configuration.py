@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from imageway.catalog import Catalog
-from imageway.core.upstreams import Upstream
+from imageway.core.upstreams import PRETEND, Upstream
 from imageway.engine.settings import EngineSettings
 from imageway.server.limits import ConnectionLimits
 from imageway.server.scopes import Network, networks_of
@@ -255,7 +255,7 @@ def with_pretend(
     have = {*unused, *(upstream.provider for upstream in real)}
     pretend = [
         Upstream(
-            id=f"sandbox-{provider.id}",
+            id=f"{PRETEND}{provider.id}",
             provider=provider.id,
             base_url=f"sandbox:{provider.sandbox}",
             auth=provider.auth,

@@ -257,3 +257,9 @@ async def test_a_pretend_upstream_is_named_by_whoever_repeats_it(engine: Engine,
     )
     await commit(engine, attempt)
     assert not (await found(engine, scope)).sandbox
+
+
+async def test_what_was_pretended_stays_so_when_a_real_upstream_comes(engine: Engine) -> None:
+    assert "sandbox-openai" in replace(engine.tools, upstreams=(upstream("openai"),)).pretend
+    named = replace(engine.tools, upstreams=(replace(upstream("openai"), id="sandbox-openai"),))
+    assert "sandbox-openai" not in named.pretend, "somebody may call a real one so"

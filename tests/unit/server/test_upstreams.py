@@ -98,6 +98,7 @@ async def test_those_of_the_configuration_come_first(office: Office, tmp_path: P
         ({"key": "a\0b"}, "a credential is text"),
         ({"key": ""}, "a new upstream needs its credential"),
         ({"base_url": "ftp://images.example"}, "ftp"),
+        ({"id": "sandbox-openai"}, "is how pretend upstreams are called"),
         ({"id": "openai"}, 'the configuration has an upstream "openai" already'),
     ],
 )

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from imageway.core.errors import GatewayError
-from imageway.core.upstreams import Upstream
+from imageway.core.upstreams import PRETEND, Upstream
 from imageway.core.wording import moment
 from imageway.ledger.sealed import DropSecret, DropUpstream, ListUpstreams, PutSecret, PutUpstream, StoredUpstream
 from imageway.server.administration.office import Office, unless
@@ -61,6 +61,8 @@ async def put_upstream(office: Office, installation: Installation, asked: Upstre
     GatewayError."""
     reader, upstream_id, now_ms = Reader(), asked.id or asked.provider, office.now_ms()
     reader.name("id", upstream_id)
+    if upstream_id.startswith(PRETEND):
+        reader.wrong("id", f'"{PRETEND}…" is how pretend upstreams are called: choose another id')
     if not 1 <= asked.weight <= MOST_WEIGHT:
         reader.wrong("weight", f'weight "{asked.weight}": write a number from 1 to {MOST_WEIGHT}')
     if len(asked.key) > MOST_CREDENTIAL or not _is_text(asked.key):
