@@ -142,7 +142,7 @@ def encode_task(intent: Intent, task: TaskView) -> Answer:
     headers = [("etag", tag), ("cache-control", "private, no-cache")]
     if task.finished_s is None:
         headers.append(("retry-after", ASK_AGAIN_S))
-    if isinstance(intent, ShowTask) and tag in intent.known:
+    if isinstance(intent, ShowTask) and {tag, "*"} & {*intent.known}:
         return Answer(304, None, tuple(headers))
     return Answer(200, body, tuple(headers))
 
