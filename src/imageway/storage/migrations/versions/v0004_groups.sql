@@ -201,7 +201,7 @@ END $$;
 -- workspaces are locked first, in the order in which every replica locks them. Rows are wanted by their keys: whatever the
 -- statistics say, or do not say yet, nothing here is worth walking through a table.
 CREATE FUNCTION imageway_commit_alike(steps jsonb, workspaces text[]) RETURNS void LANGUAGE plpgsql
-  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
   step jsonb;
   recorded jsonb[];
