@@ -1,4 +1,4 @@
-"""Three hundred worlds of some thirty requests each, every one of them different and every one the same each time: providers
+"""Three hundred worlds of some thirty requests each, every one different and every one the same each time: providers
 that fail in all known ways, visitors who hang up, processes that die, stall and close, stores that lose answers. No
 promise may break in any of them.
 
