@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 MICROS_PER_USD = 1_000_000
-_USD = re.compile(r"(\d{1,12})(?:\.(\d{1,6}))?")
+_USD = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,6}))?")
 
 
 def parse_usd(text: str) -> int:

@@ -34,7 +34,7 @@ class WalletShown(Struct, frozen=True, kw_only=True):
 
 class MoveAsked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`usd` is decimal text; an adjustment's may be negative. `id`: of the operator's own, such as an invoice number:
-    it makes it happen once. `reason` goes into the audit log."""
+    it makes it happen once. `reason` goes into the audit log; an adjustment needs one."""
 
     usd: str
     id: str | None = None
@@ -61,7 +61,7 @@ async def move(office: Office, workspace: str, kind: Kind, asked: MoveAsked) -> 
     """Tops up, grants or adjusts. Raises GatewayError: 404, 400 with everything that is wrong, 402 when less than
     nothing would be left, 409 when it was done under this id before."""
     owner = await office.workspace(workspace)
-    usd_micros = _checked(asked, signed=kind == "adjust")
+    usd_micros = _checked(asked, by_hand=kind == "adjust")
     move_id = f"{owner.id}:{asked.id}" if asked.id else office.new_id("top")
     op = _op(kind, move_id, owner.id, usd_micros, office.now_ms())
     after = {"usd": format_usd(usd_micros), "id": asked.id, "reason": asked.reason}
@@ -86,11 +86,11 @@ def _op(kind: Kind, move_id: str, workspace_id: str, usd_micros: int, at_ms: int
     return make(move_id, workspace_id, usd_micros, at_ms)
 
 
-def _checked(asked: MoveAsked, *, signed: bool) -> int:
-    """In micro-dollars. Raises InvalidRequest."""
+def _checked(asked: MoveAsked, *, by_hand: bool) -> int:
+    """In micro-dollars. `by_hand`: it may be negative, and says why. Raises InvalidRequest."""
     problems: list[Problem] = []
     text = asked.usd.strip()
-    negative = signed and text.startswith("-")
+    negative = by_hand and text.startswith("-")
     try:
         usd_micros = parse_usd(text.removeprefix("-") if negative else text)
     except ValueError as error:
@@ -103,6 +103,8 @@ def _checked(asked: MoveAsked, *, signed: bool) -> int:
     if asked.id is not None and not _ID.fullmatch(asked.id):
         accepted = "1 to 100 of the characters A–Z a–z 0–9 . _ : -"
         problems.append(Problem("id", "invalid_value", f'id is "{asked.id[:120]}"; accepted: {accepted}'))
+    if by_hand and not asked.reason.strip():
+        problems.append(Problem("reason", "missing_required_parameter", '"reason" is missing: say why'))
     if len(asked.reason) > MOST_REASON:
         problems.append(Problem("reason", "invalid_value", f"the reason takes at most {MOST_REASON} characters"))
     if problems:
