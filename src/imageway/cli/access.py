@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from imageway.catalog import load
-from imageway.cli.books import CLOCK, RANDOM, Books, show_rows
+from imageway.cli.books import Books, show_rows
+from imageway.cli.operating import operate, plain, said
 from imageway.cli.printing import Stop, print_json
-from imageway.core.errors import GatewayError, Problem
-from imageway.core.ops import Store
+from imageway.core.errors import Problem
 from imageway.server.administration import keys, workspaces
 from imageway.server.administration.keys import KeyAsked, KeyChange, KeyMade, KeyShown
 from imageway.server.administration.office import Office
@@ -47,7 +47,7 @@ def rotate_key(books: Books, key_id: str, overlap: str, *, as_json: bool) -> Non
 
 def list_keys(books: Books, workspace: str | None, *, as_json: bool) -> None:
     found = _do(books, lambda office: keys.list_keys(office, workspace))
-    rows = [_plain(key) for key in found]
+    rows = [plain(key) for key in found]
     show_rows(rows if as_json else [row | {"limits": _limits(row)} for row in rows], KEY_COLUMNS, as_json=as_json)
 
 
@@ -99,7 +99,7 @@ def all_or(words: Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def _show_made(made: KeyMade, said: str, *, as_json: bool) -> None:
-    shown = {name: value for name, value in _plain(made).items() if value is not None}
+    shown = {name: value for name, value in plain(made).items() if value is not None}
     secret = f"\nsigning secret: {made.signing_secret}" if made.signing_secret else ""
     _say(shown, f"{made.key}{secret}\n\nThis is the only time that it is shown. {said}", as_json=as_json)
 
@@ -142,7 +142,7 @@ def add_member(books: Books, workspace: str, name: str, *, role: str, as_json: b
 
 def list_members(books: Books, workspace: str, *, as_json: bool) -> None:
     found = _do(books, lambda office: workspaces.list_members(office, workspace))
-    show_rows([_plain(member) for member in found], MEMBER_COLUMNS, as_json=as_json)
+    show_rows([plain(member) for member in found], MEMBER_COLUMNS, as_json=as_json)
 
 
 def remove_member(books: Books, workspace: str, name: str, *, as_json: bool) -> None:
@@ -180,20 +180,7 @@ def _value(name: str, value: str) -> str | int | bool | None:
 
 
 def _do(books: Books, work: Callable[[Office], Awaitable[T]]) -> T:
-    async def run(store: Store) -> T:
-        return await work(Office(store, CLOCK, RANDOM, "cli"))
-
-    try:
-        return books.do(run)
-    except GatewayError as error:
-        raise Stop("; ".join(map(_told, error.details)) or _with_advice(error)) from None
-
-
-def _with_advice(error: GatewayError) -> str:
-    if error.param != "workspace":
-        return error.message
-    name = error.message.partition('"')[2].rpartition('"')[0]
-    return f"{error.message}; make it with: imageway workspaces create {name}"
+    return operate(books, work, lambda error: "; ".join(map(_told, error.details)) or said(error))
 
 
 def _told(problem: Problem) -> str:
@@ -213,18 +200,13 @@ def _signing_key(books: Books) -> bytes:
         raise Stop(f"the data directory cannot be used: {error}") from None
 
 
-def _plain(shown: Struct) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(shown))
-    return plain
-
-
 def _show_one(shown: Struct, *, as_json: bool) -> None:
-    plain = _plain(shown)
+    built = plain(shown)
     if as_json:
-        print_json(plain)
+        print_json(built)
     else:
         show_rows(
-            [{"setting": name, "value": _in_a_cell(value)} for name, value in plain.items()],
+            [{"setting": name, "value": _in_a_cell(value)} for name, value in built.items()],
             ("setting", "value"),
             as_json=False,
         )

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from imageway.cli.books import CLOCK, MOST_ROWS, RANDOM, Books, day, show_rows, show_wallet
+from imageway.cli.books import MOST_ROWS, Books, day, show_rows, show_wallet
 from imageway.cli.books import workspace_named as named
+from imageway.cli.operating import operate
 from imageway.cli.printing import Stop, print_json
-from imageway.core.errors import GatewayError
 from imageway.core.money import format_usd, parse_usd
 from imageway.core.ops import Store
 from imageway.ledger.ops import MAX_USD_MICROS, OUTCOMES
 from imageway.ledger.usage import FindUsage, UsageDetail
 from imageway.ledger.verifying import Finding, verify
-from imageway.server.administration.office import Office
 from imageway.server.administration.wallets import Kind, MoveAsked, move
 from imageway.storage.errors import StorageError
 from imageway.storage.snapshots import open_snapshot
@@ -79,15 +78,7 @@ def adjust(books: Books, workspace: str, usd: str, *, reason: str, as_json: bool
 
 def _move(books: Books, workspace: str, kind: Kind, asked: MoveAsked) -> None:
     """As the admin API does it, audit log included."""
-
-    async def work(store: Store) -> None:
-        owner = await named(store, workspace)
-        await move(Office(store, CLOCK, RANDOM, "cli"), owner.id, kind, asked)
-
-    try:
-        books.do(work)
-    except GatewayError as error:
-        raise Stop("; ".join(problem.message for problem in error.details) or error.message) from None
+    operate(books, lambda office: move(office, workspace, kind, asked))
 
 
 def _amount(usd: str) -> int:

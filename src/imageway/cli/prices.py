@@ -10,11 +10,10 @@ import msgspec
 
 from imageway.catalog import load
 from imageway.catalog.drift import Drift, compared, drift
-from imageway.cli.books import CLOCK, RANDOM, Books, show_rows
+from imageway.cli.books import Books, show_rows
+from imageway.cli.operating import operate, plain
 from imageway.cli.price_lists import genai_prices, model_map
 from imageway.cli.printing import Stop, print_json
-from imageway.core.errors import GatewayError
-from imageway.core.ops import Store
 from imageway.server.administration.office import Office
 from imageway.server.administration.prices import (
     RuleAsked,
@@ -33,34 +32,28 @@ DRIFT_COLUMNS = ("model", "fact", "ours", "theirs", "source")
 def show(books: Books, model: str, workspace: str | None, *, as_json: bool) -> None:
     catalog = load(books.settings().catalog)
 
-    async def read(store: Store) -> list[dict[str, object]]:
-        priced, rules = await prices_for(_office(store), catalog, model, workspace)
+    async def read(office: Office) -> list[dict[str, object]]:
+        priced, rules = await prices_for(office, catalog, model, workspace)
         return [_price(msgspec.to_builtins(row)) | {"rules": list(rules)} for row in priced.prices]
 
-    show_rows(_do(books, read), PRICE_COLUMNS, as_json=as_json)
+    show_rows(operate(books, read), PRICE_COLUMNS, as_json=as_json)
 
 
 def rules(books: Books, *, as_json: bool) -> None:
-    async def read(store: Store) -> list[dict[str, object]]:
-        return [_rule(rule) for rule in await list_rules(_office(store))]
+    async def read(office: Office) -> list[dict[str, object]]:
+        return [plain(rule) for rule in await list_rules(office)]
 
-    show_rows(_do(books, read), RULE_COLUMNS, as_json=as_json)
+    show_rows(operate(books, read), RULE_COLUMNS, as_json=as_json)
 
 
 def set_one(books: Books, asked: RuleAsked, *, as_json: bool) -> None:
     catalog = load(books.settings().catalog)
 
-    async def change(store: Store) -> RuleShown:
-        return await set_rule(_office(store), catalog, asked)
-
-    _say(_do(books, change), as_json=as_json)
+    _say(operate(books, lambda office: set_rule(office, catalog, asked)), as_json=as_json)
 
 
 def end(books: Books, rule_id: str, *, as_json: bool) -> None:
-    async def change(store: Store) -> RuleShown:
-        return await end_rule(_office(store), rule_id)
-
-    _say(_do(books, change), as_json=as_json)
+    _say(operate(books, lambda office: end_rule(office, rule_id)), as_json=as_json)
 
 
 def check(books: Books, map_file: Path | None, *, as_json: bool) -> bool:
@@ -91,28 +84,12 @@ def rows_in(file: Path | None) -> tuple[dict[str, Any], ...]:
     return tuple(written)
 
 
-def _do(books: Books, work: Any) -> Any:
-    try:
-        return books.do(work)
-    except GatewayError as error:
-        raise Stop("; ".join(problem.message for problem in error.details) or error.message) from None
-
-
-def _office(store: Store) -> Office:
-    return Office(store, CLOCK, RANDOM, "cli")
-
-
 def _say(rule: RuleShown, *, as_json: bool) -> None:
-    shown = _rule(rule)
+    shown = plain(rule)
     if as_json:
         print_json(shown)
     else:
         show_rows([shown], RULE_COLUMNS, as_json=False)
-
-
-def _rule(rule: RuleShown) -> dict[str, object]:
-    shown: dict[str, object] = msgspec.to_builtins(rule)
-    return shown
 
 
 def _price(row: dict[str, Any]) -> dict[str, object]:

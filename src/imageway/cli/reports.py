@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args
-
-import msgspec
+from typing import TypeVar, cast, get_args
 
 from imageway.catalog import load
-from imageway.cli.books import CLOCK, RANDOM, Books, show_rows
+from imageway.cli.books import Books, show_rows
+from imageway.cli.operating import operate, plain
 from imageway.cli.printing import Stop, print_json
 from imageway.core.errors import GatewayError
-from imageway.core.ops import Store
 from imageway.ledger.usage import By, FindUsage, SumUsage
 from imageway.server.administration import usage
 from imageway.server.administration.office import Office
@@ -30,10 +27,10 @@ INVOICE_COLUMNS = ("day", "model", "invoiced_usd", "booked_usd", "difference_usd
 
 
 def sums(books: Books, query: SumUsage, workspace: str | None, *, as_json: bool) -> None:
-    async def read(store: Store) -> tuple[usage.SumShown, ...]:
-        return await usage.sums(store, replace(query, workspace_id=await _workspace_id(store, workspace)))
+    async def read(office: Office) -> tuple[usage.SumShown, ...]:
+        return await usage.sums(office.store, replace(query, workspace_id=await _workspace_id(office, workspace)))
 
-    found = [_plain(one) for one in _do(books, read)]
+    found = [plain(one) for one in operate(books, read)]
     if as_json:
         print_json(found)
     else:
@@ -41,24 +38,24 @@ def sums(books: Books, query: SumUsage, workspace: str | None, *, as_json: bool)
 
 
 def export(books: Books, query: FindUsage, workspace: str | None, form: usage.Form, output: Path | None) -> None:
-    async def write(store: Store) -> None:
-        asked = replace(query, workspace_id=await _workspace_id(store, workspace))
+    async def write(office: Office) -> None:
+        asked = replace(query, workspace_id=await _workspace_id(office, workspace))
         target = output.open("wb") if output else sys.stdout.buffer
         try:
-            async for chunk in usage.export(store, asked, form).chunks():
+            async for chunk in usage.export(office.store, asked, form).chunks():
                 target.write(chunk)
         finally:
             if output:
                 target.close()
 
-    _do(books, write)
+    operate(books, write)
 
 
 def show_statement(books: Books, workspace: str, month: str, *, as_json: bool) -> None:
-    async def read(store: Store) -> Statement:
-        return await statement(_office(store), workspace, month)
+    async def read(office: Office) -> Statement:
+        return await statement(office, workspace, month)
 
-    shown = _plain(_do(books, read))
+    shown = plain(operate(books, read))
     if as_json:
         print_json(shown)
         return
@@ -75,10 +72,10 @@ def show_reconciliation(books: Books, month: str, invoice: Path | None, upstream
     catalog = load(books.settings().catalog)
     read_in = _invoice(invoice, upstream) if invoice and upstream else None
 
-    async def read(store: Store) -> Reconciliation:
-        return await reconcile(_office(store), catalog, month, read_in)
+    async def read(office: Office) -> Reconciliation:
+        return await reconcile(office, catalog, month, read_in)
 
-    shown = _plain(_do(books, read))
+    shown = plain(operate(books, read))
     if as_json:
         print_json(shown)
         return
@@ -126,21 +123,5 @@ def _invoice(file: Path, upstream: str) -> Invoice:
         raise Stop(f"{file}: " + "; ".join(problem.message for problem in error.details)) from None
 
 
-async def _workspace_id(store: Store, workspace: str | None) -> str:
-    return (await _office(store).workspace(workspace)).id if workspace else ""
-
-
-def _do(books: Books, work: Callable[[Store], Awaitable[T]]) -> T:
-    try:
-        return books.do(work)
-    except GatewayError as error:
-        raise Stop("; ".join(problem.message for problem in error.details) or error.message) from None
-
-
-def _office(store: Store) -> Office:
-    return Office(store, CLOCK, RANDOM, "cli")
-
-
-def _plain(shown: msgspec.Struct) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(shown)
-    return plain
+async def _workspace_id(office: Office, workspace: str | None) -> str:
+    return (await office.workspace(workspace)).id if workspace else ""

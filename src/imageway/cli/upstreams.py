@@ -6,22 +6,19 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from imageway.catalog import load
-from imageway.cli.books import CLOCK, RANDOM, Books, show_rows
+from imageway.cli.books import RANDOM, Books, show_rows
+from imageway.cli.operating import operate, plain
 from imageway.cli.printing import Stop, print_json
-from imageway.core.errors import GatewayError
-from imageway.core.ops import Store
 from imageway.server.administration import admin_keys, secrets, upstreams
 from imageway.server.administration.admin_keys import AdminKeyAsked
-from imageway.server.administration.office import Office
 from imageway.server.administration.upstreams import UpstreamAsked
-from imageway.server.configuration import ConfigurationError
 from imageway.server.upstreams import Installation
 
 T = TypeVar("T")
@@ -35,26 +32,26 @@ ADMIN_COLUMNS: Final = ("id", "name", "role", "key", "created", "revoked")
 
 def list_upstreams(books: Books, *, as_json: bool) -> None:
     installation = _installation(books)
-    found = _do(books, lambda office: upstreams.list_upstreams(office, installation))
-    show_rows([_plain(one) for one in found], UPSTREAM_COLUMNS, as_json=as_json)
+    found = operate(books, lambda office: upstreams.list_upstreams(office, installation))
+    show_rows([plain(one) for one in found], UPSTREAM_COLUMNS, as_json=as_json)
 
 
 def add_upstream(books: Books, asked: UpstreamAsked, *, key_env: str | None, keep_key: bool, as_json: bool) -> None:
     installation = _installation(books)
     given = asked if keep_key else msgspec.structs.replace(asked, key=_credential(key_env))
-    shown = _do(books, lambda office: upstreams.put_upstream(office, installation, given))
+    shown = operate(books, lambda office: upstreams.put_upstream(office, installation, given))
     _say(shown, f"{shown.id} is there; a running gateway uses it within a second.", as_json=as_json)
 
 
 def switch_upstream(books: Books, upstream_id: str, *, enabled: bool, as_json: bool) -> None:
     installation = _installation(books)
-    shown = _do(books, lambda office: upstreams.switch_upstream(office, installation, upstream_id, enabled=enabled))
+    shown = operate(books, lambda office: upstreams.switch_upstream(office, installation, upstream_id, enabled=enabled))
     _say(shown, f"{shown.id} is {'enabled' if enabled else 'disabled'}.", as_json=as_json)
 
 
 def remove_upstream(books: Books, upstream_id: str, *, as_json: bool) -> None:
     installation = _installation(books)
-    _do(books, lambda office: upstreams.drop_upstream(office, installation, upstream_id))
+    operate(books, lambda office: upstreams.drop_upstream(office, installation, upstream_id))
     if as_json:
         print_json({"id": upstream_id, "removed": True})
     else:
@@ -86,16 +83,16 @@ def _credential(variable: str | None) -> str:
 
 
 def list_secrets(books: Books, *, as_json: bool) -> None:
-    found = _do(books, secrets.list_secrets)
-    show_rows([_plain(one) for one in found], SECRET_COLUMNS, as_json=as_json)
+    found = operate(books, secrets.list_secrets)
+    show_rows([plain(one) for one in found], SECRET_COLUMNS, as_json=as_json)
 
 
 def rotate_secrets(books: Books, *, as_json: bool) -> bool:
     """Whether every secret could be opened."""
     installation = _installation(books)
-    done = _do(books, lambda office: secrets.rotate_secrets(office, installation))
+    done = operate(books, lambda office: secrets.rotate_secrets(office, installation))
     if as_json:
-        print_json(_plain(done))
+        print_json(plain(done))
     else:
         print("\n".join((*done.faulty, f"{done.resealed} secret(s) are sealed anew, with the key {done.key}.")))
     return not done.faulty
@@ -105,20 +102,20 @@ def rotate_secrets(books: Books, *, as_json: bool) -> bool:
 
 
 def create_admin_key(books: Books, asked: AdminKeyAsked, *, as_json: bool) -> None:
-    made = _do(books, lambda office: admin_keys.create_admin_key(office, asked))
+    made = operate(books, lambda office: admin_keys.create_admin_key(office, asked))
     if as_json:
-        print_json(_plain(made))
+        print_json(plain(made))
     else:
         print(f"{made.key}\n\nThis is the only time the key is shown. Its id is {made.id}, its role {made.role}.")
 
 
 def list_admin_keys(books: Books, *, as_json: bool) -> None:
-    found = _do(books, admin_keys.list_admin_keys)
-    show_rows([_plain(one) for one in found], ADMIN_COLUMNS, as_json=as_json)
+    found = operate(books, admin_keys.list_admin_keys)
+    show_rows([plain(one) for one in found], ADMIN_COLUMNS, as_json=as_json)
 
 
 def revoke_admin_key(books: Books, key_id: str, *, as_json: bool) -> None:
-    _do(books, lambda office: admin_keys.revoke_admin_key(office, key_id))
+    operate(books, lambda office: admin_keys.revoke_admin_key(office, key_id))
     if as_json:
         print_json({"id": key_id, "revoked": True})
     else:
@@ -130,25 +127,8 @@ def _installation(books: Books) -> Installation:
     return Installation(settings, load(settings.catalog), os.environ, RANDOM)
 
 
-def _do(books: Books, work: Callable[[Office], Awaitable[T]]) -> T:
-    async def opened(store: Store) -> T:
-        return await work(Office(store, CLOCK, RANDOM, "cli"))
-
-    try:
-        return books.do(opened)
-    except GatewayError as error:
-        raise Stop("; ".join(problem.message for problem in error.details) or error.message) from None
-    except ConfigurationError as error:
-        raise Stop(str(error)) from None
-
-
 def _say(shown: Struct, sentence: str, *, as_json: bool) -> None:
     if as_json:
-        print_json(_plain(shown))
+        print_json(plain(shown))
     else:
         print(sentence)
-
-
-def _plain(shown: Struct) -> dict[str, object]:
-    plain: dict[str, object] = msgspec.to_builtins(shown)
-    return plain

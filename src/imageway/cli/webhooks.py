@@ -6,11 +6,9 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from imageway.cli.books import CLOCK, MOST_ROWS, RANDOM, Books, day, show_rows
+from imageway.cli.books import MOST_ROWS, Books, day, show_rows
+from imageway.cli.operating import operate
 from imageway.cli.printing import Stop, print_json
-from imageway.core.errors import GatewayError
-from imageway.core.ops import Store
-from imageway.server.administration.office import Office
 from imageway.server.webhook_endpoints import WebhookDesk
 from imageway.tasks.webhooks import Delivery
 
@@ -19,14 +17,7 @@ T = TypeVar("T")
 
 def _do(books: Books, work: Callable[[WebhookDesk], Awaitable[T]]) -> T:
     settings = books.settings()
-
-    async def done(store: Store) -> T:
-        return await work(WebhookDesk(Office(store, CLOCK, RANDOM, "cli"), settings))
-
-    try:
-        return books.do(done)
-    except GatewayError as error:
-        raise Stop(error.message) from None
+    return operate(books, lambda office: work(WebhookDesk(office, settings)))
 
 
 def add_endpoint(books: Books, workspace: str, url: str, *, events: tuple[str, ...], as_json: bool) -> None:
