@@ -125,6 +125,13 @@ async def test_names_with_anything_in_them_are_paths(tmp_path: Path) -> None:
     assert path.exists()
 
 
+async def test_a_path_may_begin_with_two_slashes(tmp_path: Path) -> None:
+    """As SQLAlchemy's URLs have it."""
+    store = await open_store(f"sqlite:///{tmp_path}/a.db")
+    await store.close()
+    assert (tmp_path / "a.db").exists()
+
+
 def test_the_newest_step_is_the_head_that_a_warm_start_looks_for() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))

@@ -25,7 +25,7 @@ PRAGMAS: Final = (
 def connect(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, read_only: bool = False) -> sqlite3.Connection:
     """A connection to an existing file; raises sqlite3.OperationalError when there is none. Transactions are ours."""
     connection = sqlite3.connect(
-        f"file:{quote(str(path))}?mode=rw",
+        f"file://{quote(str(path))}?mode=rw",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
