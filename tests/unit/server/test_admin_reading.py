@@ -16,6 +16,7 @@ class Box(Struct, frozen=True, kw_only=True, rename={"from_time": "from"}):
     size: Annotated[int, Meta(ge=1)] = 1
     tags: tuple[str, ...] = ()
     from_time: str | None = None
+    key: str = ""
 
 
 def problems_of(content: bytes) -> list[tuple[str | None, str]]:
@@ -54,3 +55,10 @@ def test_numbers_come_as_text_in_a_query() -> None:
         read_query({"name": "a", "size": "many"}, Box)
     with pytest.raises(InvalidRequest):
         read_body(b'{"name":"a","size":"3"}', Box)
+
+
+def test_a_credential_is_not_repeated() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read_body(b'{"name":"a","key":["sk-test-credential"]}', Box)
+    (problem,) = caught.value.details
+    assert (problem.param, problem.message) == ("key", "key: Expected `str`, got `array`")

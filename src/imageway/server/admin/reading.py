@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -13,6 +13,8 @@ from imageway.core.errors import InvalidRequest, Problem
 from imageway.core.wording import quoted
 
 S = TypeVar("S", bound=Struct)
+SECRET: Final = frozenset({"key"})
+"""Fields that hold a credential."""
 
 
 def read_body(content: bytes, kind: type[S]) -> S:
@@ -55,6 +57,7 @@ def _unknown(name: str, known: Mapping[str, FieldInfo]) -> Problem:
 
 
 def _wrong(name: str, value: Any, error: msgspec.ValidationError) -> Problem:
-    """msgspec says where in the value as `$.path`."""
+    """msgspec says where in the value as `$.path`. A credential is not repeated."""
     message, _, place = str(error).partition(" - at `$")
-    return Problem(f"{name}{place.rstrip('`')}", "invalid_type", f"{name} is {quoted(value)[:200]}: {message}")
+    said = f"{name} is {quoted(value)[:200]}" if name not in SECRET else name
+    return Problem(f"{name}{place.rstrip('`')}", "invalid_type", f"{said}: {message}")
