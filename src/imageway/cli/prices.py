@@ -43,7 +43,10 @@ def rules(books: Books, *, as_json: bool) -> None:
     async def read(office: Office) -> list[dict[str, object]]:
         return [plain(rule) for rule in await list_rules(office)]
 
-    show_rows(operate(books, read), RULE_COLUMNS, as_json=as_json)
+    found = operate(books, read)
+    if not as_json:
+        found = [row | {"prices": row["prices"] or None} for row in found]  # an empty cell: the catalog's own
+    show_rows(found, RULE_COLUMNS, as_json=as_json)
 
 
 def set_one(books: Books, asked: RuleAsked, *, as_json: bool) -> None:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar, cast, get_args
+from typing import BinaryIO, TypeVar, cast, get_args
 
 from imageway.catalog import load
 from imageway.cli.books import Books, show_rows
@@ -40,7 +40,7 @@ def sums(books: Books, query: SumUsage, workspace: str | None, *, as_json: bool)
 def export(books: Books, query: FindUsage, workspace: str | None, form: usage.Form, output: Path | None) -> None:
     async def write(office: Office) -> None:
         asked = replace(query, workspace_id=await _workspace_id(office, workspace))
-        target = output.open("wb") if output else sys.stdout.buffer
+        target = _writable(output) if output else sys.stdout.buffer
         try:
             async for chunk in usage.export(office.store, asked, form).chunks():
                 target.write(chunk)
@@ -102,13 +102,21 @@ def moment_ms(written: str | None, *, default: int) -> int:
     """A day or a time, ISO 8601, UTC's where no zone is named; or so many days ago: `30d`."""
     if written is None:
         return default
-    if written.endswith("d") and written[:-1].isdecimal():
-        return int((datetime.now(UTC) - timedelta(days=int(written[:-1]))).timestamp() * 1000)
     try:
-        moment = datetime.fromisoformat(written)
-    except ValueError:
+        if written.endswith("d") and written[:-1].isdecimal():
+            moment = datetime.now(UTC) - timedelta(days=int(written[:-1]))
+        else:
+            moment = datetime.fromisoformat(written)
+    except (ValueError, OverflowError):
         raise Stop(f'"{written}" is not a time; write it like 2026-11-01, 2026-11-01T12:00 or 30d') from None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _writable(file: Path) -> BinaryIO:
+    try:
+        return file.open("wb")
+    except OSError as error:
+        raise Stop(f"{file} cannot be written: {error.strerror}") from None
 
 
 def _invoice(file: Path, upstream: str) -> Invoice:
