@@ -11,7 +11,7 @@ from imageway.core.errors import KINDS, GatewayError, InvalidRequest
 from imageway.core.intents import Estimated, Generate, Inbound, Missing, ShowModels, TaskView, Where
 from imageway.core.requests import ImageRequest
 from imageway.dialects.ark import DIALECT
-from imageway.dialects.ark.errors import CODES, TYPES, item_error
+from imageway.dialects.ark.errors import CODES, TYPES, error_of, item_error
 from imageway.dialects.ark.fields import FIELDS, MEANINGS, TABLE
 from imageway.dialects.shared import kinds
 from imageway.dialects.shared.table import Field
@@ -90,6 +90,17 @@ def test_every_error_is_written_in_the_envelope(code: str) -> None:
     assert error["message"] == "Why. Request id: req_1"
     assert all(isinstance(value, str) for value in error.values())
     assert ("x-request-id", "req_1") in answer.headers
+
+
+def test_what_was_blocked_once_drawn_is_told_from_a_prompt_that_was_blocked() -> None:
+    """The vendor has a code for each, also where no image of a request is left (wire page 1.8)."""
+    error = GatewayError("content_policy_violation", "Why.")
+    assert error_of(error, "req_1")["code"] == "SensitiveContentDetected"
+    error.drawn = True
+    assert error_of(error, "req_1")["code"] == "OutputImageSensitiveContentDetected"
+    late = GatewayError("bad_response", "Why.")
+    late.drawn = True
+    assert error_of(late, "req_1")["code"] == "InternalServiceError"
 
 
 def test_an_image_that_did_not_come_has_a_code_too() -> None:

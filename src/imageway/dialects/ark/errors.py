@@ -64,6 +64,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
 
 OTHERWISE: Final = (400, "InvalidParameter")
 OF_AN_IMAGE: Final = {"content_policy_violation": "OutputImageSensitiveContentDetected"}
+"""Of what had been drawn, be it one image of several or the only one."""
 
 
 def encode_error(where: Where, error: GatewayError) -> Answer:
@@ -79,6 +80,8 @@ def status_of(error: GatewayError) -> int:
 def error_of(error: GatewayError, request_id: str) -> dict[str, Tree]:
     """`details` is ours: every problem there was, the first of which the error itself tells."""
     status, code = CODES.get(error.code, OTHERWISE)
+    if error.drawn:
+        code = OF_AN_IMAGE.get(error.code, code)
     body: dict[str, Tree] = {
         "code": code,
         "message": f"{error.message.rstrip('.')}. Request id: {request_id}",
