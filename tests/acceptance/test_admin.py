@@ -195,6 +195,37 @@ def test_a_callers_key_is_no_operators(url: str, house: House) -> None:
 
 
 @pytest.mark.parametrize(
+    ("models", "rows", "begin"),
+    [
+        ("gemini-2.5-flash-image", [{"per": "input_image", "amount": "1"}], None),
+        ("gemini-2.5-flash-image", [{"per": "image", "amount": "1", "shown_only": True}], None),
+        ("gemini-2.5-flash-image", [{"per": "image", "amount": "1", "effective": "2099-01-01"}], None),
+        ("gemini-2.5-flash-image", [{"per": "image", "amount": "1", "effective": "2099-01-02"}], "2099-01-01"),
+        ("qwen-image-2.0", [{"per": "token", "tokens": "output_image", "amount": "30"}], None),
+        ("g*", [{"per": "token", "tokens": "input_text", "amount": "30"}], None),
+    ],
+)
+def test_a_rule_that_would_give_images_away_is_refused(
+    admin: Admin, models: str, rows: list[dict[str, object]], begin: str | None
+) -> None:
+    """Rows stand in place of all of a model's own: from the first day on they say what its images cost."""
+    asked = {"models": models, "workspace": "priced", "prices": rows, "from": begin}
+    assert_told(admin("POST", "prices/rules", asked), 400, "invalid_value", "prices")
+
+
+@pytest.mark.parametrize(
+    ("models", "rows"),
+    [
+        ("gemini-2.5-flash-image", [{"per": "image", "amount": "0"}]),
+        ("gpt-image-2", [{"per": "token", "tokens": "output_image", "amount": "30"}]),
+    ],
+)
+def test_a_rule_that_says_what_images_cost_is_made(admin: Admin, models: str, rows: list[dict[str, object]]) -> None:
+    asked = {"models": models, "workspace": "priced", "prices": rows, "from": "2099-01-01"}
+    admin.made("POST", "prices/rules", asked)
+
+
+@pytest.mark.parametrize(
     ("method", "path", "body", "status", "code", "param"),
     [
         ("GET", "nothing", None, 404, "not_found", None),

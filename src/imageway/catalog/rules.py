@@ -26,7 +26,7 @@ def model_problems(model: Model, *, known: Collection[str], providers: Collectio
         yield from ((f"parameters.{name}{key}", why) for key, why in _parameter_problems(name, row))
         yield from _need_problems(model, name, row)
     yield from _tier_problems(model)
-    if not any(not price.shown_only for price in model.prices):
+    if not sells_images(model, model.prices):
         yield "prices", "are missing: nothing is given away by accident"
     for index, price in enumerate(model.prices):
         yield from ((f"prices[{index}].{key}", why) for key, why in price_problems(price))
@@ -169,6 +169,16 @@ def _tier_problems(model: Model) -> Iterator[Mistake]:
         for tier in price.tiers:
             if tier not in tiers:
                 yield f"prices[{index}].tiers", f'"{tier}" is not a tier of this model'
+
+
+def sells_images(model: Model, prices: Iterable[Price]) -> bool:
+    """Whether an image of the model has a price by these rows. Those of its input alone, or of tokens that nobody could
+    count where none are reported, would give it away."""
+    return any(
+        price.per == "image" or (price.tokens == "output_image" and bool(model.tokens))
+        for price in prices
+        if not price.shown_only
+    )
 
 
 def price_problems(price: Price) -> Iterator[Mistake]:

@@ -56,8 +56,13 @@ def in_force(rows: Sequence[Price], day: int) -> tuple[Price, ...]:
         known = chosen.get(case)
         if known is None or _supersedes(row, known, day):
             chosen[case] = row
-    begun = {(row.per, row.tokens) for row in chosen.values() if _day(row) <= day}
-    return tuple(row for row in chosen.values() if _day(row) <= day or (row.per, row.tokens) not in begun)
+    kinds = {(row.per, row.tokens) for row in begun(chosen.values(), day)}
+    return tuple(row for row in chosen.values() if _day(row) <= day or (row.per, row.tokens) not in kinds)
+
+
+def begun(rows: Iterable[Price], day: int) -> tuple[Price, ...]:
+    """Those that are effective by then."""
+    return tuple(row for row in rows if _day(row) <= day)
 
 
 def _supersedes(row: Price, known: Price, day: int) -> bool:

@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Struct
 
 from imageway.catalog import Catalog
-from imageway.catalog.rules import price_problems
+from imageway.catalog.rules import price_problems, sells_images
 from imageway.catalog.schema import Model
-from imageway.catalog.terms import DAY_MS, price_rows, sold
+from imageway.catalog.terms import DAY_MS, begun, price_rows, sold
 from imageway.core.errors import GatewayError, Problem
 from imageway.core.money import format_usd, parse_usd
 from imageway.ledger.terms import (
@@ -72,6 +72,8 @@ async def set_rule(office: Office, catalog: Catalog, asked: RuleAsked) -> RuleSh
         problems.append(Problem("models", "invalid_value", message, catalog.closest(asked.models)))
     if len(asked.source) > MOST_SOURCE:
         problems.append(Problem("source", "invalid_value", f"the source takes at most {MOST_SOURCE} characters"))
+    if rows and not problems:
+        problems += _given_away(catalog, asked.models, rows, from_ms // DAY_MS)
     unless(problems)
     op = SetPriceRule(
         id=office.new_id("rule"),
@@ -127,6 +129,20 @@ async def prices_for(
 
 def fits(catalog: Catalog, pattern: str) -> bool:
     return any(fnmatchcase(model, pattern) for model in catalog.models)
+
+
+def _given_away(catalog: Catalog, pattern: str, rows: bytes, day: int) -> list[Problem]:
+    """The rows stand in place of all of a model's own: they must say from the first day on what its images cost."""
+    effective = begun(price_rows(rows), day)
+    found = [
+        model.id
+        for model in catalog.models.values()
+        if fnmatchcase(model.id, pattern) and not sells_images(model, effective)
+    ]
+    if not found:
+        return []
+    message = f"the prices, where they are effective when the rule begins, say nothing of images of {', '.join(found)}"
+    return [Problem("prices", "invalid_value", f"{message}: add the missing rows, or name other models")]
 
 
 def _millionths(written: str, problems: list[Problem]) -> int:
