@@ -256,6 +256,8 @@ def test_a_rule_that_says_what_images_cost_is_made(admin: Admin, models: str, ro
         ("GET", "tasks/req_nobody", None, 404, "task_not_found", "task"),
         ("GET", "usage?limit=0", None, 400, "invalid_type", "limit"),
         ("GET", "usage?before=x", None, 400, "invalid_value", "before"),
+        ("GET", "usage?outcome=success", None, 400, "invalid_type", "outcome"),
+        ("GET", "usage/export?outcome=success", None, 400, "invalid_type", "outcome"),
         ("GET", "usage/sums?by=colour", None, 400, "invalid_value", "by"),
         ("GET", "usage/statement?workspace=studio&month=2026-13", None, 400, "invalid_value", "month"),
     ],

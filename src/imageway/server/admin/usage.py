@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, get_args
+from typing import Annotated, Final, Literal, get_args
 
 from msgspec import Meta, Struct
 
@@ -15,6 +15,7 @@ from imageway.server.administration.statements import Statement, statement
 
 Milliseconds = Annotated[int, Meta(ge=0, le=2**53)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
+Outcome = Literal["", "succeeded", "failed", "cancelled", "unknown"]
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -23,7 +24,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     workspace: str = ""
     key: str = ""
     model: str = ""
-    outcome: str = ""
+    outcome: Outcome = ""
     since_ms: Milliseconds = 0
     until_ms: Milliseconds | None = None
     before: str | None = None
@@ -35,7 +36,7 @@ class AskedFile(Struct, frozen=True, kw_only=True):
     workspace: str = ""
     key: str = ""
     model: str = ""
-    outcome: str = ""
+    outcome: Outcome = ""
     since_ms: Milliseconds = 0
     until_ms: Milliseconds | None = None
 
