@@ -278,14 +278,16 @@ def legal(rules: Rules, pixels: Pixels) -> bool:
 
 
 def _nearest_legal(rules: Rules, wanted: Pixels) -> Pixels:
-    """Too small: the nearest recommended size of that ratio. Otherwise the legal size nearest in ratio and area."""
+    """Too small: the nearest of that ratio that is recommended or a tier's. Otherwise the legal size nearest in ratio
+    and area."""
     shape, area = _log_ratio(wanted), _area(wanted)
     recommended = _recommended(rules)
     if rules.kind == "list":
         return _nearest(recommended, shape, area)
-    alike = [pixels for pixels in recommended if abs(_log_ratio(pixels) - shape) <= _SAME_SHAPE]
-    if alike and area < (rules.min_pixels or 0):
-        return _nearest(alike, shape, area)
+    if area < (rules.min_pixels or 0):
+        alike = [each for each in recommended + _of_tiers(rules) if abs(_log_ratio(each) - shape) <= _SAME_SHAPE]
+        if alike:
+            return _nearest(alike, shape, area)
     near = [pixels for pixels in _around(rules, shape, area) if legal(rules, pixels)]
     return min(near, key=lambda pixels: _strangeness(pixels, wanted)) if near else _nearest(recommended, shape, area)
 
@@ -324,7 +326,11 @@ def _nearest(candidates: Sequence[Pixels], shape: float, area: int) -> Pixels:
 
 
 def _recommended(rules: Rules) -> list[Pixels]:
-    return _sizes(rules.sizes or tuple(size for sizes in rules.size_tiers.values() for size in sizes))
+    return _sizes(rules.sizes) or _of_tiers(rules)
+
+
+def _of_tiers(rules: Rules) -> list[Pixels]:
+    return _sizes(size for sizes in rules.size_tiers.values() for size in sizes)
 
 
 def _sizes(texts: Iterable[str]) -> list[Pixels]:

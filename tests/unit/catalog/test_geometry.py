@@ -177,6 +177,9 @@ CASES: list[tuple[str, str | None, str | None, str, bool]] = [
     (SEEDREAM_45, "1280x720", None, "2848x1600", False),
     (SEEDREAM_4, "512x512", None, "1024x1024", False),
     (SEEDREAM_3, "100x100", None, "1024x1024", False),
+    # a tier that is not recommended is nearer, and may cost half
+    ("qwen-image-3.0-pro", "500x500", None, "1024x1024", False),
+    ("qwen-image-2.0", "100x100", None, "1024x1024", False),
     # too small, and nobody recommends that ratio: scaled
     (SEEDREAM_45, "1000x500", None, "2716x1358", False),
     # too large: scaled down
