@@ -98,7 +98,7 @@ async def test_rows_guard_themselves_whatever_the_code_does(postgres_place: Plac
     await commit(store, WORKSPACE, TOPUP)
     await store.close()
     connection = await asyncpg.connect(postgres_place.url)
-    for statement in ("UPDATE transfers SET usd_micros = 0", "DELETE FROM transfers"):
+    for statement in ("UPDATE transfers SET usd_micros = 0", "DELETE FROM transfers", "TRUNCATE transfers"):
         with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="never changed"):
             await connection.execute(statement)
     for column in ("available", "held", "spent"):

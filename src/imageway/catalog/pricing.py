@@ -54,8 +54,11 @@ class Bill(Struct, frozen=True):
 
 
 class Charge(Struct, frozen=True):
+    """`tokens` are those that were billed, or would have been: input text, input image, output text, output image."""
+
     usd_micros: int
     lines: tuple[PriceLine, ...]
+    tokens: Counts = _NONE
 
 
 def quote(catalog: PriceBook, model: Model, request: ImageRequest, size: Size, *, images: int) -> Quote:
@@ -79,7 +82,8 @@ def charge(catalog: PriceBook, model: Model, bill: Bill) -> Charge:
     reported = _delivered_share(bill, model)
     tokens = reported or _estimated(tariff, model, bill.request, bill.delivered, worst=False)
     lines = _lines(tariff, bill.request, bill.delivered, tokens)
-    return Charge(_total(tariff, lines), _shown(lines, estimated=reported is None and tariff.counts_tokens))
+    estimated = reported is None and tariff.counts_tokens
+    return Charge(_total(tariff, lines), _shown(lines, estimated=estimated), tokens)
 
 
 def cost(catalog: PriceBook, offering: Offering, bill: Bill) -> Charge:

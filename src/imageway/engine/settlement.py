@@ -84,7 +84,7 @@ async def settle(
     )
     now_ms = tools.clock.now_ms()
     costs = costs_of(tools, facts, results, now_ms)
-    delivery, paid = "stored" if stored else "undelivered", Charge(captured, price.lines)
+    delivery, paid = "stored" if stored else "undelivered", Charge(captured, price.lines, price.tokens)
     ending = Ending("succeeded", delivery, paid, costs, warnings)
     ops = (
         *_ended(results, now_ms),

@@ -12,7 +12,6 @@ from msgspec import Struct
 from imageway.catalog import Charge
 from imageway.core.intents import PriceLine
 from imageway.core.requests import RequestWarning, Size
-from imageway.core.steps import Usage
 from imageway.engine.attempts import PartResult
 from imageway.engine.costs import NO_COSTS, Costs
 from imageway.engine.facts import TaskFacts
@@ -20,7 +19,6 @@ from imageway.engine.ports import Tools
 from imageway.ledger.ops import RecordUsage
 
 _ENCODER: Final = msgspec.json.Encoder()
-_NOTHING_USED: Final = Usage()
 
 
 class Ending(Struct, frozen=True):
@@ -47,7 +45,7 @@ def usage_row(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], end
     some = [result for result in results if result.images] or results[-1:]
     served = some[0] if some else None
     price, candidate = ending.price, served.option.candidate if served else None
-    used = _used(results)
+    text, image, output_text, output_image = price.tokens if price else _used(results)
     began_ms = min([result.began_ms for result in results if result.began_ms], default=0)
     ended_ms = max([result.ended_ms for result in results], default=0)
     return RecordUsage(
@@ -69,10 +67,10 @@ def usage_row(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], end
         operation=facts.request.operation.value,
         offering=candidate.offering.upstream_name if candidate else "",
         size=_size(served.option.fitted.size) if served else "",
-        input_text_tokens=used.input_text,
-        input_image_tokens=used.input_image,
-        output_text_tokens=used.output_text,
-        output_image_tokens=used.output_image,
+        input_text_tokens=text,
+        input_image_tokens=image,
+        output_text_tokens=output_text,
+        output_image_tokens=output_image,
         queue_ms=max(0, began_ms - facts.created_ms) if began_ms else 0,
         upstream_ms=max(0, ended_ms - began_ms) if began_ms else 0,
         total_ms=max(0, at_ms - facts.created_ms),
@@ -81,10 +79,13 @@ def usage_row(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], end
     )
 
 
-def _used(results: Sequence[PartResult]) -> Usage:
-    """Tokens as reported, of all parts that said so."""
+def _used(results: Sequence[PartResult]) -> tuple[int, int, int, int]:
+    """Of what nobody pays for: tokens as reported, of all parts that said so."""
     reported = [result.usage for result in results if result.usage]
-    return sum(reported[1:], reported[0]) if reported else _NOTHING_USED
+    if not reported:
+        return 0, 0, 0, 0
+    used = sum(reported[1:], reported[0])
+    return used.input_text, used.input_image, used.output_text, used.output_image
 
 
 def _size(size: Size) -> str:

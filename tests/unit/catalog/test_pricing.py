@@ -400,8 +400,10 @@ HIDDEN = CATALOG.models["gpt-image-1.5"]
 def test_tokens_above_those_of_the_picture_are_text_where_a_model_writes_unseen(
     bill: Bill, tokens: tuple[int, int]
 ) -> None:
-    lines = {line.what: int(line.quantity) for line in charge(CATALOG, HIDDEN, bill).lines}
+    charged = charge(CATALOG, HIDDEN, bill)
+    lines = {line.what: int(line.quantity) for line in charged.lines}
     assert (lines.get("output text tokens", 0), lines["output image tokens"]) == tokens
+    assert charged.tokens[2:] == tokens
     cents = cost(CATALOG, HIDDEN.offerings[0], replace(bill, request=replace(bill.request, model=HIDDEN.id))).usd_micros
     assert cents == charge(CATALOG, HIDDEN, bill).usd_micros
 

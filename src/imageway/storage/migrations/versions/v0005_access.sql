@@ -8,6 +8,10 @@ END $$;
 
 CREATE TRIGGER changes_no_change BEFORE UPDATE OR DELETE ON changes
   FOR EACH ROW EXECUTE FUNCTION imageway_refuse_rewriting();
+CREATE TRIGGER changes_no_truncate BEFORE TRUNCATE ON changes
+  FOR EACH STATEMENT EXECUTE FUNCTION imageway_refuse_rewriting();
+CREATE TRIGGER transfers_no_truncate BEFORE TRUNCATE ON transfers
+  FOR EACH STATEMENT EXECUTE FUNCTION imageway_refuse_change();
 
 CREATE OR REPLACE FUNCTION imageway_create_key(op jsonb) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
