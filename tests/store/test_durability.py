@@ -74,4 +74,5 @@ async def test_what_was_acknowledged_survives_kill_9(durable_place: Place) -> No
     await store.close()
     assert acknowledged <= {row.task_id for row in holds}
     assert {row.state for row in holds} == {"captured"}
-    assert wallet == queries.Wallet("ws_1", "studio", 10**9 - 5 * len(holds), 0, 5 * len(holds))
+    left, spent = 10**9 - 5 * len(holds), 5 * len(holds)
+    assert wallet == queries.Wallet("ws_1", "studio", left, 0, spent, topped_up=10**9)

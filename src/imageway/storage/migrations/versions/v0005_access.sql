@@ -39,6 +39,22 @@ BEGIN
   RETURN CASE WHEN FOUND THEN 'duplicate' ELSE 'key_revoked' END;
 END $$;
 
+-- And for many at once.
+CREATE OR REPLACE FUNCTION imageway_all_create_task(ops jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  done bigint;
+BEGIN
+  INSERT INTO tasks (id, workspace_id, key_id, model, state, owner, fence, request, result, created_ms, deadline_ms)
+    SELECT op.id, op.workspace_id, keys.id, op.model, 'running', op.owner, 1, decode(op.request, 'base64'), '',
+      op.created_ms, op.deadline_ms
+    FROM jsonb_to_recordset(ops) AS op (id text, workspace_id text, key_id text, model text, owner text, request text,
+      created_ms bigint, deadline_ms bigint)
+    JOIN keys ON keys.id = op.key_id AND revoked_ms IS NULL AND (expires_ms = 0 OR expires_ms > op.created_ms)
+    ON CONFLICT DO NOTHING;
+  GET DIAGNOSTICS done = ROW_COUNT;
+  RETURN done = jsonb_array_length(ops);
+END $$;
+
 CREATE OR REPLACE FUNCTION imageway_queue_task(op jsonb) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
   -- The wallet is locked, as the hold that follows will anyway, so that two who queue at once cannot both be the last.
