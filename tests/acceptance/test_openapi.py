@@ -89,7 +89,7 @@ def task(house: House, gateway: Process) -> str:
 def schema(gateway: Process, task: str) -> BaseSchema:
     """The document as it is served, made narrower where narrower requests go deeper, and stricter of answers."""
     document = call(f"{gateway.url}/openapi.json").json
-    narrow(document["paths"], task)
+    narrow([document["paths"], document["components"]["parameters"]], task)
     for name, each in document["components"]["schemas"].items():
         if name.endswith(".Request"):
             narrow(each, task)
@@ -101,8 +101,11 @@ def schema(gateway: Process, task: str) -> BaseSchema:
 
 
 def narrow(tree: Any, task: str) -> None:
-    """Where examples are given, no more than four of them; where tasks are named, one that there is; few images."""
+    """Where examples are given, no more than four of them; where tasks are named, one that there is; few images; time
+    enough, for whoever has none is told so by a 504."""
     if isinstance(tree, dict):
+        if tree.get("name") == "Imageway-Deadline":
+            tree["schema"] = {"type": "number", "minimum": 120}
         if "examples" in tree:
             tree["enum"] = [*MODELS]
         if tree.get("in") in ("path", "query") and tree["name"] in ("id", "task_id", "taskId"):
