@@ -281,6 +281,31 @@ def test_an_image_that_failed_is_told_before_the_end(house: House, gateway: Proc
     assert failed.value.code == bodies[came]["error"]["code"]
 
 
+@pytest.mark.parametrize("fault", ["reset_mid", "truncated"])
+def test_a_group_whose_upstream_dies_ends_with_what_came(house: House, gateway: Process, fault: str) -> None:
+    """How many it would have made nobody knows: the next one failed, and of those never begun nothing is said. What
+    came is counted and paid for."""
+    before = house.money().spent
+    answer = post(
+        house,
+        gateway,
+        model=SEEDREAM,
+        prompt=f"4 images of a tree sandbox-fault:{fault}",
+        sequential_image_generation="auto",
+        sequential_image_generation_options={"max_images": 4},
+        stream=True,
+    )
+    names, bodies = read_events(answer)
+    came = names.count("image_generation.partial_succeeded")
+    assert 0 < came < 4
+    assert sorted(body["image_index"] for body in bodies[:came]) == [*range(came)]
+    assert names[came:] == ["image_generation.partial_failed", "image_generation.completed", ""]
+    assert bodies[came]["image_index"] == came
+    assert bodies[came]["error"]["code"] == "InternalServiceError"
+    assert bodies[-2]["usage"]["generated_images"] == came
+    assert house.money().spent == before + came * PRICE
+
+
 def read_events(answer: Answer) -> tuple[list[str], list[Any]]:
     """Names and data, "" for the one without a name; what is not JSON stays text. As the vendor's Java library reads:
     it knows names, data, and the empty line behind data; anything else is a mistake of the server's."""
