@@ -181,5 +181,7 @@ async def everything(store: Store, task_ids: tuple[str, ...] = ("req_1", "req_2"
         "low": await store.read(access.LowWallets()),
         "rules": await store.read(terms.ListPriceRules()),
         "sealed": await store.read(sealed.ListSecrets()),
+        "counted": await store.read(sealed.CountSecrets()),
+        "unsealed": await store.read(sealed.ListUnsealed()),
         "upstreams": await store.read(sealed.ListUpstreams()),
     }

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from imageway.core.access import Budget
 from imageway.core.ops import Op, Store
 from imageway.ledger import access, queries, sealed, terms
-from imageway.ledger.ops import SpendBudget
-from tests.store.places import KEY, RULE, SEALED, UPSTREAM, WORKSPACE, Place, commit
+from imageway.ledger.ops import RevokeKey, SpendBudget
+from imageway.tasks.webhooks import RemoveEndpoint
+from tests.store.places import ENDPOINT, KEY, ROTATION, RULE, SEALED, SECRET, UPSTREAM, WORKSPACE, Place, commit
 
 # Price rules
 
@@ -59,6 +60,62 @@ async def test_a_secret_is_replaced_and_sealed_anew(store: Store) -> None:
     await commit(store, replace(SEALED, sealed=b"third", at_ms=8), sealed.DropSecret("upstream", "up_2"))
     (left,) = await store.read(sealed.ListSecrets("upstream"))
     assert left == sealed.Secret("upstream", "up_1", "k1", b"third", 8)
+
+
+async def test_secrets_are_found_counted_and_listed_by_page(store: Store) -> None:
+    """What is under another key than one that is named is what a rotation has still to do."""
+    old = [replace(SEALED, holder_id=f"up_{number}") for number in range(3)]
+    new = replace(SEALED, kind="webhook", holder_id="whs_1", key_id="k2")
+    await commit(store, *old, new)
+    assert await store.read(sealed.FindSecret("webhook", "whs_1")) == sealed.Secret(
+        "webhook", "whs_1", "k2", SEALED.sealed, 5
+    )
+    assert await store.read(sealed.FindSecret("upstream", "whs_1")) is None
+    assert await store.read(sealed.CountSecrets()) == (
+        sealed.SecretCount("upstream", "k1", 3),
+        sealed.SecretCount("webhook", "k2", 1),
+    )
+    for query, found in (
+        (sealed.ListSecrets(limit=2), ["up_0", "up_1"]),
+        (sealed.ListSecrets(after=("upstream", "up_1")), ["up_2", "whs_1"]),
+        (sealed.ListSecrets("upstream", after=("upstream", "up_2")), []),
+        (sealed.ListSecrets(not_under="k1"), ["whs_1"]),
+        (sealed.ListSecrets(not_under="k2", limit=1), ["up_0"]),
+    ):
+        assert [row.holder_id for row in await store.read(query)] == found, query
+
+
+async def test_what_has_no_sealed_secret_is_listed(store: Store) -> None:
+    """Of webhooks, and of keys that are signed and that nobody has revoked; page by page."""
+    signed = [replace(KEY, id=f"key_{number}", digest=bytes([number]) * 32, signed=True) for number in (2, 3, 4)]
+    await commit(store, WORKSPACE, KEY, *signed, RevokeKey("key_4", 9), ENDPOINT, SECRET)
+    keys = [sealed.Unsealed("signing", key_id, "") for key_id in ("key_2", "key_3")]
+    hook = sealed.Unsealed("webhook", "whs_1", "abc=")
+    assert await store.read(sealed.ListUnsealed()) == (*keys, hook)
+    assert await store.read(sealed.ListUnsealed(limit=1)) == (keys[0],)
+    assert await store.read(sealed.ListUnsealed(after=("signing", "key_2"))) == (keys[1], hook)
+    await commit(store, replace(SEALED, kind="webhook", holder_id="whs_1"))
+    await commit(store, replace(SEALED, kind="webhook", holder_id="key_2"))
+    assert await store.read(sealed.ListUnsealed()) == tuple(keys)
+
+
+async def test_what_is_sealed_goes_with_its_owner(store: Store) -> None:
+    """Rotated out, removed with its endpoint, revoked with its key; others of that name stay."""
+    others = [replace(SEALED, kind="upstream", holder_id=name) for name in ("whs_1", "key_1")]
+    ids = ("whs_1", "whs_2", "whs_3")
+    hooks = [replace(SEALED, kind="webhook", holder_id=name) for name in (*ids, "whs_other")]
+    await commit(store, WORKSPACE, KEY, ENDPOINT, SECRET, ROTATION, *others, *hooks)
+    await commit(store, replace(SEALED, kind="signing", holder_id="key_1"))
+    await commit(store, access.ExpireKey("key_1", 70))
+    assert len(await store.read(sealed.ListSecrets())) == 7
+    await commit(store, replace(ROTATION, id="whs_3", at_ms=6))
+    assert await store.read(sealed.FindSecret("webhook", "whs_1")) is None
+    await commit(store, RemoveEndpoint("end_1"), RevokeKey("key_1", 9))
+    assert [(row.kind, row.holder_id) for row in await store.read(sealed.ListSecrets())] == [
+        ("upstream", "key_1"),
+        ("upstream", "whs_1"),
+        ("webhook", "whs_other"),
+    ]
 
 
 # Remembered keys

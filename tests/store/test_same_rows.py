@@ -141,6 +141,9 @@ NAMES = st.sampled_from(["ada", "zoe"])
 ADMINS = st.sampled_from(["adm_1", "adm_2"])
 RULES = st.sampled_from(["rule_1", "rule_2"])
 KINDS = st.sampled_from(["upstream", "other"])
+HOLDERS = st.one_of(
+    st.tuples(KINDS, NAMES), st.tuples(st.just(sealed.WEBHOOK), SECRETS), st.tuples(st.just(sealed.SIGNING), KEYS)
+)
 SEALS = st.sampled_from([b"", b"one", b"two"])
 ACCESS_OPS = st.one_of(
     st.builds(access.ExpireKey, KEYS, st.sampled_from([0, 4])),
@@ -161,9 +164,9 @@ ACCESS_OPS = st.one_of(
     st.builds(access.RecordChange, WORDS, WORDS, WORDS, BYTES, BYTES, TIMES),
     st.builds(terms.SetPriceRule, RULES, WORKSPACES | st.just(""), WORDS, AMOUNTS, AMOUNTS, BYTES, TIMES, WORDS, TIMES),
     st.builds(terms.EndPriceRule, RULES, TIMES),
-    st.builds(sealed.PutSecret, KINDS, NAMES, WORDS, SEALS, TIMES),
-    st.builds(sealed.ResealSecret, KINDS, NAMES, WORDS, SEALS, SEALS),
-    st.builds(sealed.DropSecret, KINDS, NAMES),
+    st.builds(lambda of, *rest: sealed.PutSecret(*of, *rest), HOLDERS, WORDS, SEALS, TIMES),
+    st.builds(lambda of, *rest: sealed.ResealSecret(*of, *rest), HOLDERS, WORDS, SEALS, SEALS),
+    st.builds(lambda of: sealed.DropSecret(*of), HOLDERS),
     st.builds(sealed.PutUpstream, NAMES, WORDS, BYTES, st.booleans(), TIMES),
     st.builds(sealed.DropUpstream, NAMES),
 )

@@ -22,6 +22,7 @@ _KEY_WIDTH: Final = 13
 _KEY_JOINS: Final = (
     "JOIN workspaces ON workspaces.id = keys.workspace_id LEFT JOIN budgets ON budgets.budget_id = keys.root_id"
 )
+_SEALED: Final = "SELECT kind, holder_id, key_id, sealed, changed_ms FROM secrets"
 _ADMIN_KEY: Final = "SELECT id, name, hint, role, created_ms, revoked_ms FROM admin_keys"
 
 
@@ -98,10 +99,33 @@ def list_price_rules(query: terms.ListPriceRules) -> Select:
     return Select(sql, (query.since_ms,), all_as(lambda row: terms.PriceRule(*row)))
 
 
+def find_secret(query: sealed.FindSecret) -> Select:
+    sql = f"{_SEALED} WHERE kind = ? AND holder_id = ?"
+    return Select(sql, (query.kind, query.holder_id), first_as(lambda row: sealed.Secret(*row)))
+
+
 def list_secrets(query: sealed.ListSecrets) -> Select:
     where, values = ("kind = ?", (query.kind,)) if query.kind else ("TRUE", ())
-    sql = f"SELECT kind, holder_id, key_id, sealed, changed_ms FROM secrets WHERE {where} ORDER BY kind, holder_id"  # noqa: S608
-    return Select(sql, values, all_as(lambda row: sealed.Secret(*row)))
+    sql = f"{_SEALED} WHERE {where} AND key_id <> ? AND (kind, holder_id) > (?, ?) ORDER BY kind, holder_id LIMIT ?"
+    found = (*values, query.not_under, *query.after, query.limit)
+    return Select(sql, found, all_as(lambda row: sealed.Secret(*row)))
+
+
+def count_secrets(_: sealed.CountSecrets) -> Select:
+    sql = "SELECT kind, key_id, COUNT(*) FROM secrets GROUP BY kind, key_id ORDER BY kind, key_id"
+    return Select(sql, (), all_as(lambda row: sealed.SecretCount(*row)))
+
+
+def list_unsealed(query: sealed.ListUnsealed) -> Select:
+    missing = "NOT EXISTS (SELECT 1 FROM secrets WHERE secrets.kind = ? AND secrets.holder_id = made.id)"
+    sql = (
+        f"SELECT kind, holder_id, hint FROM (SELECT '{sealed.SIGNING}' AS kind, id AS holder_id, '' AS hint"  # noqa: S608
+        f" FROM keys AS made WHERE signed <> 0 AND revoked_ms IS NULL AND {missing}"
+        f" UNION ALL SELECT '{sealed.WEBHOOK}', id, hint FROM webhook_secrets AS made WHERE {missing}) AS found"
+        " WHERE (kind, holder_id) > (?, ?) ORDER BY kind, holder_id LIMIT ?"
+    )
+    values = (sealed.SIGNING, sealed.WEBHOOK, *query.after, query.limit)
+    return Select(sql, values, all_as(lambda row: sealed.Unsealed(*row)))
 
 
 def list_upstreams(_: sealed.ListUpstreams) -> Select:
@@ -150,6 +174,9 @@ ACCESS_SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
     access.ListChanges: list_changes,
     access.LowWallets: low_wallets,
     terms.ListPriceRules: list_price_rules,
+    sealed.FindSecret: find_secret,
     sealed.ListSecrets: list_secrets,
+    sealed.CountSecrets: count_secrets,
+    sealed.ListUnsealed: list_unsealed,
     sealed.ListUpstreams: list_upstreams,
 }

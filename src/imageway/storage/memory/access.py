@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from msgspec import structs
 
@@ -14,6 +15,8 @@ from imageway.core.ops import Op, Query
 from imageway.ledger import access, sealed, terms
 from imageway.ledger.queries import Key
 from imageway.storage.memory.tables import Tables
+
+S = TypeVar("S", sealed.Secret, sealed.Unsealed)
 
 
 def expire_key(tables: Tables, op: access.ExpireKey) -> str | None:
@@ -231,9 +234,30 @@ def list_price_rules(tables: Tables, query: terms.ListPriceRules) -> tuple[terms
     return tuple(sorted(rows, key=lambda row: (row.created_ms, row.id)))
 
 
+def find_secret(tables: Tables, query: sealed.FindSecret) -> sealed.Secret | None:
+    return tables.sealed.get((query.kind, query.holder_id))
+
+
 def list_secrets(tables: Tables, query: sealed.ListSecrets) -> tuple[sealed.Secret, ...]:
-    rows = (row for row in tables.sealed.values() if query.kind in ("", row.kind))
-    return tuple(sorted(rows, key=lambda row: (row.kind, row.holder_id)))
+    rows = (row for row in tables.sealed.values() if query.kind in ("", row.kind) and row.key_id != query.not_under)
+    return _page(rows, query)
+
+
+def count_secrets(tables: Tables, _: sealed.CountSecrets) -> tuple[sealed.SecretCount, ...]:
+    counts = Counter((row.kind, row.key_id) for row in tables.sealed.values())
+    return tuple(sealed.SecretCount(*of, count) for of, count in sorted(counts.items()))
+
+
+def list_unsealed(tables: Tables, query: sealed.ListUnsealed) -> tuple[sealed.Unsealed, ...]:
+    keys = (key for key in tables.keys.values() if key.signed and key.revoked_ms is None)
+    made = [sealed.Unsealed(sealed.SIGNING, key.id, "") for key in keys]
+    made += [sealed.Unsealed(sealed.WEBHOOK, row.id, row.hint) for row in tables.secrets.values()]
+    return _page((one for one in made if (one.kind, one.holder_id) not in tables.sealed), query)
+
+
+def _page(rows: Iterable[S], query: sealed.ListSecrets | sealed.ListUnsealed) -> tuple[S, ...]:
+    later = (row for row in rows if (row.kind, row.holder_id) > query.after)
+    return tuple(sorted(later, key=lambda row: (row.kind, row.holder_id))[: query.limit])
 
 
 def find_budgets(tables: Tables, query: access.FindBudgets) -> tuple[Budget, ...]:
@@ -277,6 +301,9 @@ ACCESS_READS: Final[dict[type[Query[Any]], Callable[[Tables, Any], Any]]] = {
     access.ListChanges: list_changes,
     access.LowWallets: low_wallets,
     terms.ListPriceRules: list_price_rules,
+    sealed.FindSecret: find_secret,
     sealed.ListSecrets: list_secrets,
+    sealed.CountSecrets: count_secrets,
+    sealed.ListUnsealed: list_unsealed,
     sealed.ListUpstreams: list_upstreams,
 }

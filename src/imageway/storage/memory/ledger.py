@@ -10,6 +10,7 @@ from msgspec import structs
 
 from imageway.ledger import ops
 from imageway.ledger.queries import HoldRow, Key, Transfer, Wallet, Workspace
+from imageway.ledger.sealed import SIGNING
 from imageway.ledger.usage import SPANS_MS, Sums, sum_key, sums_of
 from imageway.storage.memory.tables import Tables
 
@@ -157,6 +158,7 @@ def revoke_key(tables: Tables, op: ops.RevokeKey) -> str | None:
     if row is None or row.revoked_ms is not None:
         return "no_key"
     tables.put(tables.keys, op.id, replace(row, revoked_ms=op.at_ms))
+    tables.drop(tables.sealed, (SIGNING, op.id))
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import islice
 
+from imageway.ledger.sealed import WEBHOOK
 from imageway.storage.memory.tables import Tables
 from imageway.tasks import webhooks as ops
 from imageway.tasks.webhooks import PENDING, Delivery, Endpoint, Secret
@@ -37,7 +38,7 @@ def remove_endpoint(tables: Tables, op: ops.RemoveEndpoint) -> str | None:
         return "no_endpoint"
     tables.drop(tables.endpoints, op.id)
     for row in _secrets(tables, op.id):
-        tables.drop(tables.secrets, row.id)
+        _drop(tables, row)
     return None
 
 
@@ -67,7 +68,7 @@ def rotate_secret(tables: Tables, op: ops.RotateSecret) -> str | None:
     current = next((row for row in rows if row.until_ms is None), None)
     for row in rows:
         if row.until_ms is not None:
-            tables.drop(tables.secrets, row.id)
+            _drop(tables, row)
     if current is None:
         return "no_secret"
     tables.put(tables.secrets, current.id, replace(current, until_ms=op.until_ms))
@@ -190,3 +191,9 @@ def _age(row: Delivery) -> tuple[int, str]:
 
 def _secrets(tables: Tables, holder_id: str) -> list[Secret]:
     return [row for row in tables.secrets.values() if row.holder_id == holder_id]
+
+
+def _drop(tables: Tables, row: Secret) -> None:
+    """With what is sealed of it."""
+    tables.drop(tables.secrets, row.id)
+    tables.drop(tables.sealed, (WEBHOOK, row.id))
