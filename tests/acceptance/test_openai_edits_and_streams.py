@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -175,6 +176,24 @@ def test_an_edit_streams_and_counts_its_tokens(client: openai.OpenAI) -> None:
     assert [event.type for event in events] == ["image_edit.partial_image", "image_edit.completed"]
     assert opened(events[0].b64_json).size == opened(events[1].b64_json).size == (1024, 1024)
     assert events[1].usage.input_tokens_details.image_tokens > 0
+
+
+def test_what_a_model_writes_unseen_is_the_same_in_answer_bill_and_usage_record(
+    client: openai.OpenAI, house: House
+) -> None:
+    """An event of its provider's stream says how many tokens there were, and of which kind only for the input."""
+    model, asked = "gpt-image-1.5", {"prompt": "a boat", "quality": "medium", "size": "1024x1024"}
+    (last,) = list(client.images.generate(model=model, stream=True, **asked))  # type: ignore[call-overload]
+    details = last.usage.model_extra["output_tokens_details"]
+    written, drawn = details["text_tokens"], details["image_tokens"]
+    assert written > 0
+    assert drawn == 1056
+    assert last.usage.output_tokens == written + drawn
+    row = house.newest()
+    assert row.request_id == last.request_id
+    assert (row.output_text_tokens, row.output_image_tokens) == (written, drawn)
+    lines = {line["what"]: line["quantity"] for line in json.loads(row.lines)["price"]}
+    assert (lines["output text tokens"], lines["output image tokens"]) == (str(written), str(drawn))
 
 
 def test_what_is_wrong_before_a_stream_has_a_status(client: openai.OpenAI) -> None:

@@ -23,6 +23,7 @@ from imageway.core.money import format_usd, parse_usd
 from imageway.core.ops import Committed, Store
 from imageway.ledger.ops import CreateKey, CreateWorkspace, TopUp
 from imageway.ledger.queries import FindWorkspace, ListUsage, ShowWallet, Wallet
+from imageway.ledger.usage import FindUsage, UsageDetail
 from imageway.ledger.verifying import Finding, verify
 from imageway.server.auth import digest_of, new_key
 from imageway.server.books import open_books
@@ -252,6 +253,11 @@ class House:
             }
             for row in rows
         ]
+
+    def newest(self) -> UsageDetail:
+        """The last usage record, whole."""
+        (row,) = self._with_books(lambda store: store.read(FindUsage(limit=1)))
+        return row
 
     def differences(self) -> tuple[Finding, ...]:
         """What `ledger verify` would tell."""

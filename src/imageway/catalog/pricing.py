@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from imageway.catalog.schema import Model, Offering
 from imageway.catalog.tariffs import Pixels, PriceBook, Rate, Tariff, known_tokens, tariff_of, with_margin
@@ -42,7 +43,7 @@ class Bill(Struct, frozen=True):
     """What is to be paid for: the fitted request and size, the images that were delivered, the tokens the provider
     reported for the whole task (None: it reported none). `produced`, when more images than were delivered are behind
     `usage`, says how many: the caller then pays the delivered share of the tokens. `quality` and `pixels` are what the
-    provider chose, as far as that is known."""
+    provider chose, as far as that is known: tokens are told apart by them."""
 
     request: ImageRequest
     size: Size
@@ -79,7 +80,7 @@ def charge(catalog: PriceBook, model: Model, bill: Bill) -> Charge:
     if bill.delivered <= 0:
         return Charge(0, ())
     tariff = tariff_of(catalog, model, None, bill.request.quality, bill.size)
-    reported = _delivered_share(bill, model)
+    reported = _delivered_share(bill)
     tokens = reported or _estimated(tariff, model, bill.request, bill.delivered, worst=False)
     lines = _lines(tariff, bill.request, bill.delivered, tokens)
     estimated = reported is None and tariff.counts_tokens
@@ -96,7 +97,7 @@ def cost(catalog: PriceBook, offering: Offering, bill: Bill) -> Charge:
     tariff = tariff_of(catalog, model, offering, bill.request.quality, bill.size)
     reported = usage is not None and bool(usage.output or not images)
     if usage is not None and reported:
-        tokens = _counts(usage, bill, model)
+        tokens = _counts(usage)
     else:
         tokens = _estimated(tariff, model, bill.request, images, worst=False)
     lines = _lines(tariff, bill.request, images, tokens)
@@ -152,25 +153,31 @@ def _shown(lines: Sequence[Line], *, estimated: bool) -> tuple[PriceLine, ...]:
 # Tokens
 
 
-def _counts(usage: Usage, bill: Bill, model: Model | None) -> Counts:
-    """As reported. A model that always writes besides, and says nothing of it, has its text told from its images: what
-    the table and the previews do not account for (an event of a stream splits no output, wire page 1.8)."""
-    written, drawn = usage.output_text, usage.output_image
-    if model is not None and model.output_text_tokens and not written:
-        images = bill.delivered if bill.produced is None else bill.produced
-        one = known_tokens(model, bill.quality or bill.request.quality, bill.size.pixels or bill.pixels)
-        if one is not None:
-            one += (bill.request.partial_images or 0) * model.partial_image_tokens
-            written = max(0, drawn - one * images)
-    return usage.input_text, usage.input_image, written, usage.output - written
+def told_apart(model: Model | None, bill: Bill) -> Usage | None:
+    """The reported tokens of the images produced. A model that always writes besides, and says nothing of it, has its
+    text told from its images: what the table and the previews do not account for (an event of a stream splits no
+    output, wire page 1.8)."""
+    usage, images = bill.usage, bill.delivered if bill.produced is None else bill.produced
+    if usage is None or usage.output_text or not images or model is None or not model.output_text_tokens:
+        return usage
+    one = known_tokens(model, bill.quality or bill.request.quality, bill.size.pixels or bill.pixels)
+    if one is None:
+        return usage
+    one += (bill.request.partial_images or 0) * model.partial_image_tokens
+    written = max(0, usage.output_image - one * images)
+    return replace(usage, output_text=written, output_image=usage.output_image - written)
 
 
-def _delivered_share(bill: Bill, model: Model) -> Counts | None:
+def _counts(usage: Usage) -> Counts:
+    return usage.input_text, usage.input_image, usage.output_text, usage.output_image
+
+
+def _delivered_share(bill: Bill) -> Counts | None:
     """The reported tokens that belong to the delivered images; None when nothing usable was reported."""
     usage = bill.usage
     if usage is None or not usage.output:
         return None
-    counts = _counts(usage, bill, model)
+    counts = _counts(usage)
     if bill.produced is None or bill.produced <= bill.delivered:
         return counts
     text, image, output_text, output_image = (count * bill.delivered // bill.produced for count in counts)

@@ -180,12 +180,20 @@ class PartRun(Struct, eq=False):
         if self.request is not None and any(too_large(self.option.candidate.offering, self.request)):
             return Failed(FailureKind.NEVER_SENT, "input_too_large", "a linked image is larger than this seller takes")
         outcome = await exchanges.begin()
-        if isinstance(outcome, Failed) and outcome.kind is FailureKind.BUSY and not exchanges.harvest.flowing:
-            pause_s = outcome.retry_after_s
-            if pause_s is not None and pause_s <= self.tools.settings.wait_on_busy_s:
-                await self.tools.clock.sleep(pause_s)
+        pause_s = self._pause_after(outcome, exchanges)
+        if pause_s is not None:
+            await self.tools.clock.sleep(pause_s)
+            if not self.cancelled:
                 outcome = await exchanges.begin()
         return outcome
+
+    def _pause_after(self, outcome: Done | Failed, exchanges: Exchanges) -> float | None:
+        """How long to leave a busy candidate alone before it is asked once more; None: somebody else is asked. Nothing
+        of its answer may be there yet: neither an event nor a memo, by which another process would go on."""
+        if isinstance(outcome, Done) or outcome.kind is not FailureKind.BUSY:
+            return None
+        hint_s, begun = outcome.retry_after_s, exchanges.harvest.flowing or exchanges.polling
+        return None if begun or hint_s is None or hint_s > self.tools.settings.wait_on_busy_s else hint_s
 
     async def _concluded(self, harvest: Harvest, outcome: Done | Failed) -> PartResult:
         """What an attempt brought, once its images were looked at; and what that says about its route."""
@@ -213,7 +221,7 @@ class PartRun(Struct, eq=False):
             attempt_id=self.attempt_id,
             option=self.option,
             images=images,
-            usage=harvest.usage,
+            usage=harvest.reported,
             settled=harvest.settled,
             text="".join(harvest.texts) or None,
             seed=self.seed,
@@ -256,7 +264,7 @@ class PartRun(Struct, eq=False):
         health, route = self.tools.health, self.option.candidate.route
         if result.images:
             health.succeeded(route)
-        elif result.failure and self.submitted:
+        elif result.failure and self.exchanges and self.exchanges.submitted:
             now_s, failed = self.tools.clock.monotonic_s(), result.failure
             health.failed(route, failed.kind, now_s=now_s, retry_after_s=failed.retry_after_s)
 

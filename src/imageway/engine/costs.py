@@ -4,7 +4,6 @@ made, with the price rows that say so."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
 
 from msgspec import Struct
 
@@ -39,7 +38,7 @@ def bill_of(results: Sequence[PartResult], delivered: int) -> Bill:
     reported = [result.usage for result in served if result.usage]
     usage = sum(reported[1:], reported[0]) if len(reported) == len(served) else None
     fitted, produced = served[0].option.fitted, sum([result.produced for result in served])
-    return Bill(fitted.request, fitted.size, delivered, usage, produced=produced, **_chosen(served[0]))
+    return Bill(fitted.request, fitted.size, delivered, usage, produced=produced)
 
 
 def costs_of(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], at_ms: int) -> Costs:
@@ -64,7 +63,7 @@ def _made(result: PartResult, made: int) -> Bill:
     """Where more may have been made than was reported, what was reported is not all."""
     fitted = result.option.fitted
     usage = result.usage if made == result.produced else None
-    return Bill(fitted.request, fitted.size, len(result.images), usage, produced=made, **_chosen(result))
+    return Bill(fitted.request, fitted.size, len(result.images), usage, produced=made)
 
 
 def _may_have_made(result: PartResult) -> int:
@@ -73,15 +72,3 @@ def _may_have_made(result: PartResult) -> int:
     if failure is None or failure.empty or failure.kind not in (FailureKind.UNKNOWN, FailureKind.SPOILED):
         return 0
     return result.asked
-
-
-class _Chosen(TypedDict):
-    quality: str | None
-    pixels: tuple[int, int] | None
-
-
-def _chosen(result: PartResult) -> _Chosen:
-    """By the provider, for one part, as a bill has it."""
-    facts = result.images[0].facts if result.images else None
-    quality = result.settled.quality if result.settled else None
-    return _Chosen(quality=quality, pixels=(facts.width, facts.height) if facts else None)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Collection
 from msgspec import Struct
 
 from imageway.bodies import Scope
+from imageway.catalog import Bill, told_apart
 from imageway.core.blobs import Blob
 from imageway.core.failures import FetchRefused, TransportFailed
 from imageway.core.steps import Done, Failed, FailureKind, More, Produced, Settled, Usage
@@ -76,6 +77,23 @@ class Harvest(Struct, eq=False):
     @property
     def spoiled(self) -> tuple[Failed, ...]:
         return tuple([slot.image for slot in self._slots if isinstance(slot.image, Failed)])
+
+    @property
+    def reported(self) -> Usage | None:
+        """The tokens as answer, bill and usage record have them: read once, text told from images."""
+        if self.usage is None:
+            return None
+        attempt, first = self.attempt, next(iter(self.images), None)
+        fitted = attempt.option.fitted
+        made = Bill(
+            fitted.request,
+            fitted.size,
+            self.produced,
+            self.usage,
+            quality=self.settled.quality if self.settled else None,
+            pixels=(first.facts.width, first.facts.height) if first else None,
+        )
+        return told_apart(attempt.tools.catalog.models.get(fitted.request.model), made)
 
     async def add(self, more: More) -> list[asyncio.Task[None]]:
         """One event of a stream; what is still being fetched of it, because slow links hold up nothing else."""

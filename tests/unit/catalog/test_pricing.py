@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imageway.catalog import Bill, Quote, charge, cost, load, quote
+from imageway.catalog import Bill, Quote, charge, cost, load, quote, told_apart
 from imageway.catalog.schema import Geometry, Model, Offering, Parameter, Price, Tokens
 from imageway.core.intents import PriceLine
 from imageway.core.money import parse_usd
@@ -400,14 +400,26 @@ HIDDEN = CATALOG.models["gpt-image-1.5"]
 def test_tokens_above_those_of_the_picture_are_text_where_a_model_writes_unseen(
     bill: Bill, tokens: tuple[int, int]
 ) -> None:
-    charged = charge(CATALOG, HIDDEN, bill)
+    """The whole stays as it was reported, and caller and provider are paid for it by the same counts."""
+    usage = told_apart(HIDDEN, bill)
+    assert usage is not None
+    assert (usage.output_text, usage.output_image) == tokens
+    assert replace(usage, output_text=0, output_image=0) == Usage(input_text=10)
+    apart = replace(bill, usage=usage, request=replace(bill.request, model=HIDDEN.id))
+    charged = charge(CATALOG, HIDDEN, apart)
     lines = {line.what: int(line.quantity) for line in charged.lines}
     assert (lines.get("output text tokens", 0), lines["output image tokens"]) == tokens
     assert charged.tokens[2:] == tokens
-    cents = cost(CATALOG, HIDDEN.offerings[0], replace(bill, request=replace(bill.request, model=HIDDEN.id))).usd_micros
-    assert cents == charge(CATALOG, HIDDEN, bill).usd_micros
+    assert cost(CATALOG, HIDDEN.offerings[0], apart).usd_micros == charged.usd_micros
+
+
+def test_where_nothing_was_made_tokens_stay_as_they_were_reported() -> None:
+    bill = streamed(1318, delivered=0)
+    assert told_apart(HIDDEN, bill) is bill.usage
 
 
 def test_other_models_draw_all_they_report() -> None:
-    lines = {line.what: line.quantity for line in charge(CATALOG, CATALOG.models["gpt-image-1"], streamed(1318)).lines}
-    assert lines["output image tokens"] == "1318"
+    bill = streamed(1318)
+    assert told_apart(CATALOG.models["gpt-image-1"], bill) is bill.usage
+    assert told_apart(None, bill) is bill.usage
+    assert told_apart(HIDDEN, replace(bill, usage=None)) is None

@@ -22,7 +22,7 @@ def result(tools: Tools, **about: object) -> PartResult:
 
 
 def test_tokens_are_those_that_were_billed(tools: Tools) -> None:
-    """Of a stream that does not split what it wrote unseen from what it drew, only the bill does."""
+    """Of more than was delivered, the bill has the share that is paid for."""
     reported = result(tools, usage=Usage(27, 0, 0, 1318))
     row = usage_row(tools, facts(tools), [reported], Ending("succeeded", price=Charge(5, (), (27, 0, 262, 1056))), 9)
     tokens = (row.input_text_tokens, row.input_image_tokens, row.output_text_tokens, row.output_image_tokens)
