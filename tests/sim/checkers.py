@@ -315,6 +315,27 @@ def unknown_is_told_as_unknown(world: World) -> Iterator[str]:
             yield f"{task.id} is {task.state} after {[submit.fate for submit in last]}"
 
 
+def only_who_wished_so_is_cancelled(world: World) -> Iterator[str]:
+    """Once something was sent, a task is `cancelled` by its caller alone."""
+    for task in _tasks(world):
+        order = _order(world, task)
+        wished = order is None or order.cancels_after_s is not None or order.called_off_after_s is not None
+        if task.state == "cancelled" and not wished and (submits := _submits(world, task)):
+            yield f"{task.id} is cancelled, which nobody wished for, after {[submit.fate for submit in submits]}"
+
+
+def who_waits_is_given_what_was_paid_for(world: World) -> Iterator[str]:
+    """Where nothing dies, nobody who waits is told an error of a task that has succeeded."""
+    weather = world.shape.weather
+    if world.shape.troubles or weather.commit_fails or weather.commit_fate_untold:
+        return
+    for visit in world.visits:
+        task = tables_of(world).tasks.get(visit.task_id or "")
+        told = isinstance(visit.error, GatewayError) and not visit.replayed
+        if told and task is not None and task.state == "succeeded":
+            yield f"visitor {visit.order.number} was told {visit.error} of {task.id}, which has succeeded"
+
+
 def a_key_buys_once(world: World) -> Iterator[str]:
     """While a task of a key is under way, and once one has succeeded or is unknown, no other is accepted under it:
     nothing is held, and so nothing sent. Whatever is held is in the transfers, in their order."""
@@ -690,6 +711,8 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     pictures_come_from_good_answers,
     what_came_is_delivered,
     unknown_is_told_as_unknown,
+    only_who_wished_so_is_cancelled,
+    who_waits_is_given_what_was_paid_for,
     a_key_buys_once,
     who_asks_again_gets_the_same,
     a_memo_is_resumed,

@@ -54,7 +54,7 @@ def shape_of(seed: int, requests: int = 20) -> Shape:
     return Shape(
         seed=seed,
         plan=Chances(seed, chance.choice((0.0, 0.2, 0.5, 0.9))),
-        orders=tuple(_order(chance, number, _webhook(seed, number)) for number in range(requests))
+        orders=tuple(_called_off(seed, _order(chance, number, _webhook(seed, number))) for number in range(requests))
         + _repeated(seed, requests),
         processes=processes,
         troubles=troubles,
@@ -85,6 +85,14 @@ def _endpoints(seed: int) -> tuple[AddEndpoint, ...]:
         )
         for number in range(chance.randint(1, 3))
     )
+
+
+def _called_off(seed: int, order: Order) -> Order:
+    """Some of those who wait have a colleague who wants no more of it."""
+    chance = random.Random(f"called off {seed}/{order.number}")
+    if order.background or chance.random() < 0.85:
+        return order
+    return replace(order, called_off_after_s=chance.choice((0.05, chance.uniform(0, 5), chance.uniform(0, 40))))
 
 
 def _repeated(seed: int, number: int) -> tuple[Order, ...]:

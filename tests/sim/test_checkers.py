@@ -255,25 +255,15 @@ def every_busy_one_is_waited_for(patch: pytest.MonkeyPatch) -> None:
 
 
 def recovery_sends_again(patch: pytest.MonkeyPatch) -> None:
-    resolve = Recovery._part
+    resolve = Recovery._end_of
 
-    async def part(self: Recovery, run: TaskRun, task: Any, attempt: Any, count: int, proven: bool) -> PartResult:
+    async def end_of(self: Recovery, part: PartRun, attempt: Any, proven: bool) -> PartResult:
         if attempt.memo:
-            return await resolve(self, run, task, attempt, count, proven)
-        again = PartRun(
-            tools=self.tools,
-            scope=run.scope,
-            task_id=task.id,
-            part=attempt.part,
-            count=count,
-            options=(self._option(run, attempt),),
-            attempt_id=attempt.id,
-            deadline_s=self.tools.clock.monotonic_s() + 300,
-            fence=task.fence + 1,
-        )
-        return await again.run()
+            return await resolve(self, part, attempt, proven)
+        part.deadline_s = part.until_s = self.tools.clock.monotonic_s() + 300
+        return await part.run()
 
-    patch.setattr(Recovery, "_part", part)
+    patch.setattr(Recovery, "_end_of", end_of)
 
 
 def anything_is_proved(patch: pytest.MonkeyPatch) -> None:
@@ -337,6 +327,19 @@ def unknown_ones_are_told_otherwise(patch: pytest.MonkeyPatch) -> None:
 
 def memos_are_not_read(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Recovery, "_upstream", lambda self, attempt: None)
+
+
+def what_failed_is_called_cancelled(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(TaskRun, "_is_given_up", lambda self, results: all(map(runs._came_to_nothing, results)))
+
+
+def the_first_thing_done_for_a_task_is_its_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Engine, "heed", lambda self, run: _heed_and_tell(run))
+
+
+async def _heed_and_tell(run: TaskRun) -> bool:
+    run.last_word()
+    return False
 
 
 def a_code_of_no_table(patch: pytest.MonkeyPatch) -> None:
@@ -541,6 +544,12 @@ BUGS = (
     Bug("pictures_come_from_good_answers", anything_is_proved, world_of("truncated")),
     Bug("what_came_is_delivered", the_last_image_is_lost, world_of()),
     Bug("unknown_is_told_as_unknown", unknown_is_called_failed, world_of("reset_before")),
+    Bug("only_who_wished_so_is_cancelled", what_failed_is_called_cancelled, world_of("failed")),
+    Bug(
+        "who_waits_is_given_what_was_paid_for",
+        the_first_thing_done_for_a_task_is_its_end,
+        world_of(called_off_after_s=0.5),
+    ),
     Bug("a_key_buys_once", keys_are_never_claimed, twice()),
     Bug("a_key_buys_once", running_ones_bind_nobody, twice(after_s=0)),
     Bug("a_key_buys_once", unknown_ones_free_their_key, twice("reset_after", "ok")),

@@ -8,7 +8,7 @@ import hashlib
 import random
 import tempfile
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -58,6 +58,7 @@ from tests.sim.machine import (
 from tests.sim.receivers import Receivers
 from tests.sim.upstreams import Plan, Providers, SimTransport, telling_adapters
 from tests.sim.virtual_time import VirtualLoop, run_virtually
+from tests.values import replace
 
 ENDLESS_S = 4000.0
 LOOKS_S = 3.0  # for deliveries: a world has no time to look every half second
@@ -84,7 +85,8 @@ def catalog() -> Catalog:
 class Order:
     """What one visitor does. `patience_s`: when he hangs up. `delivery_s`: how long the answer takes to read.
     `leaves_after`: he hangs up after so many events of a stream. `background`: he takes the receipt and goes, `cancels`
-    after a while."""
+    after a while. `called_off_after_s`: somebody else of his workspace cancels what he waits for, at another process
+    where there is one."""
 
     number: int
     request: ImageRequest
@@ -99,6 +101,7 @@ class Order:
     leaves_after: int | None = None
     background: bool = False
     cancels_after_s: float | None = None
+    called_off_after_s: float | None = None
     deadline_s: float | None = None
     webhook: Webhook | None = None
     rejects: bool = False
@@ -239,7 +242,7 @@ class Process:
                 visit.contents = await self._contents(visit.answer)
             del self.unanswered[visit.order.number]
             await asyncio.sleep(visit.order.delivery_s)
-        except (asyncio.CancelledError, HungUp, KeyTaken):
+        except (asyncio.CancelledError, HungUp, GatewayError):
             self.engine.leave(handle)
             raise
         self.machine.check()
@@ -462,6 +465,7 @@ class World:
         process = await self._reached(order)
         visit.owner = process.machine.owner
         serving = process.machine.start(process.serve(visit))
+        calling_off = asyncio.create_task(self._call_off(visit))  # whatever became of him
         done, _ = await asyncio.wait({serving}, timeout=order.patience_s)
         if not done:
             serving.cancel()
@@ -473,9 +477,21 @@ class World:
             visit.end = "answered" if visit.end == "waiting" else visit.end
             if error := serving.exception():
                 visit.error = error
+        await asyncio.wait({calling_off}, timeout=60)
         answered = visit.delivered or visit.error is not None or visit.view is not None
         if process.machine.dead and not process.closed and not answered:
             visit.end = "cut"
+
+    async def _call_off(self, visit: Visit) -> None:
+        """By somebody who reaches another process than he did."""
+        order = visit.order
+        if order.called_off_after_s is None:
+            return
+        await asyncio.sleep(order.called_off_after_s)
+        if visit.task_id is not None:
+            process = await self._reached(replace(order, number=order.number + 1, process=None))
+            with suppress(GatewayError, StoreFailed, FaultInjected):
+                await process.machine.start(process.engine.cancel_task(visit.task_id, _caller(order)))
 
     async def _reached(self, order: Order) -> Process:
         while True:

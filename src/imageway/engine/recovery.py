@@ -176,10 +176,11 @@ class Recovery:
         return TaskRun(tools, facts, tools.spool.scope(), (), store_images=True, fence=task.fence + 1, ask=kept.ask)
 
     async def _finish(self, run: TaskRun, task: Task, counts: Sequence[int], *, proven: bool) -> None:
-        latest = {attempt.part: attempt for attempt in task.attempts}
+        latest = {attempt.part: attempt for attempt in task.attempts}.values()
         try:
+            run.parts = tuple(self._part_of(run, task, attempt, counts[attempt.part]) for attempt in latest)
             results = await asyncio.gather(
-                *(self._part(run, task, attempt, counts[attempt.part], proven) for attempt in latest.values())
+                *(self._end_of(part, attempt, proven) for part, attempt in zip(run.parts, latest, strict=True))
             )
             await run.end(results)
         except Exception as error:  # noqa: BLE001  # nobody else would end it while this process lives
@@ -187,25 +188,26 @@ class Recovery:
         else:
             logger().info(events.TASK_RESUMED, task=task.id)
 
-    async def _part(self, run: TaskRun, task: Task, attempt: Attempt, count: int, proven: bool) -> PartResult:
-        option = self._option(run, attempt)
-        part = PartRun(
+    def _part_of(self, run: TaskRun, task: Task, attempt: Attempt, count: int) -> PartRun:
+        return PartRun(
             tools=self.tools,
             scope=run.scope,
             task_id=task.id,
             part=attempt.part,
             count=count,
-            options=(option,),
+            options=(self._option(run, attempt),),
             attempt_id=attempt.id,
             deadline_s=self._until(min(attempt.deadline_ms, task.deadline_ms)),
             fence=task.fence + 1,
         )
+
+    async def _end_of(self, part: PartRun, attempt: Attempt, proven: bool) -> PartResult:
         if attempt.memo and self._upstream(attempt):
             return await part.beside_others(lambda: part.resume(unpack_memo(attempt.memo)))
         if not proven:
             # Its process may still bring evidence until then.
             await self.tools.clock.sleep(max(0.0, part.deadline_s - self.tools.clock.monotonic_s()))
-        logger().warning(events.TASK_UNKNOWN, task=task.id, attempt=attempt.id)
+        logger().warning(events.TASK_UNKNOWN, task=part.task_id, attempt=attempt.id)
         return part.given_up(Failed(FailureKind.UNKNOWN, "lost", "the process that sent it is gone"))
 
     def _until(self, deadline_ms: int) -> float:

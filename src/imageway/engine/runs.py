@@ -18,7 +18,7 @@ from imageway.core.ops import Committed, Refused
 from imageway.core.requests import ImageRequest, RequestWarning
 from imageway.core.steps import Failed, FailureKind
 from imageway.engine.arrivals import Arrivals
-from imageway.engine.attempts import PartResult, PartRun
+from imageway.engine.attempts import NEXT, PartResult, PartRun
 from imageway.engine.facts import TaskFacts
 from imageway.engine.inputs import check_mask, check_weight, hold_all
 from imageway.engine.keeping import drop_ask
@@ -203,7 +203,7 @@ class TaskRun(Struct, eq=False):
 
     async def end(self, results: Sequence[PartResult]) -> None:
         """Settles with what the parts brought."""
-        if all(part.cancelled for part in self.parts) and all(map(_came_to_nothing, results)) and results:
+        if self._is_given_up(results):
             await self._commit(cancelled(self.tools, self.facts, [result.attempt_id for result in results]))
             return
         store = self.store_images or self.listeners == 0
@@ -218,6 +218,10 @@ class TaskRun(Struct, eq=False):
             error_told.resend_override = False
             settlement = failed(self.tools, self.facts, lost, error_told)
         await self._commit(settlement)
+
+    def _is_given_up(self, results: Sequence[PartResult]) -> bool:
+        """Whether its caller wanted no more of it, and for certain there is nothing of it."""
+        return all(part.cancelled for part in self.parts) and all(map(_came_to_nothing, results))
 
     async def _commit(self, settlement: Settlement) -> None:
         """Ends the task durably, then tells whoever waits."""
@@ -289,9 +293,7 @@ def _elsewhere() -> GatewayError:
 
 
 def _came_to_nothing(result: PartResult) -> bool:
-    """For certain, and for nobody's fault that its caller should hear of."""
-    failure = result.failure
-    return failure is not None and failure.kind is FailureKind.FAILED and not result.produced
+    return result.failure is not None and result.failure.kind in NEXT and not result.produced
 
 
 class TaskHandle(Struct, eq=False):

@@ -354,13 +354,17 @@ class Engine:
 
     def _disown(self, task: asyncio.Task[None]) -> None:
         if run := self._running.pop(task):
-            run.last_word()
             run.scope.release()
-            if run.freed is not None and task is run.work:
-                run.freed(run)
-            if run.admitted:
-                run.admitted = False
-                self._admission.leave(run.facts.key_id)
+            if task is run.work:
+                self._end_of(run)
+
+    def _end_of(self, run: TaskRun) -> None:
+        """Its work is over, however that was; what else was done for it is not."""
+        run.last_word()
+        if run.freed is not None:
+            run.freed(run)
+        if run.admitted:
+            self._admission.leave(run.facts.key_id)
 
 
 def _receipt(facts: TaskFacts, prepared: Prepared) -> TaskView:

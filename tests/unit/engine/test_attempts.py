@@ -202,6 +202,32 @@ def test_where_nothing_was_sent_nothing_is_learned(bench: Bench) -> None:
     assert due_s(bench) == 0
 
 
+def test_of_who_was_not_asked_nothing_is_learned(bench: Bench) -> None:
+    """The one before him was, and failed; then the deadline had passed."""
+    bench.tools = replace(bench.tools, upstreams=(upstream("google"), upstream("google", 2)))
+    for _ in range(FAILURES_TO_OPEN):
+        bench.steps[:] = [Failed(FailureKind.DENIED)]
+        part = bench.part()
+        first, second = sorted(part.options, key=lambda option: option.candidate.upstream.id)
+        none = replace_row(second.candidate.offering, max_input_bytes=1)
+        part.options = (first, replace(second, candidate=replace(second.candidate, offering=none)))
+        part.request = replace(first.fitted.request, images=(ImageData(blob_of(picture("png", 1)), "image"),))
+        result = asyncio.run(part.run())
+        part.scope.release()
+        assert result.failure is not None
+        assert result.failure.kind is FailureKind.NEVER_SENT
+        assert bench.tools.health.due_s(second.candidate.route) == 0
+        bench.tools.health.succeeded(first.candidate.route)
+
+
+def test_what_has_a_memo_is_not_sent_again_under_it(bench: Bench) -> None:
+    """Its task ended as "busy" and says to wait a moment: who took over then would read that task, not the new one."""
+    result = bench.play(POLL, Failed(FailureKind.BUSY, retry_after_s=1), WHOLE)
+    assert result.failure is not None
+    assert result.failure.kind is FailureKind.BUSY
+    assert bench.line.sent == ["google-1 POST", "google-1 GET"]
+
+
 def test_an_answer_over_the_limit_is_not_read_again(bench: Bench) -> None:
     """It would be as large the next time; the task ends now, not at its deadline."""
     result = bench.play(POLL, WHOLE, replies=(ANSWERED, OVERSIZE))
