@@ -250,12 +250,33 @@ def test_a_rule_that_says_what_images_cost_is_made(admin: Admin, models: str, ro
             "insufficient_balance",
             None,
         ),
+        ("POST", "workspaces/studio/wallet/topup", b'{"usd":"1","usd":"2"}', 400, "duplicate_key", "usd"),
+        ("POST", "workspaces/studio/wallet/topup", {"usd": "1", "reason": "\x1b[2J"}, 400, "invalid_value", "reason"),
         ("POST", "prices/rules", {"models": "nobody-*", "multiplier": "x"}, 400, "invalid_value", "multiplier"),
+        ("POST", "prices/rules", {"models": "gpt-*", "multiplier": "1e999999999"}, 400, "invalid_value", "multiplier"),
+        ("POST", "prices/rules", {"models": "gpt-*", "multiplier": "1e-999999999"}, 400, "invalid_value", "multiplier"),
+        ("POST", "prices/rules", {"models": "gpt-*", "from": "0001-01-01T00+14:00"}, 400, "invalid_value", "from"),
+        ("POST", "prices/rules", {"models": "gpt-*", "from": "9999-12-31T23-14:00"}, 400, "invalid_value", "from"),
+        ("POST", "prices/rules", {"models": "*" * 3000}, 400, "invalid_value", "models"),
+        ("POST", "prices/rules", {"models": "gpt-*", "source": "a\nb"}, 400, "invalid_value", "source"),
         ("POST", "keys", {"budgets": {"week": "1"}, "networks": ["no"]}, 400, "invalid_value", None),
+        ("POST", "keys", {"budgets": {"day": "x"}}, 400, "invalid_value", "budgets.day"),
+        ("POST", "keys", {"expires": "9999-12-31T23:59:59-14:00"}, 400, "invalid_value", "expires"),
+        ("POST", "keys", b"[" * 100_000, 400, "too_deep", None),
+        ("PATCH", "workspaces/studio", {"keep_images_s": 10**12}, 400, "invalid_value", "keep_images_s"),
+        ("GET", "prices/models/zzzzzz", None, 404, "model_not_found", "model"),
         ("GET", "keys/key_nobody", None, 404, "not_found", "key"),
         ("GET", "tasks/req_nobody", None, 404, "task_not_found", "task"),
         ("GET", "usage?limit=0", None, 400, "invalid_type", "limit"),
         ("GET", "usage?before=x", None, 400, "invalid_value", "before"),
+        ("GET", f"usage?before={'9' * 30}-1", None, 400, "invalid_value", "before"),
+        ("GET", f"usage?before=1-{'9' * 5000}", None, 400, "invalid_value", "before"),
+        ("GET", "usage?before=%D9%A1-%D9%A1", None, 400, "invalid_value", "before"),
+        ("GET", "tasks?workspace=studio&before=x", None, 400, "invalid_value", "before"),
+        ("GET", f"tasks?workspace=studio&before={'9' * 30}-req", None, 400, "invalid_value", "before"),
+        ("GET", "tasks?workspace=studio&state=done", None, 400, "invalid_type", "state"),
+        ("GET", "tasks/%00", None, 404, "not_found", None),
+        ("GET", "usage?model=%00", None, 400, "invalid_value", "model"),
         ("GET", "usage?outcome=success", None, 400, "invalid_type", "outcome"),
         ("GET", "usage/export?outcome=success", None, 400, "invalid_type", "outcome"),
         ("GET", "usage/sums?by=colour", None, 400, "invalid_value", "by"),
@@ -270,8 +291,37 @@ def test_bad_input_is_named(
 
 def test_a_body_that_is_too_large_or_of_another_kind_is_refused(admin: Admin) -> None:
     assert admin("POST", "workspaces", b" " * 2_000_000).status == 413
-    other = {"content-type": "text/plain"}
-    assert_told(admin("POST", "workspaces", b"{}", **other), 415, "unsupported_content_type")
+    for other in ({"content-type": "text/plain"}, {"content-encoding": "gzip"}):
+        assert_told(admin("POST", "workspaces", b"{}", **other), 415, "unsupported_content_type")
+
+
+def test_budgets_change_whole_or_not_at_all(admin: Admin) -> None:
+    """A reset that cannot be leaves the limits that came with it unset, and both are told of at once."""
+    key = admin.made("POST", "keys", {"workspace": "studio", "budgets": {"day": "1"}})["id"]
+    refused = admin("PUT", f"keys/{key}/budgets", {"limits": {"day": "9", "month": "x"}, "reset": ["year"]})
+    told = assert_told(refused, 400, "invalid_value")
+    assert [problem["param"] for problem in told["details"]] == ["budgets.month", "reset"]
+    assert_told(admin("PUT", f"keys/{key}/budgets", {"limits": {"day": "9"}, "reset": ["year"]}), 400, "invalid_value")
+    assert admin.made("GET", f"keys/{key}")["budgets"]["day"]["limit_usd"] == "1.000000"
+    changed = admin.made("PUT", f"keys/{key}/budgets", {"limits": {"day": "2", "total": "5"}, "reset": ["day"]})
+    assert {period: one["limit_usd"] for period, one in changed["budgets"].items()} == {
+        "day": "2.000000",
+        "total": "5.000000",
+    }
+
+
+def test_an_overlap_may_be_for_ever(admin: Admin) -> None:
+    key = admin.made("POST", "keys", {"workspace": "studio"})["id"]
+    assert admin.made("POST", f"keys/{key}/rotate", {"overlap": "999999w"})["old_until"].startswith("9999-12-31")
+
+
+def test_a_name_may_hold_what_divides_paths(admin: Admin) -> None:
+    """A segment is told apart before it is decoded: what is called `a/b` can be named, changed and dropped."""
+    admin.made("POST", "workspaces", {"name": "a/b?c"})
+    assert admin.made("GET", "workspaces/a%2Fb%3Fc")["name"] == "a/b?c"
+    admin.made("PUT", "upstreams", {"provider": "openai", "id": "eu/1", "key": "sk-test-1", "enabled": False})
+    assert admin("DELETE", "upstreams/eu%2F1").status == 204
+    assert_told(admin("DELETE", "upstreams/eu/1"), 404, "not_found")
 
 
 def test_the_document_has_every_endpoint(admin: Admin, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_a_budget_that_fits_so_many_images_buys_so_many(house: House) -> None:
         "day": "0.780000",
         "total": "0.780000",
     }
-    operate(house, lambda office: keys.reset_budgets(office, made.id, ("total",)))
+    operate(house, lambda office: keys.change_budgets(office, made.id, {}, ("total",)))
     assert ask(gateways[0], made.key).status == 200
 
 
@@ -312,7 +312,7 @@ def test_every_change_is_in_the_log_of_changes(house: House) -> None:
     """Who, what, before and after, without secrets, in the commit of the change."""
     made = make_key(house, name="till", budgets={"day": "1"}, signed=True)
     operate(house, lambda office: keys.update_key(office, made.id, KeyChange(name="shop", expires="90d")))
-    operate(house, lambda office: keys.set_budgets(office, made.id, {"day": None, "total": "5"}))
+    operate(house, lambda office: keys.change_budgets(office, made.id, {"day": None, "total": "5"}))
     operate(house, lambda office: workspaces.add_member(office, "w", "ada@shop.example", "owner"))
     operate(house, lambda office: keys.revoke_key(office, made.id))
     changes = operate(house, lambda office: office.store.read(ListChanges()))

@@ -15,7 +15,7 @@ from imageway.cli.operating import operate, plain, said
 from imageway.cli.printing import Stop, print_json
 from imageway.core.errors import Problem
 from imageway.server.administration import keys, workspaces
-from imageway.server.administration.keys import KeyAsked, KeyChange, KeyMade, KeyShown
+from imageway.server.administration.keys import KeyAsked, KeyChange, KeyMade
 from imageway.server.administration.office import Office
 from imageway.server.administration.workspaces import WorkspaceChange
 from imageway.server.keyfiles import WEBHOOK_KEY, key_in
@@ -68,15 +68,8 @@ def update_key(books: Books, key_id: str, changes: Mapping[str, Any], *, as_json
 
 def change_budgets(books: Books, key_id: str, limits: Sequence[str], *, reset: tuple[str, ...], as_json: bool) -> None:
     written = {period: None if usd == NONE else usd for period, usd in limits_in(limits).items()}
-
-    async def change(office: Office) -> KeyShown:
-        if written:
-            await keys.set_budgets(office, key_id, written)
-        if reset:
-            await keys.reset_budgets(office, key_id, reset)
-        return await keys.show_key(office, key_id)
-
-    _show_one(_do(books, change), as_json=as_json)
+    shown = _do(books, lambda office: keys.change_budgets(office, key_id, written, reset))
+    _show_one(shown, as_json=as_json)
 
 
 def revoke_key(books: Books, key_id: str, *, as_json: bool) -> None:

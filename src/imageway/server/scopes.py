@@ -23,11 +23,18 @@ def networks_of(blocks: Iterable[str]) -> tuple[Network, ...]:
     found = []
     for block in blocks:
         try:
-            found.append(ip_network(block.strip()))
+            found.append(ip_network(_without_zone(block.strip())))
         except ValueError as error:
             hint = "write a CIDR block such as 203.0.113.0/24 or 2001:db8::/32"
             raise ValueError(f'"{block}" names no network ({error}); {hint}') from None
     return tuple(found)
+
+
+def _without_zone(block: str) -> str:
+    """Addresses of requests are looked at without theirs. Raises ValueError."""
+    if "%" in block:
+        raise ValueError("it has a zone")
+    return block
 
 
 def check_entry(scope: KeyScope, dialect: str, head: Head, proxies: tuple[Network, ...]) -> None:

@@ -135,7 +135,7 @@ def test_a_workspace_is_set_and_what_was_set_taken_back(shell: Shell) -> None:
         ("form=paper", "there are alias.NAME, form=b64 or url"),
         ("watermark=perhaps", "watermark=true or false"),
         ("keep_images_s=long", "keep_images_s"),
-        ("keep_images_s=0", "seconds from 1 up are needed"),
+        ("keep_images_s=0", "seconds from 1 to 316224000 are needed"),
         ("alert_below=ten", '"ten" is not an amount of dollars'),
         ("colour=red", "there are alias.NAME"),
         ("form", '"form" is no setting'),

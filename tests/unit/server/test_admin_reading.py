@@ -40,9 +40,26 @@ def test_everything_wrong_is_told_at_once_by_its_path() -> None:
     ]
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff", b"[1]", b"7"])
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[1]", b"7", b"[" * 100_000, b'{"tags":' + b"[" * 100_000])
 def test_what_is_no_object_is_refused(content: bytes) -> None:
-    assert problems_of(content)[0][1] in ("malformed_json", "invalid_type")
+    assert problems_of(content)[0][1] in ("malformed_json", "invalid_utf8", "too_deep", "invalid_type")
+
+
+def test_a_name_that_comes_twice_is_refused_wherever_it_stands() -> None:
+    """Readers differ on which of the two counts, and one of them may have been an amount of money."""
+    assert problems_of(b'{"name":"a","size":1,"size":2}') == [("size", "duplicate_key")]
+    assert problems_of(b'{"name":"a","tags":[{"x":1,"x":1}]}') == [("tags[0].x", "duplicate_key")]
+
+
+@pytest.mark.parametrize("content", [b'{"name":"a\\u0000"}', b'{"name":"a","tags":["x","\\u0000"]}'])
+def test_a_nul_is_no_text(content: bytes) -> None:
+    """No database of ours keeps one alike."""
+    assert problems_of(content)[0][1] == "invalid_value"
+
+
+def test_a_nul_is_no_text_in_a_query_either() -> None:
+    with pytest.raises(InvalidRequest):
+        read_query({"name": "a\0"}, Box)
 
 
 def test_no_body_is_an_empty_one() -> None:

@@ -42,7 +42,8 @@ def test_what_is_no_span_is_told_so(written: str) -> None:
         ("2027-01-31T12:30:00", datetime(2027, 1, 31, 12, 30, tzinfo=UTC)),
         ("2027-01-31T12:30:00+02:00", datetime(2027, 1, 31, 10, 30, tzinfo=UTC)),
         ("90d", datetime(2027, 2, 18, 12, tzinfo=UTC)),
-        ("999999w", datetime(9999, 1, 1, tzinfo=UTC)),
+        ("9999-12-31T12:00:00", datetime(9999, 12, 31, 12, tzinfo=UTC)),
+        ("999999w", datetime(9999, 12, 31, tzinfo=UTC)),
     ],
 )
 def test_a_moment_is_a_time_or_a_span_from_now_on(written: str, moment: datetime) -> None:
@@ -51,7 +52,13 @@ def test_a_moment_is_a_time_or_a_span_from_now_on(written: str, moment: datetime
     assert reader.problems == []
 
 
-@pytest.mark.parametrize("written", ["2026-11-20T12:00:00", "2020-01-01", "soon", "0001-01-01"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("2026-11-20T12:00:00", "2020-01-01", "soon", "0001-01-01", "0001-01-01T00:00:00+14:00"),
+        "9999-12-31T23:59:59-14:00",
+    ],
+)
 def test_a_moment_lies_ahead(written: str) -> None:
     reader = Reader()
     reader.moment_ms("expires", written, NOW_MS)
@@ -98,3 +105,48 @@ def test_patterns_fit_something_and_are_not_too_many() -> None:
     reader.patterns("models", ["a*", " "])
     reader.patterns("models", [f"m{number}" for number in range(MOST_ENTRIES + 1)])
     assert len(reader.problems) == 2
+
+
+@pytest.mark.parametrize("pattern", ["a" * 201, "a\nb", "\x1b[2J*", "a\0"])
+def test_a_pattern_is_visible_and_not_too_long(pattern: str) -> None:
+    reader = Reader()
+    reader.patterns("models", [pattern])
+    assert "visible characters" in said(reader)
+
+
+@pytest.mark.parametrize("network", ["fe80::1%eth0", "fe80::/10%1"])
+def test_a_network_has_no_zone(network: str) -> None:
+    """An address comes without one: such a network would hold nobody."""
+    reader = Reader()
+    reader.networks("networks", [network])
+    assert "names no network" in said(reader)
+
+
+@pytest.mark.parametrize("written", ["x" * 501, "a\nb", "\x1b[2J", "a\0"])
+def test_a_reason_is_one_visible_line(written: str) -> None:
+    reader = Reader()
+    reader.line("reason", written, 500)
+    assert "visible characters" in said(reader)
+
+
+@pytest.mark.parametrize(
+    ("written", "moment"),
+    [
+        ("1970-01-01", datetime(1970, 1, 1, tzinfo=UTC)),
+        ("2026-12-01T00:00:00+02:00", datetime(2026, 11, 30, 22, tzinfo=UTC)),
+        ("9999-12-31", datetime(9999, 12, 31, tzinfo=UTC)),
+    ],
+)
+def test_a_time_may_lie_behind(written: str, moment: datetime) -> None:
+    reader = Reader()
+    assert reader.time_ms("from", written) == int(moment.timestamp() * 1000)
+    assert reader.problems == []
+
+
+@pytest.mark.parametrize(
+    "written", ["", "2026", "90d", "1969-12-31", "0001-01-01T00:00:00+14:00", "9999-12-31T23-01:00"]
+)
+def test_a_time_that_no_calendar_has_is_told(written: str) -> None:
+    reader = Reader()
+    assert reader.time_ms("from", written) == 0
+    assert "is no time" in said(reader)

@@ -55,12 +55,7 @@ async def _revoke(visit: Visit) -> None:
 
 async def _budgets(visit: Visit) -> KeyShown:
     asked: BudgetsAsked = visit.body
-    key_id = visit.params["key"]
-    if asked.limits:
-        await keys.set_budgets(visit.office, key_id, asked.limits)
-    if asked.reset:
-        await keys.reset_budgets(visit.office, key_id, asked.reset)
-    return await keys.show_key(visit.office, key_id)
+    return await keys.change_budgets(visit.office, visit.params["key"], asked.limits, asked.reset)
 
 
 _ONE: Final = "keys/{key}"

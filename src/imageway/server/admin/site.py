@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote
 
 import msgspec
 
@@ -111,7 +112,7 @@ class AdminSite:
 
     def _find(self, head: Head) -> tuple[Endpoint, dict[str, str]]:
         """Raises GatewayError 404, or MethodNotAllowed."""
-        segments = head.path.removeprefix(PREFIX).split("/")
+        segments = _segments(head)
         found = [
             (endpoint, params)
             for endpoint in self.endpoints
@@ -140,12 +141,22 @@ class AdminSite:
         return "x-request-id", new_id("req", self.gate.random)
 
 
+def _segments(head: Head) -> list[str]:
+    """Of the path, each decoded by itself: a name may hold what divides them."""
+    sent = head.target.partition("#")[0].partition("?")[0] or head.path
+    return [unquote(segment) for segment in sent.removeprefix(PREFIX).split("/")]
+
+
 async def _content(head: Head, chunks: Chunks) -> bytes:
     content_type = head.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in (_JSON, ""):
         raise GatewayError(
             "unsupported_content_type", f'the content type "{content_type[:80]}" is not taken; send {_JSON}'
         )
+    encoding = head.headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        message = f'the content encoding "{encoding[:80]}" is not taken; send the body as it is'
+        raise GatewayError("unsupported_content_type", message)
     content = bytearray()
     async for chunk in chunks:
         content += chunk
@@ -160,7 +171,7 @@ def _params(pattern: Sequence[str], segments: Sequence[str]) -> dict[str, str] |
     params = {}
     for expected, segment in zip(pattern, segments, strict=True):
         if expected.startswith("{"):
-            if not segment:
+            if not segment or "\0" in segment:
                 return None
             params[expected[1:-1]] = segment
         elif expected != segment:

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+import re
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
 from imageway.core.errors import GatewayError
 from imageway.core.requests import Caller
 from imageway.server.admin.endpoints import Endpoint, Page, Visit
-from imageway.server.administration.usage import iso
+from imageway.server.administration.usage import iso, no_place
 from imageway.tasks.queries import Attempt, FindTasks, ShowTask, Task
 
 Limit = Annotated[int, Meta(ge=1, le=1000)]
+State = Literal["", "queued", "running", "succeeded", "failed", "cancelled", "unknown"]
+_PLACE: Final = re.compile(r"([0-9]{1,18})-([!-~]{1,100})")
 
 
 class AskedTasks(Struct, frozen=True, kw_only=True):
-    """Of one workspace; `state`: queued, running, succeeded, failed, cancelled, unknown. `before`: `next` of the page
-    before."""
+    """Of one workspace. `before`: `next` of the page before."""
 
     workspace: str
-    state: str = ""
+    state: State = ""
     before: str | None = None
     limit: Limit = 100
 
@@ -91,10 +93,13 @@ async def _found(visit: Visit) -> Task:
 
 
 def _place(written: str | None) -> tuple[int, str] | None:
+    """Raises InvalidRequest."""
     if written is None:
         return None
-    created_ms, _, task_id = written.partition("-")
-    return (int(created_ms), task_id) if created_ms.isdecimal() else (0, "")
+    found = _PLACE.fullmatch(written)
+    if found is None:
+        raise no_place(written)
+    return int(found[1]), found[2]
 
 
 def _shown(task: Task) -> TaskShown:

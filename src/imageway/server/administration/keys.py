@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, cast
 
@@ -162,9 +162,9 @@ async def rotate_key(office: Office, key_id: str, overlap: str, signing_key: byt
     """A new key for the same, with the same budgets; the old one is good for as long as the overlap. Raises
     GatewayError 404, InvalidRequest."""
     key, now_ms, reader = await _valid(office, key_id), office.now_ms(), Reader()
-    overlap_s = reader.seconds("overlap", overlap)
+    end_ms = reader.end_ms("overlap", overlap, now_ms)
     unless(reader.problems)
-    until_ms = min(now_ms + overlap_s * 1000, key.expires_ms or now_ms + overlap_s * 1000)
+    until_ms = min(end_ms, key.expires_ms or end_ms)
     secret, new = new_key(office.random), office.new_id("key")
     create = CreateKey(
         id=new,
@@ -192,26 +192,26 @@ async def revoke_key(office: Office, key_id: str) -> None:
     await office.change("key.revoke", key.id, RevokeKey(key.id, now_ms), before=_shown(key, now_ms))
 
 
-async def set_budgets(office: Office, key_id: str, limits: Mapping[str, str | None]) -> KeyShown:
-    """Dollars by period; None: no budget of that period. What was spent stays. Raises GatewayError 404,
-    InvalidRequest."""
+async def change_budgets(
+    office: Office, key_id: str, limits: Mapping[str, str | None], reset: Sequence[str] = ()
+) -> KeyShown:
+    """`limits`: dollars by period; None: no budget of that period. What was spent stays, but of the periods of `reset`,
+    where it is nothing from now on. All of it, or nothing. Raises GatewayError 404, InvalidRequest."""
     key, reader = await _valid(office, key_id), Reader()
     root, have = key.root_id or key.id, {budget.period for budget in key.budgets}
     kept = _budgets(reader, {period: limit for period, limit in limits.items() if limit is not None})
     dropped = reader.words("budgets", (period for period, limit in limits.items() if limit is None), ALL_PERIODS)
+    begun = reader.words("reset", reset, ALL_PERIODS)
     unless(reader.problems)
     ops: list[Op] = [SetBudget(root, period, limit) for period, limit in kept.items()]
     ops += [DropBudget(root, period) for period in dropped if period in have]
-    return await _change_budgets(office, key, "key.budget", ops, after=dict(limits))
-
-
-async def reset_budgets(office: Office, key_id: str, periods: tuple[str, ...]) -> KeyShown:
-    """Spent: nothing, from now on. Raises GatewayError 404, InvalidRequest."""
-    key, reader = await _valid(office, key_id), Reader()
-    words = reader.words("reset", periods, ALL_PERIODS)
-    unless(reader.problems)
-    ops: list[Op] = [ResetBudget(key.root_id or key.id, cast("Period", period)) for period in words]
-    return await _change_budgets(office, key, "key.budget.reset", ops, after=dict.fromkeys(words, "reset"))
+    ops += [ResetBudget(root, cast("Period", period)) for period in begun]
+    before = _shown(key, office.now_ms())
+    if not ops:
+        return before
+    after = {"limits": dict(limits), "reset": begun}
+    await office.change("key.budget", key.id, *ops, before=before.budgets, after=after)
+    return await show_key(office, key.id)
 
 
 async def every_key(office: Office, workspace_id: str | None = None) -> list[Key]:
@@ -240,16 +240,6 @@ async def _valid(office: Office, key_id: str) -> Key:
     return key
 
 
-async def _change_budgets(
-    office: Office, key: Key, action: str, ops: list[Op], *, after: Mapping[str, str | None]
-) -> KeyShown:
-    before = _shown(key, office.now_ms())
-    if not ops:
-        return before
-    await office.change(action, key.id, *ops, before=before.budgets, after=after)
-    return await show_key(office, key.id)
-
-
 def _scope(reader: Reader, asked: KeyAsked) -> KeyScope:
     return reader.scope(asked.operations, asked.dialects, asked.networks)
 
@@ -274,7 +264,7 @@ def _changed_scope(reader: Reader, scope: KeyScope, change: KeyChange) -> KeySco
 
 def _budgets(reader: Reader, written: Mapping[str, str]) -> dict[Period, int]:
     reader.words("budgets", written, ALL_PERIODS)
-    return {cast("Period", period): reader.usd(f"budget of a {period}", usd) for period, usd in sorted(written.items())}
+    return {cast("Period", period): reader.usd(f"budgets.{period}", usd) for period, usd in sorted(written.items())}
 
 
 def _packed(scope: KeyScope) -> bytes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -27,8 +28,10 @@ from imageway.ledger.terms import (
     terms_for,
 )
 from imageway.server.administration.office import Office, unless
+from imageway.server.administration.written import Reader
 
 MOST_SOURCE: Final = 500
+_MULTIPLIER: Final = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,6}))?")
 
 
 class RuleAsked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"from_time": "from"}):
@@ -62,16 +65,14 @@ class RuleShown(Struct, frozen=True, kw_only=True, rename={"from_time": "from", 
 async def set_rule(office: Office, catalog: Catalog, asked: RuleAsked) -> RuleShown:
     """Raises GatewayError: 404 for a workspace there is not, 400 with everything that is wrong."""
     workspace = await office.workspace(asked.workspace) if asked.workspace else None
-    now_ms, problems = office.now_ms(), list[Problem]()
+    now_ms, reader = office.now_ms(), Reader()
+    problems = reader.problems
     multiplier = _millionths(asked.multiplier, problems)
     added = _added(asked.per_image_usd, problems)
     rows = _rows(asked.prices, problems)
-    from_ms = _moment_ms(asked.from_time, now_ms, problems)
-    if not fits(catalog, asked.models):
-        message = f'"{asked.models}" fits no model of the catalog; write an id of one, or a pattern with * and ?'
-        problems.append(Problem("models", "invalid_value", message, catalog.closest(asked.models)))
-    if len(asked.source) > MOST_SOURCE:
-        problems.append(Problem("source", "invalid_value", f"the source takes at most {MOST_SOURCE} characters"))
+    from_ms = now_ms if asked.from_time is None else reader.time_ms("from", asked.from_time)
+    _check_models(reader, catalog, asked.models)
+    reader.line("source", asked.source, MOST_SOURCE)
     if rows and not problems:
         problems += _given_away(catalog, asked.models, rows, from_ms // DAY_MS)
     unless(problems)
@@ -120,7 +121,8 @@ async def prices_for(
     found = catalog.find(model)
     if found is None:
         near = catalog.closest(model)
-        raise GatewayError("model_not_found", f'there is no model "{model}"; near it: {", ".join(near)}', param="model")
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise GatewayError("model_not_found", f'there is no model "{model}"{hint}', param="model")
     workspace_id = (await office.workspace(workspace)).id if workspace else ""
     now_ms, rules = office.now_ms(), await office.store.read(ListPriceRules())
     terms = terms_for(rules, workspace_id=workspace_id, model=found.model.id, at_ms=now_ms)
@@ -129,6 +131,14 @@ async def prices_for(
 
 def fits(catalog: Catalog, pattern: str) -> bool:
     return any(fnmatchcase(model, pattern) for model in catalog.models)
+
+
+def _check_models(reader: Reader, catalog: Catalog, pattern: str) -> None:
+    known = len(reader.problems)
+    reader.patterns("models", (pattern,))
+    if len(reader.problems) == known and not fits(catalog, pattern):
+        message = f'"{pattern}" fits no model of the catalog; write an id of one, or a pattern with * and ?'
+        reader.wrong("models", message, catalog.closest(pattern))
 
 
 def _given_away(catalog: Catalog, pattern: str, rows: bytes, day: int) -> list[Problem]:
@@ -146,12 +156,11 @@ def _given_away(catalog: Catalog, pattern: str, rows: bytes, day: int) -> list[P
 
 
 def _millionths(written: str, problems: list[Problem]) -> int:
-    try:
-        exact = Decimal(written) * ONE
-    except InvalidOperation:
-        exact = Decimal("NaN")
-    if exact.is_finite() and exact == exact.to_integral_value() and 0 <= exact <= MOST_MULTIPLIER:
-        return int(exact)
+    found = _MULTIPLIER.fullmatch(written.strip())
+    if found is not None:
+        millionths = int(found[1]) * ONE + int((found[2] or "").ljust(6, "0"))
+        if millionths <= MOST_MULTIPLIER:
+            return millionths
     accepted = f"a number from 0 to {MOST_MULTIPLIER // ONE} with at most six decimals"
     problems.append(Problem("multiplier", "invalid_value", f'the multiplier is "{written}"; accepted: {accepted}'))
     return ONE
@@ -179,18 +188,6 @@ def _rows(written: tuple[dict[str, Any], ...], problems: list[Problem]) -> bytes
     except msgspec.ValidationError as error:
         problems.append(Problem("prices", "invalid_value", f"the prices are no price rows: {error}"))
     return rows
-
-
-def _moment_ms(written: str | None, now_ms: int, problems: list[Problem]) -> int:
-    if written is None:
-        return now_ms
-    try:
-        moment = datetime.fromisoformat(written)
-    except ValueError:
-        message = f'"{written}" is not a time; write it like 2026-12-01 or 2026-12-01T00:00:00+00:00'
-        problems.append(Problem("from", "invalid_value", message))
-        return now_ms
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _shown(rule: PriceRule) -> RuleShown:

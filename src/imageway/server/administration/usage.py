@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,10 +17,12 @@ from imageway.bodies.payload import Payload
 from imageway.core.errors import InvalidRequest, Problem
 from imageway.core.money import format_usd
 from imageway.core.ops import Store
+from imageway.core.wording import quoted
 from imageway.ledger.usage import By, FindUsage, SumUsage, UsageDetail, UsageSum
 
 Form = Literal["csv", "jsonl"]
 CONTENT_TYPES: Final[dict[Form, str]] = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
+_PLACE: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 PAGE_ROWS: Final = 1000  # of an export at a time: what is in memory of it
 TIMES: Final = ("hour", "day", "month")
 
@@ -143,10 +146,15 @@ def place(written: str | None) -> tuple[int, int] | None:
     """What `page` gave as the next place. Raises InvalidRequest."""
     if written is None:
         return None
-    at_ms, _, seq = written.partition("-")
-    if not (at_ms.isdecimal() and seq.isdecimal()):
-        raise InvalidRequest(Problem("before", "invalid_value", f'before is "{written}"; take `next` of a page'))
-    return int(at_ms), int(seq)
+    found = _PLACE.fullmatch(written)
+    if found is None:
+        raise no_place(written)
+    return int(found[1]), int(found[2])
+
+
+def no_place(written: str) -> InvalidRequest:
+    """Of a page that no list ever named."""
+    return InvalidRequest(Problem("before", "invalid_value", f"before is {quoted(written)}; take `next` of a page"))
 
 
 def export(store: Store, query: FindUsage, form: Form) -> Payload:

@@ -7,13 +7,14 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from imageway.core.errors import GatewayError, InvalidRequest, Problem
+from imageway.core.errors import GatewayError, Problem
 from imageway.core.money import format_usd, parse_usd
 from imageway.core.ops import Op
 from imageway.ledger.ops import MAX_USD_MICROS, Adjust, Grant, TopUp
 from imageway.ledger.queries import ListTransfers, ShowWallet, Wallet
-from imageway.server.administration.office import Office
+from imageway.server.administration.office import Office, unless
 from imageway.server.administration.usage import iso
+from imageway.server.administration.written import Reader
 
 Kind = Literal["topup", "grant", "adjust"]
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}")
@@ -105,10 +106,9 @@ def _checked(asked: MoveAsked, *, by_hand: bool) -> int:
         problems.append(Problem("id", "invalid_value", f'id is "{asked.id[:120]}"; accepted: {accepted}'))
     if by_hand and not asked.reason.strip():
         problems.append(Problem("reason", "missing_required_parameter", '"reason" is missing: say why'))
-    if len(asked.reason) > MOST_REASON:
-        problems.append(Problem("reason", "invalid_value", f"the reason takes at most {MOST_REASON} characters"))
-    if problems:
-        raise InvalidRequest(*problems)
+    reader = Reader()
+    reader.line("reason", asked.reason, MOST_REASON)
+    unless([*problems, *reader.problems])
     return -usd_micros if negative else usd_micros
 
 

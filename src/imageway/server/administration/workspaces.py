@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -17,6 +17,9 @@ from imageway.ledger.queries import FindWorkspace, ListWorkspaces, Workspace
 from imageway.server.administration.office import Conflict, Office, unless
 from imageway.server.administration.written import MOST_ENTRIES, Reader
 from imageway.server.auth import read_settings
+
+MOST_KEPT_S: Final = 10 * 366 * 86_400
+"""Ten years: what is to be kept for longer is kept elsewhere."""
 
 
 class WorkspaceChange(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -86,8 +89,9 @@ async def set_workspace(office: Office, catalog: Catalog, name_or_id: str, chang
         watermark=have.watermark if isinstance(change.watermark, UnsetType) else change.watermark,
         keep_images_s=have.keep_images_s if isinstance(change.keep_images_s, UnsetType) else change.keep_images_s,
     )
-    if changed.keep_images_s is not None and changed.keep_images_s < 1:
-        reader.wrong("keep_images_s", f'keep_images_s "{changed.keep_images_s}": seconds from 1 up are needed')
+    if changed.keep_images_s is not None and not 1 <= changed.keep_images_s <= MOST_KEPT_S:
+        accepted = f"seconds from 1 to {MOST_KEPT_S} are needed"
+        reader.wrong("keep_images_s", f'keep_images_s "{changed.keep_images_s}": {accepted}')
     below = workspace.alert_below_usd_micros
     if not isinstance(change.alert_below_usd, UnsetType):
         below = None if change.alert_below_usd is None else reader.usd("alert_below_usd", change.alert_below_usd)

@@ -1,5 +1,5 @@
-"""What operators write, and how it is read: amounts, times, spans, and the limits of a key. Everything that is wrong is
-collected, so that it is told at once."""
+"""What operators write, and how it is read: amounts, times, spans, lines, and the limits of a key. Everything that is
+wrong is collected, so that it is told at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from imageway.core.access import KeyScope
 from imageway.core.errors import Problem
-from imageway.core.money import parse_usd
+from imageway.core.money import format_usd, parse_usd
 from imageway.core.requests import Operation
 from imageway.dialects import DIALECTS
 from imageway.ledger.ops import MAX_USD_MICROS
@@ -18,11 +18,15 @@ from imageway.server.scopes import networks_of
 
 MOST_NAME: Final = 100
 MOST_ENTRIES: Final = 100
+MOST_PATTERN: Final = 200
 OPERATIONS: Final = tuple(operation.value for operation in Operation)
 FORMATS: Final = tuple(dialect.name for dialect in DIALECTS)
 _SPAN: Final = re.compile(r"([0-9]{1,6})([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604_800}
-_LAST_MS: Final = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1000
+_LAST_MS: Final = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp()) * 1000
+"""What is for ever ends on the last day that calendars have."""
+_DAY_MS: Final = 86_400_000
+_EXAMPLE: Final = "write one such as 2027-01-31"
 
 
 class Reader:
@@ -40,6 +44,12 @@ class Reader:
             self.wrong(param, f"{param} {written[:MOST_NAME]!r}: write 1 to {MOST_NAME} visible characters")
         return written
 
+    def line(self, param: str, written: str, most: int) -> str:
+        """Words for people, which may be missing."""
+        if len(written) > most or not written.isprintable():
+            self.wrong(param, f"{param}: write one line of at most {most} visible characters")
+        return written
+
     def usd(self, param: str, written: str) -> int:
         """Dollars as micro-dollars."""
         try:
@@ -48,7 +58,9 @@ class Reader:
             self.wrong(param, f"{param}: {error}")
             return 0
         if usd_micros > MAX_USD_MICROS:
-            self.wrong(param, f'{param} "{written}" is more than anybody can have')
+            self.wrong(
+                param, f'{param} "{written}" is more than anybody can have: at most {format_usd(MAX_USD_MICROS)}'
+            )
             return 0
         return usd_micros
 
@@ -60,18 +72,28 @@ class Reader:
             return 0
         return int(found[1]) * _SECONDS[found[2]]
 
+    def end_ms(self, param: str, written: str, now_ms: int) -> int:
+        """When a span that begins now is over."""
+        return min(now_ms + self.seconds(param, written) * 1000, _LAST_MS)
+
     def moment_ms(self, param: str, written: str, now_ms: int) -> int:
         """A moment to come: an ISO 8601 time, UTC where it says no zone, or a span from now on."""
         if _SPAN.fullmatch(written.strip()):
-            return min(now_ms + self.seconds(param, written) * 1000, _LAST_MS)
-        try:
-            moment = datetime.fromisoformat(written.strip())
-            at_ms = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-        except (ValueError, OverflowError):
-            self.wrong(param, f'{param} "{written}" is no time: write one such as 2027-01-31, or a span such as 90d')
+            return self.end_ms(param, written, now_ms)
+        at_ms = _epoch_ms(written)
+        if at_ms is None:
+            self.wrong(param, f'{param} "{written}" is no time: {_EXAMPLE}, or a span such as 90d')
             return 0
         if at_ms <= now_ms:
             self.wrong(param, f'{param} "{written}" is over')
+        return at_ms
+
+    def time_ms(self, param: str, written: str) -> int:
+        """An ISO 8601 time from 1970 on, UTC where it says no zone, past or to come."""
+        at_ms = _epoch_ms(written)
+        if at_ms is None or at_ms < 0:
+            self.wrong(param, f'{param} "{written}" is no time: {_EXAMPLE}')
+            return 0
         return at_ms
 
     def words(self, param: str, written: Iterable[str], accepted: tuple[str, ...]) -> tuple[str, ...]:
@@ -86,6 +108,8 @@ class Reader:
         found = tuple(dict.fromkeys(written))
         if not all(pattern.strip() for pattern in found):
             self.wrong(param, f'{param} "" fits nothing: write patterns such as "g*", or none at all')
+        if any(len(pattern) > MOST_PATTERN or not pattern.isprintable() for pattern in found):
+            self.wrong(param, f"{param}: a pattern has at most {MOST_PATTERN} visible characters")
         if len(found) > MOST_ENTRIES:
             self.wrong(param, f"{param}: {len(found)} patterns, at most {MOST_ENTRIES} are taken")
         return found
@@ -105,3 +129,13 @@ class Reader:
             dialects=self.words("dialects", dialects, FORMATS),
             networks=self.networks("networks", networks),
         )
+
+
+def _epoch_ms(written: str) -> int | None:
+    """Epoch milliseconds; None: no time, or none that a calendar has wherever it is read."""
+    try:
+        moment = datetime.fromisoformat(written.strip())
+        at_ms = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
+    return at_ms if at_ms < _LAST_MS + _DAY_MS else None
