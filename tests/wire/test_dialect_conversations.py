@@ -143,7 +143,7 @@ def shown(value: object) -> Any:
         return {
             each.name: shown(getattr(value, each.name))
             for each in msgspec.structs.fields(value)
-            if each.name != "family" and getattr(value, each.name) != each.default
+            if each.name not in ("family", "names") and getattr(value, each.name) != each.default
         }
     return value
 

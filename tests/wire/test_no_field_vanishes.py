@@ -20,7 +20,7 @@ from imageway.providers import ADAPTERS
 from tests.values import replace
 from tests.wire.providers.conversation import NamedBlob, show
 
-NOT_PARAMETERS = {"model", "family", "spelled", "written"}  # who is asked, and the caller's own words
+NOT_PARAMETERS = {"model", "family", "spelled", "written", "names"}  # who is asked, and the caller's own words
 BY_THE_GATEWAY = set(CONVERTED)  # honoured by converting the image that came, where they are not sent
 SAME_THING = [("partial_images", 0), ("stream", False), ("want_text", False), ("scale", 2)]  # what happens anyway
 

@@ -151,7 +151,7 @@ def _image_findings(model: Model, request: ImageRequest) -> Iterator[Problem]:
     what = request.operation.value
     if what not in model.operations and (request.operation in _NEEDS_NO_PROMPT or not _PAINTS & {*model.operations}):
         yield Problem(
-            request.spelled.get("operation"),
+            request.named("operation"),
             "operation_not_supported",
             f'{model.id} does not know the operation "{what}"',
             tuple(model.operations),

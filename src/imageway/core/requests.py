@@ -95,7 +95,7 @@ class ImageRequest(Struct, frozen=True, kw_only=True):
     they reach only upstreams of his own dialect's `family` (DESIGN §7). `spelled` maps a field here to the name the
     caller used, for errors and warnings; it has `tier` where he named one apart from the rest of the geometry.
     `written` maps such a field to its value as he wrote it, in the form of `core.wording.quoted`, where that differs
-    from the value here."""
+    from the value here. `names`: what the format that it came in calls the fields that he did not write."""
 
     model: str
     operation: Operation = Operation.GENERATE
@@ -132,10 +132,16 @@ class ImageRequest(Struct, frozen=True, kw_only=True):
     family: str = ""
     spelled: Mapping[str, str] = _EMPTY
     written: Mapping[str, str] = _EMPTY
+    names: Mapping[str, str] = _EMPTY
 
     def param(self, name: str) -> str:
-        """The caller's own name for one of our fields: `guidance` → `guidance_scale`."""
-        return self.spelled.get(name, name)
+        """The caller's own name for one of our fields: `guidance` → `guidance_scale`. What he left out goes by the name
+        that his format has for it."""
+        return self.named(name) or name
+
+    def named(self, name: str) -> str | None:
+        """The same; None where his format has no such field."""
+        return self.spelled.get(name) or self.names.get(name)
 
     @property
     def unknown(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from imageway.core.requests import Geometry, ImageData, ImageInput, ImageRequest
 
 _DIGEST_BYTES: Final = 12  # of each field; nobody gains by finding two requests of his own that look the same
 # What stands in a request and asks for nothing, and what is written down in a form of its own.
-_DELIVERY: Final = frozenset({"stream", "partial_images", "family", "spelled", "written"})
+_DELIVERY: Final = frozenset({"stream", "partial_images", "family", "spelled", "written", "names"})
 _FORMED: Final = frozenset({"model", "prompt", "turns", "images", "mask", "n", "group", "geometry", "extras"})
 _PLAIN: Final = tuple(name for name in ImageRequest.__struct_fields__ if name not in _DELIVERY | _FORMED)
 _encoder: Final = msgspec.json.Encoder(order="sorted")

@@ -47,12 +47,12 @@ def held_of(request: bytes) -> tuple[Spending | None, int]:
     return kept.spending, kept.hold_usd_micros
 
 
-def check_operation(caller: Caller, operation: str) -> None:
-    """Raises GatewayError 403."""
+def check_operation(caller: Caller, operation: str, param: str | None = None) -> None:
+    """Raises GatewayError 403. `param`: the field that names the operation, if there is one."""
     accepted = caller.scope.operations
     if accepted and operation not in accepted:
         message = f'this key may not be used for the operation "{operation}", only for {", ".join(accepted)}'
-        raise GatewayError("key_not_allowed", message, param="operation")
+        raise GatewayError("key_not_allowed", message, param=param)
 
 
 def check_price(caller: Caller, hold_usd_micros: int) -> None:

@@ -112,7 +112,7 @@ _encoder = msgspec.json.Encoder()
 _send_decoder = msgspec.json.Decoder(KeptSend)
 _task_decoder = msgspec.json.Decoder(KeptTask)
 # What a request holds besides plain values: kept in fields of its own, counted, or not asked for any more.
-_NOT_PLAIN = frozenset({"turns", "images", "mask", "group", "geometry", "extras", "spelled", "written"})
+_NOT_PLAIN = frozenset({"turns", "images", "mask", "group", "geometry", "extras", "spelled", "written", "names"})
 _PLAIN = tuple(name for name in ImageRequest.__struct_fields__ if name not in _NOT_PLAIN)
 _plain_values = attrgetter(*_PLAIN)
 

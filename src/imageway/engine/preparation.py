@@ -68,7 +68,7 @@ def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
     """Raises GatewayError (404, 403, 503) or InvalidRequest with every problem."""
     named, renamed = find_model(tools, intent.request.model, caller)
     if caller.scope is not NO_SCOPE:
-        check_operation(caller, intent.request.operation)
+        check_operation(caller, intent.request.operation, intent.request.named("operation"))
     model, terms = tools.terms.sold(named, caller.workspace_id, tools.clock.now_ms())
     request = intent.request
     if caller.settings is not NO_SETTINGS:
@@ -140,7 +140,7 @@ def with_the_rest(tools: Tools, refused: InvalidRequest, caller: Caller) -> Gate
     intent = refused.partial
     try:
         model, _ = find_model(tools, intent.request.model, caller)
-        check_operation(caller, intent.request.operation)
+        check_operation(caller, intent.request.operation, intent.request.named("operation"))
         _judged(tools, model, intent.request, _beside(tools, intent))
     except GatewayError as error:
         if error.kind.status == FORBIDDEN:

@@ -164,7 +164,7 @@ def _param(request: ImageRequest, name: str) -> str:
     """As the caller writes it, where he does."""
     if name.startswith("images["):
         images, number = images_of(request), int(name[7:-1])
-        return images[number].param if number < len(images) else name
+        return images[number].param if number < len(images) else request.param("images")
     if name == "mask" and request.mask is not None:
         return request.mask.param
     return request.param(name)

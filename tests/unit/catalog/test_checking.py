@@ -313,6 +313,7 @@ def test_every_field_of_a_request_is_judged_or_is_structure() -> None:
         "family",
         "spelled",
         "written",
+        "names",
     }
     assert {*ImageRequest.__struct_fields__} == structure | set(NAMES)
 

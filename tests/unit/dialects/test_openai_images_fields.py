@@ -61,7 +61,7 @@ def test_what_a_kind_reads_is_what_the_request_holds(field: Field) -> None:
 
 def test_a_request_can_be_spelled_in_every_word_this_dialect_is_to_know() -> None:
     """What no row reaches belongs to other dialects, or is worked out."""
-    worked_out = {"operation", "turns", "images", "group", "extras", "spelled", "written", "family"}
+    worked_out = {"operation", "turns", "images", "group", "extras", "spelled", "written", "names", "family"}
     assert DIRECT - worked_out - {field.target for field in FIELDS} == {"thinking", "person"}
 
 

@@ -61,6 +61,7 @@ DELIVERY: dict[str, Any] = {
     "family": "gemini",
     "spelled": {"prompt": "contents"},
     "written": {"seed": '"7"'},
+    "names": {"images": "input_images"},
 }
 
 

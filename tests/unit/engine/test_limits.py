@@ -45,8 +45,9 @@ def test_a_key_without_limits_may_do_everything() -> None:
 def test_a_key_may_be_for_some_operations() -> None:
     check_operation(caller(operations=("generate", "edit")), "edit")
     with pytest.raises(GatewayError) as refused:
-        check_operation(caller(operations=("generate", "edit")), "upscale")
-    assert (refused.value.code, refused.value.kind.status, refused.value.param) == ("key_not_allowed", 403, "operation")
+        check_operation(caller(operations=("generate", "edit")), "upscale", "input.function")
+    assert (refused.value.code, refused.value.kind.status) == ("key_not_allowed", 403)
+    assert refused.value.param == "input.function"
     assert refused.value.message == 'this key may not be used for the operation "upscale", only for generate, edit'
 
 

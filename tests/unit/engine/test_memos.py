@@ -112,7 +112,7 @@ def test_every_plain_field_survives() -> None:
 
 def test_no_field_was_forgotten_here() -> None:
     """A field that is added to core's ImageRequest is kept, or is one of those that are known not to be plain."""
-    elsewhere = {"model", "turns", "images", "mask", "group", "geometry", "extras", "spelled", "written"}
+    elsewhere = {"model", "turns", "images", "mask", "group", "geometry", "extras", "spelled", "written", "names"}
     assert set(ImageRequest.__struct_fields__) == set(EVERYTHING) | elsewhere
 
 

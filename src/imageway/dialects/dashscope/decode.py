@@ -23,6 +23,7 @@ from imageway.dialects.shared.written import Written
 
 EDIT: Final = "edit"
 SLASHED: Final = "slashed_"  # before the name of a route that differs in its last slash alone
+CONVERSED: Final = {**TABLE.spelling, "prompt": "input.messages", "images": "input.messages"}
 READERS: Final[dict[str, Callable[[Inbound], Intent]]] = {
     "task": lambda inbound: ShowTask(inbound.params["id"]),
     "cancel": lambda inbound: CancelTask(inbound.params["id"]),
@@ -49,10 +50,10 @@ def _decode_generate(inbound: Inbound) -> Generate:
     written.read(body)
     ask = _ask(written)
     unreadable = "input" in findings.places()
-    flat = "input.prompt" if inbound.route in ("text", EDIT) else "input.messages"
-    text = "input" if body.get("input") is None else flat
+    flat = inbound.route in ("text", EDIT)  # where prompt and images are fields of their own
+    text = "input" if body.get("input") is None else "input.prompt" if flat else "input.messages"
     image = _look_for_what_is_missing(written, ask, text=text, must_edit=inbound.route == EDIT)
-    request = _build(written, ask)
+    request = _build(written, ask, flat=flat)
     for link in () if _enabled(inbound, RESOLVE.lower()) else uploads_in(request):
         findings.problem(NOT_RESOLVED, link.param, f"{MISSING_URL} {link.param} needs the header {RESOLVE}: enable")
     intent = Generate(request=request, form="url", background=background, **manner)
@@ -97,7 +98,7 @@ def _look_for_what_is_missing(written: Written, ask: Ask, *, text: str, must_edi
     return place
 
 
-def _build(written: Written, ask: Ask) -> ImageRequest:
+def _build(written: Written, ask: Ask, *, flat: bool) -> ImageRequest:
     values, spelled, findings = written.values, written.spelled, written.findings
     upscales = values.get("function") == UPSCALE
     operation = Operation.UPSCALE if upscales else Operation.EDIT if ask.images else Operation.GENERATE
@@ -116,6 +117,7 @@ def _build(written: Written, ask: Ask) -> ImageRequest:
         "mask": by_light(read_image(values["mask"], spelled["mask"], findings)) if "mask" in values else None,
         "geometry": read_geometry(written),
         "scale": values.get("scale") if upscales else None,
+        "names": TABLE.spelling if flat else CONVERSED,
     }
     request = ImageRequest(**written.direct() | worked_out)
     return replace(request, group=Group(request.n), n=None) if values.get("grouped") else request

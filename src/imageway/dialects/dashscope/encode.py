@@ -111,8 +111,7 @@ def _cancelled(task: TaskView) -> Answer:
     """Only what had not begun can be cancelled."""
     if task.status == "cancelled":
         return Answer(200, {}, id_key=ID_KEY)
-    refused: dict[str, Tree] = {"code": code_of("task_not_found"), "message": NOT_CANCELLED}
-    return Answer(400, refused, id_key=ID_KEY)
+    return Answer(400, {"code": code_of("task_not_found"), "message": NOT_CANCELLED}, id_key=ID_KEY)
 
 
 def _page(tasks: TaskList) -> dict[str, Tree]:

@@ -36,11 +36,11 @@ def _check(written: Written, asked: Instance, *, larger: bool) -> None:
     findings = written.findings
     if asked.prompt is None and not larger:
         message = "instances[0].prompt is missing: say what the image should show"
-        findings.missing("instances", message)
+        findings.missing("instances[0].prompt", message, "instances")
     if not asked.images and (larger or asked.mask):
         image, what = ("image", "make larger") if larger else ("referenceImages", "edit")
         message = f"instances[0].{image} is missing: there is nothing to {what}"
-        findings.missing("instances", message, code="image_required")
+        findings.missing(f"instances[0].{image}", message, "instances", code="image_required")
     if "scale" in written.values and not larger:
         findings.ignored(written.spelled["scale"], 'it counts only beside mode "upscale"')
         del written.values["scale"]

@@ -79,6 +79,7 @@ FIELDS: Final[tuple[Field, ...]] = (
 TABLE: Final = Table(
     FIELDS,
     open_places=(TOP, *PARAMETERS, *OPTIONS, *UPSCALE, *EDIT),
-    synonyms=(("prompt", "instances"), ("images", "instances"), ("operation", "mode")),
+    synonyms=(("operation", "mode"),),
+    within=(("prompt", "instances[0].prompt"), ("images", "instances[0].referenceImages")),
     snake=True,
 )

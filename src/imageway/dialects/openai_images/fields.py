@@ -150,6 +150,7 @@ FIELDS: Final[tuple[Field, ...]] = (
 
 # Fields that decode works out of others: named after the first of these that the caller wrote.
 SYNONYMS: Final = (
+    ("operation", "asked_operation"),
     ("group", "grouped"),
     ("prompt", "contents"),
     ("turns", "contents"),

@@ -23,23 +23,17 @@ HOUSES: Final = {
 """Names of routes begin with one of these: `vertex_v1.predict`."""
 
 STATUSES: Final = {
-    400: "INVALID_ARGUMENT",
+    **dict.fromkeys((400, 413, 415, 422), "INVALID_ARGUMENT"),
     401: "UNAUTHENTICATED",
     402: "FAILED_PRECONDITION",
     403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
+    **dict.fromkeys((404, 410), "NOT_FOUND"),
     405: "UNIMPLEMENTED",
-    408: "DEADLINE_EXCEEDED",
+    **dict.fromkeys((408, 504), "DEADLINE_EXCEEDED"),
     409: "ABORTED",
-    410: "NOT_FOUND",
-    413: "INVALID_ARGUMENT",
-    415: "INVALID_ARGUMENT",
-    422: "INVALID_ARGUMENT",
     429: "RESOURCE_EXHAUSTED",
-    500: "INTERNAL",
-    502: "INTERNAL",
+    **dict.fromkeys((500, 502), "INTERNAL"),
     503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
 }
 """The canonical code (google/rpc/code.proto) that tells a client what an HTTP status of core's table means."""
 

@@ -36,25 +36,35 @@ class Field:
 class Table:
     """The fields of one kind of body. `strict`: fields that are not in it are refused; else those at the top level, and
     in the objects of `open_places`, are extras (see core's ImageRequest), others are reported. `synonyms`: fields of
-    ImageRequest that decode works out of others, each with a target it is named after in messages. `snake`: names in
-    camelCase may also be written in snake_case."""
+    ImageRequest that decode works out of others, each with a target it is named after in messages; `within`: those that
+    stand somewhere within another field, each with its path. `snake`: names in camelCase may also be written in
+    snake_case. `spelling`: every target, synonym and field within → the path of the first field that says it."""
 
     fields: tuple[Field, ...]
     strict: bool = False
     open_places: tuple[str, ...] = (TOP,)
     synonyms: tuple[tuple[str, str], ...] = ()
+    within: tuple[tuple[str, str], ...] = ()
     snake: bool = False
     by_place: Mapping[tuple[str, str], Field] = field(init=False)
     spelling: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         by_place = {(place, name): each for each in self.fields for place in each.where for name in self._names(each)}
-        spelling = {each.target: _path(each) for each in reversed(self.fields)}
+        spelling = {each.target: self._path(each) for each in reversed(self.fields)}
+        spelling |= {ours: spelling[theirs] for ours, theirs in reversed(self.synonyms) if ours not in spelling}
+        spelling |= self.within
         object.__setattr__(self, "by_place", MappingProxyType(by_place))
         object.__setattr__(self, "spelling", MappingProxyType(spelling))
 
     def _names(self, each: Field) -> tuple[str, ...]:
         return (each.name, *each.also, *((snaked(each.name),) if self.snake else ()))
+
+    def _path(self, each: Field) -> str:
+        """From the top, through every object on the way."""
+        place = each.where[0]
+        holder = next((other for other in self.fields if other.name == place and other.target == "container"), None)
+        return f"{self._path(holder)}.{each.name}" if holder else each.name
 
     def names(self, place: str) -> tuple[str, ...]:
         """What may be written in the object at `place`, each field by its first name."""
@@ -73,7 +83,3 @@ class Table:
 def snaked(name: str) -> str:
     """`imageConfig` → "image_config"."""
     return re.sub(r"(?<=[a-z])([A-Z])", lambda found: f"_{found[1].lower()}", name)
-
-
-def _path(each: Field) -> str:
-    return f"{each.where[0]}.{each.name}" if each.where[0] else each.name

@@ -109,15 +109,17 @@ class Written:
         values["extras"] = MappingProxyType(self.extras)
         values["spelled"] = MappingProxyType(self.names())
         values["written"] = Words(self.values, self.raw)
+        values["names"] = self.table.spelling
         return values
 
     def names(self) -> dict[str, str]:
-        """Our field → the caller's name for it, where the two differ."""
+        """Our field → the caller's name for it, where that is not the word that everybody would take."""
         spelled = dict(self.spelled)
         for ours, theirs in self.table.synonyms:
             if theirs in spelled:
                 spelled.setdefault(ours, spelled[theirs])
-        return {ours: theirs for ours, theirs in spelled.items() if ours != theirs and ours in NAMED}
+        known = self.table.spelling
+        return {ours: name for ours, name in spelled.items() if ours in NAMED and not ours == name == known.get(ours)}
 
 
 @dataclass(slots=True, eq=False)
@@ -139,9 +141,6 @@ class Words(Mapping[str, str]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self.get(name) is not None
 
 
 def _word(value: Any) -> str:
