@@ -68,7 +68,9 @@ def test_from_nothing_to_a_paid_picture_and_back(admin: Admin) -> None:
     workspace = admin.made("POST", "workspaces", {"name": "studio"})
     assert admin.made("GET", "workspaces/studio")["id"] == workspace["id"]
     filled = admin.made("POST", "workspaces/studio/wallet/topup", {"usd": "1.50", "id": "invoice-7"})
-    assert (filled["available_usd"], filled["topped_up_usd"]) == ("1.500000", "1.500000")
+    assert (filled["available_usd"], filled["topped_up_usd"], filled["replayed"]) == ("1.500000", "1.500000", False)
+    again = admin.made("POST", "workspaces/studio/wallet/topup", {"usd": "1.5", "id": "invoice-7"})
+    assert (again["available_usd"], again["replayed"]) == ("1.500000", True)
     assert admin.made("POST", "workspaces/studio/wallet/grant", {"usd": "0.5"})["granted_usd"] == "0.500000"
     adjusted = admin.made("POST", "workspaces/studio/wallet/adjust", {"usd": "-0.25", "reason": "a slip"})
     assert (adjusted["available_usd"], adjusted["adjusted_usd"]) == ("1.750000", "-0.250000")
@@ -236,7 +238,8 @@ def test_a_rule_that_says_what_images_cost_is_made(admin: Admin, models: str, ro
         ("POST", "workspaces", {"name": 7}, 400, "invalid_type", "name"),
         ("POST", "workspaces", {"name": "studio"}, 409, "name_taken", None),
         ("GET", "workspaces/nobody", None, 404, "not_found", "workspace"),
-        ("POST", "workspaces/studio/wallet/topup", {"usd": "1", "id": "invoice-7"}, 409, "duplicate", None),
+        ("POST", "workspaces/studio/wallet/topup", {"usd": "1", "id": "invoice-7"}, 409, "duplicate", "id"),
+        ("POST", "workspaces/studio/wallet/grant", {"usd": "1.50", "id": "invoice-7"}, 409, "duplicate", "id"),
         ("POST", "workspaces/studio/wallet/topup", {"usd": "-1"}, 400, "invalid_value", "usd"),
         ("POST", "workspaces/studio/wallet/topup", {"usd": "0"}, 400, "invalid_value", "usd"),
         ("POST", "workspaces/studio/wallet/topup", {"usd": 1.5}, 400, "invalid_type", "usd"),

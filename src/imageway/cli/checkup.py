@@ -15,15 +15,18 @@ from imageway.cli.books import RANDOM, every_key, every_workspace
 from imageway.cli.printing import print_json, print_table
 from imageway.core.upstreams import Upstream
 from imageway.ledger.queries import ShowWallet
+from imageway.ledger.verifying import verify
 from imageway.server.books import open_books
 from imageway.server.configuration import ConfigurationError, Settings, read_settings, upstreams_of
 from imageway.server.upstreams import Installation, kept_upstreams, opened_upstreams
 from imageway.storage import StorageError, open_objects
+from imageway.storage.snapshots import open_snapshot
 from imageway.tasks.queries import UnknownTasks
 from imageway.tasks.webhooks import ListDeliveries
 from imageway.transport import Transport
 
 REACH_S = 5.0
+VERIFY_S = 5.0
 OLDEST_CLOCK_S = 1_767_225_600  # 2026-01-01: no machine with a working clock is older than this program
 LARGEST_SKEW_S = 5.0
 
@@ -58,6 +61,7 @@ async def _collect(data: Path | None, config: Path | None) -> list[Finding]:
     models = len(catalog.models)
     findings = [Finding("configuration", "ok", f"{models} models, {len(upstreams)} upstream(s) with a credential")]
     findings += [finding async for finding in _storage(settings)]
+    findings += await _books(settings)
     findings.append(await _media(settings))
     findings.append(_clock(settings))
     stored, faulty = await _stored(settings, catalog)
@@ -112,11 +116,27 @@ async def _storage(settings: Settings) -> AsyncIterator[Finding]:
         says = (
             f"{least}{len(unknown)} task(s) ended unknown, whole or in part: compare them with the providers' own bills"
         )
-        yield Finding("reconciliation", "warning", says, "imageway usage --json")
+        month = time.strftime("%Y-%m", time.gmtime((unknown[0].finished_ms or 0) / 1000))
+        yield Finding("reconciliation", "warning", says, f"imageway report reconcile {month}")
     if dead:
         least = "at least " if len(dead) == ListDeliveries().limit else ""
         says = f"{least}{len(dead)} message(s) were not taken and are not tried any more"
         yield Finding("webhooks", "warning", says, "imageway webhooks deliveries --dead")
+
+
+async def _books(settings: Settings) -> list[Finding]:
+    """What `ledger verify` tells, as far as that can be known while somebody waits."""
+    whole = "imageway ledger verify"
+    try:
+        async with open_snapshot(settings.database_url) as moment, asyncio.timeout(VERIFY_S):
+            differing = await verify(moment)
+    except TimeoutError:
+        return [Finding("books", "ok", f"not all of them could be looked at within {VERIFY_S:g} s", whole)]
+    except (OSError, StorageError):
+        return []  # told already
+    if differing:
+        return [Finding("books", "error", f"{len(differing)} figure(s) differ from the rows they are made of", whole)]
+    return [Finding("books", "ok", "every balance, hold, price and sum is what its rows come to")]
 
 
 async def _media(settings: Settings) -> Finding:

@@ -11,8 +11,9 @@ from typing import Final
 
 from imageway.cli.books import MOST_ROWS, Books, day, show_rows, show_wallet
 from imageway.cli.books import workspace_named as named
-from imageway.cli.operating import operate
+from imageway.cli.operating import operate, said
 from imageway.cli.printing import Stop, print_json
+from imageway.core.errors import GatewayError
 from imageway.core.money import format_usd, parse_usd
 from imageway.core.ops import Store
 from imageway.ledger.ops import MAX_USD_MICROS, OUTCOMES
@@ -53,32 +54,37 @@ class Wanted:
     until: str | None = None
 
 
-def top_up(books: Books, workspace: str, usd: str, *, as_json: bool) -> None:
-    if _amount(usd) == 0:
+def top_up(books: Books, workspace: str, asked: MoveAsked, *, as_json: bool) -> None:
+    if _amount(asked.usd) == 0:
         raise Stop("nothing to add: the amount is zero")
-    _move(books, workspace, "topup", MoveAsked(usd=usd))
-    show_wallet(books, workspace, as_json=as_json)
+    _move(books, workspace, "topup", asked, as_json=as_json)
 
 
-def grant(books: Books, workspace: str, usd: str, *, as_json: bool) -> None:
-    if _amount(usd) == 0:
+def grant(books: Books, workspace: str, asked: MoveAsked, *, as_json: bool) -> None:
+    if _amount(asked.usd) == 0:
         raise Stop("nothing to grant: the amount is zero")
-    _move(books, workspace, "grant", MoveAsked(usd=usd))
-    show_wallet(books, workspace, as_json=as_json)
+    _move(books, workspace, "grant", asked, as_json=as_json)
 
 
-def adjust(books: Books, workspace: str, usd: str, *, reason: str, as_json: bool) -> None:
-    if _amount(usd.removeprefix("-")) == 0:
+def adjust(books: Books, workspace: str, asked: MoveAsked, *, as_json: bool) -> None:
+    if _amount(asked.usd.removeprefix("-")) == 0:
         raise Stop("nothing to adjust: the amount is zero")
-    if not reason.strip() or not reason.isprintable():
+    if not asked.reason.strip() or not asked.reason.isprintable():
         raise Stop("--reason needs a line that says why")
-    _move(books, workspace, "adjust", MoveAsked(usd=usd, reason=reason))
+    _move(books, workspace, "adjust", asked, as_json=as_json)
+
+
+def _move(books: Books, workspace: str, kind: Kind, asked: MoveAsked, *, as_json: bool) -> None:
+    """As the admin API does it, audit log included."""
+    done = operate(books, lambda office: move(office, workspace, kind, asked), _not_moved)
+    if done.replayed:
+        print(f'imageway: this was done before, under the id "{asked.id}": nothing has moved', file=sys.stderr)
     show_wallet(books, workspace, as_json=as_json)
 
 
-def _move(books: Books, workspace: str, kind: Kind, asked: MoveAsked) -> None:
-    """As the admin API does it, audit log included."""
-    operate(books, lambda office: move(office, workspace, kind, asked))
+def _not_moved(error: GatewayError) -> str:
+    """By the name of the option."""
+    return f"--{said(error)}" if error.message.startswith("id is ") else said(error)
 
 
 def _amount(usd: str) -> int:

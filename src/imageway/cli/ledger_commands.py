@@ -11,10 +11,15 @@ from imageway.cli.options import Config, Data, Json
 
 wallet = App(name="wallet", help="Wallets.")
 ledger = App(name="ledger", help="The books.")
+MoveId = Annotated[
+    str | None, Parameter(name="--id", help="Of your own, such as an invoice's number: under it this happens once.")
+]
 
 
 @wallet.command(name="topup")
-def top_up(workspace: str, usd: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
+def top_up(
+    workspace: str, usd: str, /, *, move_id: MoveId = None, json: Json = False, data: Data = None, config: Config = None
+) -> None:
     """Add dollars to a wallet.
 
     Parameters
@@ -24,12 +29,15 @@ def top_up(workspace: str, usd: str, /, *, json: Json = False, data: Data = None
     """
     from imageway.cli import ledger as work
     from imageway.cli.books import Books
+    from imageway.server.administration.wallets import MoveAsked
 
-    work.top_up(Books(data, config), workspace, usd, as_json=json)
+    work.top_up(Books(data, config), workspace, MoveAsked(usd=usd, id=move_id), as_json=json)
 
 
 @wallet.command(name="grant")
-def grant(workspace: str, usd: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
+def grant(
+    workspace: str, usd: str, /, *, move_id: MoveId = None, json: Json = False, data: Data = None, config: Config = None
+) -> None:
     """Add dollars that nobody paid for.
 
     Parameters
@@ -39,8 +47,9 @@ def grant(workspace: str, usd: str, /, *, json: Json = False, data: Data = None,
     """
     from imageway.cli import ledger as work
     from imageway.cli.books import Books
+    from imageway.server.administration.wallets import MoveAsked
 
-    work.grant(Books(data, config), workspace, usd, as_json=json)
+    work.grant(Books(data, config), workspace, MoveAsked(usd=usd, id=move_id), as_json=json)
 
 
 @wallet.command(name="adjust")
@@ -50,6 +59,7 @@ def adjust(
     /,
     *,
     reason: str,
+    move_id: MoveId = None,
     json: Json = False,
     data: Data = None,
     config: Config = None,
@@ -64,8 +74,9 @@ def adjust(
     """
     from imageway.cli import ledger as work
     from imageway.cli.books import Books
+    from imageway.server.administration.wallets import MoveAsked
 
-    work.adjust(Books(data, config), workspace, usd, reason=reason, as_json=json)
+    work.adjust(Books(data, config), workspace, MoveAsked(usd=usd, id=move_id, reason=reason), as_json=json)
 
 
 @wallet.command(name="show")

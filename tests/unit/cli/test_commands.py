@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+import sqlite3
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -269,6 +272,33 @@ def test_the_doctor_says_what_to_do(shell: Shell) -> None:
     assert "wallets" not in third
     assert third["clock"] == "ok"
     assert "imageway serve --sandbox" in shell("doctor").out
+
+
+def test_the_doctor_looks_at_the_books(shell: Shell) -> None:
+    """Sums that differ from their rows are an error, with the command that says where."""
+    shell("workspaces", "create", "shop")
+    shell("wallet", "topup", "shop", "5")
+
+    def books() -> dict[str, str]:
+        (found,) = [row for row in json.loads(shell("doctor", "--json").out) if row["about"] == "books"]
+        return found
+
+    assert (books()["state"], books()["advice"]) == ("ok", "")
+    with closing(sqlite3.connect(shell.data / "imageway.db")) as database:
+        database.execute("UPDATE wallets SET available = available + 1, topped_up = topped_up + 1")
+        database.commit()
+    assert books()["state"] == "error"
+    assert books()["advice"] == "imageway ledger verify"
+    assert shell("doctor").code == 1
+
+
+def test_the_doctor_does_not_look_at_the_books_for_ever(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell("workspaces", "create", "shop")
+    monkeypatch.setattr("imageway.cli.checkup.VERIFY_S", 0.0)
+    (found,) = [row for row in json.loads(shell("doctor", "--json").out) if row["about"] == "books"]
+    assert found["state"] == "ok"
+    assert "not all of them" in found["says"]
+    assert found["advice"] == "imageway ledger verify"
 
 
 def test_the_doctor_ends_with_1_when_something_is_wrong(shell: Shell, tmp_path: Path) -> None:

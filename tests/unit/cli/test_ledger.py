@@ -82,11 +82,31 @@ def test_what_is_moved_by_hand_stands_in_the_audit_log_with_its_reason(shell: Sh
 
 
 @pytest.mark.parametrize(
+    ("act", "reason"), [("topup", ()), ("grant", ()), ("adjust", ("--reason", "a slip"))], ids=lambda one: str(one)
+)
+def test_what_is_moved_under_an_id_is_moved_once(shell: Shell, act: str, reason: tuple[str, ...]) -> None:
+    """A script may run again: the same under the same id is done already, and says so; anything else is refused."""
+    shell("workspaces", "create", "shop")
+    shell("workspaces", "create", "other")
+    for count in range(3):
+        ran = shell("wallet", act, "shop", "2.5", "--id", "inv-7", *reason, "--json")
+        assert ran.json["available_usd"] == "2.500000"
+        assert ("was done before" in ran.err) == (count > 0)
+    for words in ((act, "shop", "2.4"), ("grant" if act == "topup" else "topup", "shop", "2.5")):
+        ran = shell("wallet", *words, "--id", "inv-7", *(reason if act in words else ()))
+        assert ran.code == 1
+        assert 'something else was done under the id "inv-7"' in ran.err
+    assert shell("wallet", act, "other", "2.5", "--id", "inv-7", *reason, "--json").json["available_usd"] == "2.500000"
+    assert shell("wallet", "show", "shop", "--json").json["available_usd"] == "2.500000"
+    assert '--id is "a b"' in shell("wallet", act, "shop", "1", "--id", "a b", *reason).err
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (("grant", "shop", "0"), "nothing to grant"),
         (("adjust", "shop", "-0", "--reason", "x"), "nothing to adjust"),
-        (("adjust", "shop", "-1", "--reason", "x"), "less than nothing would be left"),
+        (("adjust", "shop", "-1", "--reason", "x"), 'the workspace "shop" has $0.000000 available'),
         (("adjust", "shop", "1", "--reason", " "), "--reason needs a line"),
         (("adjust", "shop", "-+1", "--reason", "x"), "is not an amount"),
         (("grant", "nobody", "1"), 'there is no workspace "nobody"'),

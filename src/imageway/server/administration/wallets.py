@@ -5,24 +5,29 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from imageway.core.errors import GatewayError, Problem
 from imageway.core.money import format_usd, parse_usd
 from imageway.core.ops import Op
+from imageway.ledger.access import ListChanges
 from imageway.ledger.ops import MAX_USD_MICROS, Adjust, Grant, TopUp
-from imageway.ledger.queries import ListTransfers, ShowWallet, Wallet
-from imageway.server.administration.office import Office, unless
+from imageway.ledger.queries import ListTransfers, ShowWallet, Wallet, Workspace
+from imageway.server.administration.office import Conflict, Office, unless
 from imageway.server.administration.usage import iso
 from imageway.server.administration.written import Reader
 
 Kind = Literal["topup", "grant", "adjust"]
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}")
 MOST_REASON: Final = 500
+PAGE: Final = 1000
 
 
 class WalletShown(Struct, frozen=True, kw_only=True):
-    """Dollars as decimal text. available + held + spent = topped up + granted + adjusted."""
+    """Dollars as decimal text. available + held + spent = topped up + granted + adjusted. `replayed`, where something
+    was to be moved: it had been before, under the same id."""
 
     workspace: str
     available_usd: str
@@ -31,11 +36,12 @@ class WalletShown(Struct, frozen=True, kw_only=True):
     topped_up_usd: str
     granted_usd: str
     adjusted_usd: str
+    replayed: bool | UnsetType = UNSET
 
 
 class MoveAsked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`usd` is decimal text; an adjustment's may be negative. `id`: of the operator's own, such as an invoice number:
-    it makes it happen once. `reason` goes into the audit log; an adjustment needs one."""
+    under it this happens once. `reason` goes into the audit log; an adjustment needs one."""
 
     usd: str
     id: str | None = None
@@ -60,14 +66,44 @@ async def show(office: Office, workspace: str) -> WalletShown:
 
 async def move(office: Office, workspace: str, kind: Kind, asked: MoveAsked) -> WalletShown:
     """Tops up, grants or adjusts. Raises GatewayError: 404, 400 with everything that is wrong, 402 when less than
-    nothing would be left, 409 when it was done under this id before."""
+    nothing would be left, 409 when something else was done under this id before."""
     owner = await office.workspace(workspace)
     usd_micros = _checked(asked, by_hand=kind == "adjust")
     move_id = f"{owner.id}:{asked.id}" if asked.id else office.new_id("top")
     op = _op(kind, move_id, owner.id, usd_micros, office.now_ms())
     after = {"usd": format_usd(usd_micros), "id": asked.id, "reason": asked.reason}
-    await office.change(f"wallet.{kind}", owner.id, op, after=after)
-    return await show(office, owner.id)
+    done = False
+    try:
+        await office.change(f"wallet.{kind}", owner.id, op, after=after)
+    except GatewayError as error:
+        done = error.code == "duplicate"
+        if not done:
+            raise await _not_moved(office, owner, error) from None
+        if await _moved(office, owner.id, asked.id or "") != (f"wallet.{kind}", after["usd"]):
+            message = f'something else was done under the id "{asked.id}" before: nothing has moved'
+            raise Conflict("duplicate", message, param="id") from None
+    return replace(await show(office, owner.id), replayed=done)
+
+
+async def _moved(office: Office, workspace_id: str, move_id: str) -> tuple[str, str] | None:
+    """What was done under an id of the operator's, and with how much: every move stands in the audit log."""
+    before = 0
+    while rows := await office.store.read(ListChanges(workspace_id, before, PAGE)):
+        for row in rows:
+            after = msgspec.json.decode(row.after)
+            if row.action.startswith("wallet.") and after.get("id") == move_id:
+                return row.action, after["usd"]
+        before = rows[-1].seq
+    return None
+
+
+async def _not_moved(office: Office, owner: Workspace, error: GatewayError) -> GatewayError:
+    """In words that name the wallet."""
+    if error.code != "insufficient_balance":
+        return error
+    available = (await show(office, owner.id)).available_usd
+    message = f'the workspace "{owner.name}" has ${available} available: less than nothing would be left'
+    return GatewayError(error.code, message, param="usd")
 
 
 async def transfers(office: Office, workspace: str, after_seq: int, limit: int) -> tuple[TransferShown, ...]:
