@@ -5,11 +5,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import House, Process, call, clean_environment, command, start, wait_for
+from tests.acceptance.test_admin import Admin, admin_key
+from tests.acceptance.test_command_line import run
+from tests.integration.processes import (
+    House,
+    Process,
+    assert_told,
+    call,
+    clean_environment,
+    command,
+    start,
+    wait_for,
+)
 
 PLAIN = "sk-test-kept-in-the-database"
 ASKED = {"model": "gpt-image-2", "prompt": "a boat", "size": "1024x1024", "quality": "low"}
@@ -64,4 +76,30 @@ def test_a_gateway_follows_its_operators(house: House, sandbox: Process) -> None
     files = [path for path in house.data.rglob("*") if path.is_file()]
     seen = [*(path.read_bytes() for path in (*files, gateway.log)), repr(shown).encode()]
     assert not any(PLAIN.encode() in content for content in seen)
+    assert not house.differences()
+
+
+def test_an_upstream_is_not_removed_from_under_what_runs_there(house: House, tmp_path: Path) -> None:
+    """Who removes one is told how many tasks are under way there, on the command line and by the admin API; told to do
+    it all the same, it is done, and what this gateway had sent still ends as it would."""
+    slow = start(["sandbox", "--port", "0", "--latency", "6"], tmp_path / "slow.log", clean_environment())
+    gateway = house.serve()
+    admin = Admin(gateway.url, admin_key(house))
+    upstream = {"provider": "openai", "id": "own", "key": PLAIN, "base_url": f"{slow.url}/openai/v1"}
+    admin.made("PUT", "upstreams", upstream)
+    wait_for(lambda: "own" in gateway.log.read_text())
+    data = ("--data", str(house.data))
+    with ThreadPoolExecutor(2) as callers:
+        answers = [callers.submit(call, f"{gateway.url}/v1/images/generations", ASKED, key=house.key) for _ in "ab"]
+        wait_for(lambda: house.money().held > 0)
+        time.sleep(0.5)
+        refused = run("upstreams", "remove", "own", *data, folder=tmp_path)
+        assert (refused.code, refused.out) == (1, "")
+        assert all(word in refused.err for word in ('"own"', "2 tasks", "--force"))
+        error = assert_told(admin("DELETE", "upstreams/own"), 409, "upstream_in_use", "upstream")
+        assert "2 tasks" in error["message"]
+        assert admin("DELETE", "upstreams/own?force=true").status == 204
+        assert [one.result().status for one in answers] == [200, 200]
+    assert admin("DELETE", "upstreams/own").status == 404
+    slow.kill()
     assert not house.differences()

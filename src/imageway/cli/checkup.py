@@ -18,6 +18,7 @@ from imageway.ledger.queries import ShowWallet
 from imageway.ledger.verifying import verify
 from imageway.server.books import open_books
 from imageway.server.configuration import ConfigurationError, Settings, read_settings, upstreams_of
+from imageway.server.machine import made_private
 from imageway.server.upstreams import Installation, kept_upstreams, opened_upstreams
 from imageway.storage import StorageError, open_objects
 from imageway.storage.snapshots import open_snapshot
@@ -87,7 +88,7 @@ async def _stored(settings: Settings, catalog: Catalog) -> tuple[tuple[Upstream,
 async def _storage(settings: Settings) -> AsyncIterator[Finding]:
     try:
         probe = settings.data / ".doctor"
-        settings.data.mkdir(parents=True, exist_ok=True)
+        made_private(settings.data)
         probe.write_bytes(b"x")
         probe.unlink()
         free_bytes = os.statvfs(settings.data).f_bavail * os.statvfs(settings.data).f_frsize

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from imageway.cli.books import Books
 from imageway.cli.printing import Stop, print_json, print_table
+from imageway.server.machine import made_private
 from imageway.storage.copying import copy, upgrade, version_of
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ def copy_tables(source: str, target: str, *, as_json: bool) -> None:
 
 def _make_folder(books: Books) -> None:
     try:
-        books.settings().data.mkdir(parents=True, exist_ok=True)
+        made_private(books.settings().data)
     except OSError as error:
         raise Stop(f"the data directory cannot be used: {error}") from None
 

@@ -61,17 +61,26 @@ def add_upstream(
 
 
 @upstreams.command(name="remove")
-def remove_upstream(upstream: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
-    """Remove an upstream with its credential. What is under way there goes on to its end.
+def remove_upstream(
+    upstream: str,
+    /,
+    *,
+    force: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Remove an upstream with its credential. It is refused while tasks are under way there.
 
     Parameters
     ----------
     upstream: The id that `upstreams list` shows.
+    force: Also while tasks are under way there.
     """
     from imageway.cli import upstreams as work
     from imageway.cli.books import Books
 
-    work.remove_upstream(Books(data, config), upstream, as_json=json)
+    work.remove_upstream(Books(data, config), upstream, force=force, as_json=json)
 
 
 @upstreams.command(name="enable")

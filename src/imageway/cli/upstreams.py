@@ -7,6 +7,7 @@ import getpass
 import os
 import sys
 from collections.abc import Iterable
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
@@ -14,8 +15,9 @@ from msgspec import Struct
 
 from imageway.catalog import load
 from imageway.cli.books import RANDOM, Books, show_rows
-from imageway.cli.operating import operate, plain
+from imageway.cli.operating import operate, plain, said
 from imageway.cli.printing import Stop, print_json
+from imageway.core.errors import GatewayError
 from imageway.server.administration import admin_keys, secrets, upstreams
 from imageway.server.administration.admin_keys import AdminKeyAsked
 from imageway.server.administration.upstreams import UpstreamAsked
@@ -49,13 +51,19 @@ def switch_upstream(books: Books, upstream_id: str, *, enabled: bool, as_json: b
     _say(shown, f"{shown.id} is {'enabled' if enabled else 'disabled'}.", as_json=as_json)
 
 
-def remove_upstream(books: Books, upstream_id: str, *, as_json: bool) -> None:
+def remove_upstream(books: Books, upstream_id: str, *, force: bool, as_json: bool) -> None:
     installation = _installation(books)
-    operate(books, lambda office: upstreams.drop_upstream(office, installation, upstream_id))
+    drop = partial(upstreams.drop_upstream, installation=installation, upstream_id=upstream_id, force=force)
+    operate(books, drop, _said)
     if as_json:
         print_json({"id": upstream_id, "removed": True})
     else:
         print(f"{upstream_id} is removed, with its credential.")
+
+
+def _said(error: GatewayError) -> str:
+    """By the name of the option."""
+    return said(error).replace("force it", "--force")
 
 
 def values_in(written: Iterable[str]) -> dict[str, str]:

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 
 from imageway.core.ops import Store
 from imageway.server.configuration import Settings
+from imageway.server.machine import made_private
 from imageway.storage import open_store
 
 
 @contextlib.asynccontextmanager
 async def open_books(settings: Settings) -> AsyncIterator[Store]:
     """Makes the data directory and the tables when they are not there."""
-    settings.data.mkdir(parents=True, exist_ok=True)
+    made_private(settings.data)
     store = await open_store(settings.database_url)
     try:
         yield store

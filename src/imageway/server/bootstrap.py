@@ -41,7 +41,7 @@ from imageway.server.contents import Contents
 from imageway.server.gate import Gate
 from imageway.server.keyfiles import MEDIA_KEY, WEBHOOK_KEY, key_in
 from imageway.server.links import MediaLinks
-from imageway.server.machine import KillSwitch, ProcessLocks, SystemClock, SystemRandom, Threads
+from imageway.server.machine import KillSwitch, ProcessLocks, SystemClock, SystemRandom, Threads, made_private
 from imageway.server.openapi import openapi
 from imageway.server.signing import Signatures
 from imageway.server.uploads import Uploads
@@ -73,7 +73,7 @@ async def open_gateway(
     settings: Settings, *, public_url: str, environment: Mapping[str, str] = os.environ
 ) -> AsyncIterator[Gateway]:
     """Opens storage, takes over what dead processes left, and serves until the context ends."""
-    settings.data.mkdir(parents=True, exist_ok=True)
+    made_private(settings.data)
     faults = KillSwitch.from_text(environment.get("IMAGEWAY_FAULT", ""))
     clock, random, threads = SystemClock(), SystemRandom(), Threads()
     catalog = load(settings.catalog)

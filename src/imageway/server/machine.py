@@ -24,6 +24,12 @@ _TICK_S = 0.001  # a timer may come that much early
 _COUNT = re.compile(r"[1-9][0-9]{0,8}")
 
 
+def made_private(folder: Path) -> None:
+    """A folder for its owner alone, unless it is there already: what callers sent and bought lies in it. Raises
+    OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 class SystemClock:
     def __init__(self) -> None:
         self._sleepers = Sleepers()

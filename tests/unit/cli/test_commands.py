@@ -274,6 +274,16 @@ def test_the_doctor_says_what_to_do(shell: Shell) -> None:
     assert "imageway serve --sandbox" in shell("doctor").out
 
 
+@pytest.mark.parametrize("command", [("doctor",), ("workspaces", "create", "w"), ("db", "upgrade")])
+def test_the_data_directory_is_its_owners_alone(shell: Shell, command: tuple[str, ...]) -> None:
+    """Other users of the machine do not read what callers sent and bought; one that is there keeps its mode."""
+    shell(*command)
+    assert shell.data.stat().st_mode & 0o777 == 0o700
+    shell.data.chmod(0o750)
+    shell(*command)
+    assert shell.data.stat().st_mode & 0o777 == 0o750
+
+
 def test_the_doctor_looks_at_the_books(shell: Shell) -> None:
     """Sums that differ from their rows are an error, with the command that says where."""
     shell("workspaces", "create", "shop")

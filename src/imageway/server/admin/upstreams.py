@@ -15,6 +15,12 @@ class SwitchAsked(Struct, frozen=True, kw_only=True):
     enabled: bool
 
 
+class DropAsked(Struct, frozen=True, kw_only=True):
+    """`force`: also while tasks are under way there."""
+
+    force: bool = False
+
+
 async def _list(visit: Visit) -> Page:
     return Page(data=await upstreams.list_upstreams(visit.office, visit.installation))
 
@@ -29,7 +35,8 @@ async def _switch(visit: Visit) -> UpstreamShown:
 
 
 async def _drop(visit: Visit) -> None:
-    await upstreams.drop_upstream(visit.office, visit.installation, visit.params["upstream"])
+    upstream, force = visit.params["upstream"], visit.query.force
+    await upstreams.drop_upstream(visit.office, visit.installation, upstream, force=force)
 
 
 _ONE: Final = "upstreams/{upstream}"
@@ -61,5 +68,13 @@ ENDPOINTS: Final = (
         body=SwitchAsked,
         answer=UpstreamShown,
     ),
-    Endpoint(method="DELETE", path=_ONE, name="dropUpstream", summary="Drops an upstream.", work=_drop, status=204),
+    Endpoint(
+        method="DELETE",
+        path=_ONE,
+        name="dropUpstream",
+        summary="Drops an upstream; not while tasks are under way there.",
+        work=_drop,
+        query=DropAsked,
+        status=204,
+    ),
 )

@@ -12,15 +12,17 @@ from imageway.core.errors import GatewayError
 from imageway.core.upstreams import PRETEND, Upstream
 from imageway.core.wording import moment
 from imageway.ledger.sealed import DropSecret, DropUpstream, ListUpstreams, PutSecret, PutUpstream, StoredUpstream
-from imageway.server.administration.office import Office, unless
+from imageway.server.administration.office import Conflict, Office, unless
 from imageway.server.administration.written import Reader
 from imageway.server.configuration import ConfigurationError, upstream_of
 from imageway.server.sealing import UPSTREAM, SealingError
 from imageway.server.upstreams import Document, Installation, as_row, kept_upstreams
+from imageway.tasks.queries import RunningTasks
 from imageway.transport import Transport
 
 MOST_WEIGHT: Final = 1_000_000
 MOST_CREDENTIAL: Final = 16_384
+OPEN: Final = frozenset({"submitted", "polling"})
 DATABASE: Final = "database"
 UNSEEN: Final = "a credential that is there and stays"
 CONFIGURATION: Final = "configuration"
@@ -104,9 +106,17 @@ async def switch_upstream(
     return shown
 
 
-async def drop_upstream(office: Office, installation: Installation, upstream_id: str) -> None:
-    """With its credential. Raises GatewayError 404."""
+async def drop_upstream(office: Office, installation: Installation, upstream_id: str, *, force: bool = False) -> None:
+    """With its credential. Raises GatewayError: 404; 409 while tasks are under way there, unless `force`."""
     row = await _found(office, upstream_id)
+    under_way = 0 if force else await _under_way(office, upstream_id)
+    if under_way:
+        tasks = "1 task is" if under_way == 1 else f"{under_way} tasks are"
+        message = (
+            f'{tasks} under way at the upstream "{upstream_id}": disable it, and remove it when they have ended; or '
+            "force it, and nobody can ask for what a gateway that restarts meanwhile had sent there"
+        )
+        raise Conflict("upstream_in_use", message, param="upstream")
     _, secrets = await kept_upstreams(office.store)
     secret = [DropSecret(UPSTREAM, row.id)] if any(one.holder_id == row.id for one in secrets) else []
     await office.change("upstream.drop", row.id, DropUpstream(row.id), *secret, before=_shown(installation, row))
@@ -116,6 +126,15 @@ async def list_upstreams(office: Office, installation: Installation) -> tuple[Up
     """Those of the configuration, then those of the database, disabled ones too."""
     configured = tuple(_configured(upstream) for upstream in installation.configured())
     return (*configured, *(_shown(installation, row) for row in await office.store.read(ListUpstreams())))
+
+
+async def _under_way(office: Office, upstream_id: str) -> int:
+    """How many tasks have sent something there of which they do not know the end."""
+    running = await office.store.read(RunningTasks())
+    return sum(
+        any(attempt.upstream_id == upstream_id and attempt.state in OPEN for attempt in task.attempts)
+        for task in running
+    )
 
 
 async def _found(office: Office, upstream_id: str) -> StoredUpstream:
