@@ -22,8 +22,8 @@ from imageway.server.administration.office import Office
 from imageway.server.administration.workspaces import WorkspaceChange
 from imageway.server.books import open_books
 from imageway.server.configuration import read_settings
-from imageway.server.keyfiles import WEBHOOK_KEY, key_in
 from imageway.server.machine import SystemClock, SystemRandom
+from imageway.server.vault import RingVault
 from tests.docs.pages import DOCS, fences
 from tests.integration.processes import (
     Answer,
@@ -76,8 +76,12 @@ def operate(house: House, work: Callable[[Office], Awaitable[T]]) -> T:
 
 
 def make_key(house: House, **limits: Any) -> KeyMade:
-    secret = key_in(house.data / WEBHOOK_KEY)
-    return operate(house, lambda office: keys.create_key(office, KeyAsked(workspace="w", **limits), secret))
+    asked = KeyAsked(workspace="w", **limits)
+    return operate(house, lambda office: keys.create_key(office, vault(house, office), asked))
+
+
+def vault(house: House, office: Office) -> RingVault:
+    return RingVault(office.store, house.data, house.environment, office.random)
 
 
 def ask(gateway: Process, key: str, headers: dict[str, str] | None = None, **more: Any) -> Answer:
@@ -123,10 +127,10 @@ def test_every_change_of_a_key_or_its_workspace_counts_everywhere_within_a_secon
 
 def test_a_key_is_changed_over_while_both_are_good(house: House) -> None:
     """Rotation: the new one has the limits and the budgets of the old one, which ends after the overlap."""
-    gateway, secret = house.serve(), key_in(house.data / WEBHOOK_KEY)
+    gateway = house.serve()
     old = make_key(house, models=("gemini-*",), budgets={"total": "0.1"})
     assert ask(gateway, old.key).status == 200
-    new = operate(house, lambda office: keys.rotate_key(office, old.id, "2s", secret))
+    new = operate(house, lambda office: keys.rotate_key(office, vault(house, office), old.id, "2s"))
     assert ask(gateway, new.key).status == 200  # 0.078 of 0.1 are spent, by both
     assert_told(ask(gateway, old.key), 402, "budget_exceeded")
     assert_told(ask(gateway, new.key, model="qwen-image"), 403, "model_not_allowed")

@@ -8,6 +8,7 @@ import hmac
 from collections import Counter
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Final
 
 from imageway.core.errors import KINDS, GatewayError, InvalidRequest
@@ -17,8 +18,10 @@ from imageway.engine.memos import unpack_task
 from imageway.engine.results import KeptResult, unpack_result
 from imageway.ledger.ops import RecordUsage
 from imageway.ledger.queries import HoldRow
+from imageway.ledger.sealed import WEBHOOK
 from imageway.media.links import Verdict
 from imageway.media.proofs import MEDIA_TYPES
+from imageway.server.sealing import ring_of
 from imageway.storage.memory.tables import Tables
 from imageway.tasks.queries import Task
 from imageway.tasks.states import FINAL_PART, FINAL_TASK
@@ -26,7 +29,8 @@ from tests.sim.budgets import misspent
 from tests.sim.machine import EPOCH_MS
 from tests.sim.receivers import Heard
 from tests.sim.upstreams import FAMILY_WORDS, Submit
-from tests.sim.world import LOOKS_S, SIGNER, WEBHOOK_KEY, Order, Visit, World
+from tests.sim.world import LOOKS_S, SIGNER, Order, Visit, World
+from tests.vaults import RING
 
 Checker = Callable[[World], Iterator[str]]
 PRODUCED_NOTHING: Final = frozenset({FailureKind.NEVER_SENT, FailureKind.BUSY, FailureKind.DENIED, FailureKind.FAILED})
@@ -629,9 +633,11 @@ def only_what_happened_is_told(world: World) -> Iterator[str]:
 
 def _is_signed(world: World, heard: Heard, task: Task) -> bool:
     """Computed a second time, the naive way."""
-    secrets = tables_of(world).secrets.values()
+    tables, ring = tables_of(world), ring_of(Path("/nowhere"), RING)
+    secrets = tables.secrets.values()
     endpoint = next((one.id for one in world.shape.endpoints if one.url == heard.url), task.workspace_id)
-    keys = [_mac(WEBHOOK_KEY, f"webhook secret\n{one.id}".encode()) for one in secrets if one.holder_id == endpoint]
+    kept = [ring.open(tables.sealed[WEBHOOK, one.id]) for one in secrets if one.holder_id == endpoint]
+    keys = [base64.b64decode(plain.removeprefix("whsec_")) for plain in kept]
     signed = f"{heard.id}.{heard.headers['webhook-timestamp']}.".encode() + heard.content
     expected = ["v1," + base64.b64encode(_mac(key, signed)).decode() for key in keys]
     return len(expected) == 1 and heard.headers["webhook-signature"].split() == expected

@@ -32,12 +32,12 @@ from imageway.engine.replay import Replay, find_earlier, marked
 from imageway.engine.runs import TaskHandle
 from imageway.engine.service import Engine
 from imageway.engine.settings import EngineSettings
+from imageway.engine.webhook_secrets import WebhookSecrets
 from imageway.ledger.ops import CreateKey, CreateWorkspace, TopUp
 from imageway.media.links import LinkSigner
 from imageway.routing import Health
 from imageway.storage.memory import MemoryStore
 from imageway.tasks.queries import RunningTasks
-from imageway.tasks.signatures import new_secret
 from imageway.tasks.webhooks import AddEndpoint, AddSecret, ListDeliveries
 from tests.sim.budgets import give_budgets, spender
 from tests.sim.machine import (
@@ -59,10 +59,10 @@ from tests.sim.receivers import Receivers
 from tests.sim.upstreams import Plan, Providers, SimTransport, telling_adapters
 from tests.sim.virtual_time import VirtualLoop, run_virtually
 from tests.values import replace
+from tests.vaults import vault_on
 
 ENDLESS_S = 4000.0
 LOOKS_S = 3.0  # for deliveries: a world has no time to look every half second
-WEBHOOK_KEY = b"a key of the tests"
 SIGNER = LinkSigner("http://gateway.test", "k1", {"k1": b"a secret of the tests"})
 UPSTREAMS = tuple(
     Upstream(id=f"{provider}-{number}", provider=provider, base_url=f"https://{provider}.test", auth="bearer")
@@ -355,7 +355,8 @@ class World:
             bulletin=bulletin,
         )
         engine = Engine(tools)
-        courier = Courier(tools, WEBHOOK_KEY, shown)
+        vault = vault_on(tools.store, random=tools.random)
+        courier = Courier(tools, WebhookSecrets(tools.store, vault, tools.random), shown)
         process = Process(machine, tools, engine, Recovery(engine), courier, budget)
         self.processes.append(process)
         machine.start(self._keep_going(process))
@@ -391,9 +392,10 @@ class World:
                 raise AssertionError(name)
             give_budgets(self.store._tables, key.id)
         for endpoint in self.shape.endpoints:
-            secret = new_secret(WEBHOOK_KEY, endpoint.id, SimRandom(self.chance), EPOCH_MS)
+            chance = SimRandom(self.chance)
+            secret = WebhookSecrets(self.store, vault_on(self.store, random=chance), chance).make(EPOCH_MS)
             first = AddSecret(secret.id, endpoint.id, secret.hint, EPOCH_MS)
-            if not isinstance(await self.store.commit(endpoint, first), Committed):
+            if not isinstance(await self.store.commit(endpoint, first, secret.put), Committed):
                 raise AssertionError(endpoint.id)
         traps = {trouble.process: trouble.die_at for trouble in self.shape.troubles if trouble.die_at}
         for index in range(self.shape.processes):

@@ -11,14 +11,13 @@ from msgspec import Struct
 
 from imageway.catalog import load
 from imageway.cli.books import Books, show_rows
-from imageway.cli.operating import operate, plain, said
+from imageway.cli.operating import operate, plain, said, vault_of
 from imageway.cli.printing import Stop, print_json
 from imageway.core.errors import Problem
 from imageway.server.administration import keys, workspaces
 from imageway.server.administration.keys import KeyAsked, KeyChange, KeyMade
 from imageway.server.administration.office import Office
 from imageway.server.administration.workspaces import WorkspaceChange
-from imageway.server.keyfiles import WEBHOOK_KEY, key_in
 
 T = TypeVar("T")
 KEY_COLUMNS: Final = ("id", "workspace", "name", "key", "models", "limits", "created", "expires", "revoked")
@@ -34,14 +33,14 @@ _FLAGS: Final = {"networks": "network", "max_price_usd": "max-price", "budgets":
 
 
 def create_key(books: Books, asked: KeyAsked, *, as_json: bool) -> None:
-    signing_key = _signing_key(books)
-    made = _do(books, lambda office: keys.create_key(office, asked, signing_key))
+    settings = books.settings()
+    made = _do(books, lambda office: keys.create_key(office, vault_of(settings, office.store), asked))
     _show_made(made, f"Its id is {made.id}, its workspace {made.workspace}.", as_json=as_json)
 
 
 def rotate_key(books: Books, key_id: str, overlap: str, *, as_json: bool) -> None:
-    signing_key = _signing_key(books)
-    made = _do(books, lambda office: keys.rotate_key(office, key_id, overlap, signing_key))
+    settings = books.settings()
+    made = _do(books, lambda office: keys.rotate_key(office, vault_of(settings, office.store), key_id, overlap))
     _show_made(made, f"Its id is {made.id}; {key_id} is good until {made.old_until}.", as_json=as_json)
 
 
@@ -180,17 +179,6 @@ def _told(problem: Problem) -> str:
     """By the name of the option."""
     param = problem.param or ""
     return problem.message.replace(param, "--" + _FLAGS.get(param, param), 1) if param in _FLAGS else problem.message
-
-
-def _signing_key(books: Books) -> bytes:
-    data = books.settings().data
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        return key_in(data / WEBHOOK_KEY)
-    except ValueError:
-        raise Stop(f'"{data / WEBHOOK_KEY}" does not hold a key') from None
-    except OSError as error:
-        raise Stop(f"the data directory cannot be used: {error}") from None
 
 
 def _show_one(shown: Struct, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from imageway.catalog import Catalog, CatalogError, load
@@ -15,7 +16,9 @@ from imageway.cli.books import RANDOM, every_key, every_workspace
 from imageway.cli.printing import print_json, print_table
 from imageway.core.upstreams import Upstream
 from imageway.ledger.queries import ShowWallet
+from imageway.ledger.sealed import SIGNING, WEBHOOK
 from imageway.ledger.verifying import verify
+from imageway.server.administration.secrets import UNSEALED, count_secrets, find_closed
 from imageway.server.books import open_books
 from imageway.server.configuration import ConfigurationError, Settings, read_settings, upstreams_of
 from imageway.server.machine import made_private
@@ -27,6 +30,10 @@ from imageway.tasks.webhooks import ListDeliveries
 from imageway.transport import Transport
 
 REACH_S = 5.0
+MENDED: Final = {
+    WEBHOOK: "restore the ring from a backup; or: imageway webhooks rotate, for each endpoint and workspace",
+    SIGNING: "restore the ring from a backup; or: imageway keys rotate, for each signed key",
+}
 VERIFY_S = 5.0
 OLDEST_CLOCK_S = 1_767_225_600  # 2026-01-01: no machine with a working clock is older than this program
 LARGEST_SKEW_S = 5.0
@@ -68,6 +75,7 @@ async def _collect(data: Path | None, config: Path | None) -> list[Finding]:
     stored, faulty = await _stored(settings, catalog)
     findings += await _upstreams((*upstreams, *stored)) if not faulty or upstreams or stored else []
     findings += faulty
+    findings += await _secrets(settings, catalog)
     findings += _drain(settings, catalog, (*upstreams, *stored))
     return findings
 
@@ -83,6 +91,29 @@ async def _stored(settings: Settings, catalog: Catalog) -> tuple[tuple[Upstream,
     opened, faulty = opened_upstreams(installation, Transport(), found)
     advice = "see: imageway upstreams list"
     return opened, [Finding(f"upstream {upstream_id}", "error", why, advice) for upstream_id, why in faulty]
+
+
+async def _secrets(settings: Settings, catalog: Catalog) -> list[Finding]:
+    """Those that do not open, by kind (upstreams are told one by one already), and those that are not sealed yet."""
+    installation = Installation(settings, catalog, os.environ, RANDOM)
+    try:
+        async with open_books(settings) as store:
+            closed = await find_closed(store, installation)
+            counted = await count_secrets(store, installation)
+    except (OSError, StorageError):
+        return []  # told already
+    findings = [
+        Finding(f"secrets of {one.kind}", "error", f"{one.count} do not open: {one.why}", MENDED[one.kind])
+        for one in closed
+        if one.kind in MENDED
+    ]
+    unsealed = sum(row.secrets for row in counted if row.state == UNSEALED)
+    if unsealed:
+        says = f"{unsealed} are made of the key file of an earlier Imageway still"
+        findings.append(Finding("secrets", "warning", says, "imageway secrets rotate"))
+    elif not closed and counted:
+        findings.append(Finding("secrets", "ok", f"{sum(row.secrets for row in counted)} are sealed, and open"))
+    return findings
 
 
 async def _storage(settings: Settings) -> AsyncIterator[Finding]:

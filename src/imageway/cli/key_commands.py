@@ -6,11 +6,9 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from imageway.cli.options import Config, Data, Json
+from imageway.cli.options import Config, Data, Json, Switch, Words
 
 keys = App(name="keys", help="API keys.")
-Words = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
-Switch = Annotated[bool, Parameter(negative="")]
 
 
 @keys.command(name="create")

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from imageway.cli.database_commands import database
 from imageway.cli.key_commands import keys
 from imageway.cli.ledger_commands import ledger, usage, wallet
-from imageway.cli.options import Config, Data, Json
+from imageway.cli.options import Config, Data, Json, Switch
 from imageway.cli.price_commands import prices
 from imageway.cli.report_commands import report
 from imageway.cli.upstream_commands import admin_keys, secrets, upstreams
@@ -40,7 +40,7 @@ def serve(
     host: str | None = None,
     port: int | None = None,
     workers: int | None = None,
-    sandbox: Annotated[bool, Parameter(negative="")] = False,
+    sandbox: Switch = False,
     drain: float | None = None,
     data: Data = None,
     config: Config = None,
@@ -65,7 +65,7 @@ def serve(
 def worker(
     *,
     workers: int | None = None,
-    sandbox: Annotated[bool, Parameter(negative="")] = False,
+    sandbox: Switch = False,
     drain: float | None = None,
     data: Data = None,
     config: Config = None,
@@ -152,7 +152,7 @@ def generate(
 def demo(
     *,
     output: Path = Path("demo-output"),
-    stop: Annotated[bool, Parameter(negative="")] = False,
+    stop: Switch = False,
     data: Data = None,
     config: Config = None,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -13,7 +14,8 @@ from imageway.cli.printing import Stop
 from imageway.core.errors import GatewayError
 from imageway.core.ops import Store
 from imageway.server.administration.office import Office
-from imageway.server.configuration import ConfigurationError
+from imageway.server.configuration import ConfigurationError, Settings
+from imageway.server.vault import RingVault
 
 T = TypeVar("T")
 
@@ -40,6 +42,10 @@ def operate(books: Books, work: Callable[[Office], Awaitable[T]], words: Callabl
         raise Stop(words(error)) from None
     except ConfigurationError as error:
         raise Stop(str(error)) from None
+
+
+def vault_of(settings: Settings, store: Store) -> RingVault:
+    return RingVault(store, settings.data, os.environ, RANDOM)
 
 
 def plain(shown: Struct) -> dict[str, Any]:

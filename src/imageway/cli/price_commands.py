@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from imageway.cli.options import Config, Data, Json
+from imageway.cli.options import Config, Data, Json, Switch
 
 prices = App(name="prices", help="What models are sold for.")
 
@@ -99,7 +99,7 @@ def end_rule(rule: str, /, *, json: Json = False, data: Data = None, config: Con
 def check_prices(
     *,
     litellm: Path | None = None,
-    fail: Annotated[bool, Parameter(negative="")] = False,
+    fail: Switch = False,
     json: Json = False,
     data: Data = None,
     config: Config = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from imageway.cli.options import Config, Data, Json
+from imageway.cli.options import Config, Data, Json, Switch, Words
 
 upstreams = App(name="upstreams", help="Credentials at providers, kept in the database.")
 secrets = App(name="secrets", help="Secrets at rest.")
@@ -31,10 +31,10 @@ def add_upstream(
     *,
     name: Annotated[str, Parameter(name="--id")] = "",
     key_env: str | None = None,
-    keep_key: Annotated[bool, Parameter(negative="")] = False,
+    keep_key: Switch = False,
     base_url: str = "",
     weight: int = 1,
-    value: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    value: Words = None,
     json: Json = False,
     data: Data = None,
     config: Config = None,
@@ -55,7 +55,7 @@ def add_upstream(
     from imageway.cli.books import Books
     from imageway.server.administration.upstreams import UpstreamAsked
 
-    values = work.values_in(value)
+    values = work.values_in(value or ())
     asked = UpstreamAsked(provider=provider, id=name, base_url=base_url, weight=weight, values=values)
     work.add_upstream(Books(data, config), asked, key_env=key_env, keep_key=keep_key, as_json=json)
 
@@ -118,6 +118,15 @@ def list_secrets(*, json: Json = False, data: Data = None, config: Config = None
     from imageway.cli.books import Books
 
     work.list_secrets(Books(data, config), as_json=json)
+
+
+@secrets.command(name="status")
+def count_secrets(*, json: Json = False, data: Data = None, config: Config = None) -> None:
+    """Say how many secrets are sealed with which key of the ring, and how many are not sealed yet."""
+    from imageway.cli import upstreams as work
+    from imageway.cli.books import Books
+
+    work.count_secrets(Books(data, config), as_json=json)
 
 
 @secrets.command(name="rotate")

@@ -26,6 +26,7 @@ from imageway.server.upstreams import Installation
 T = TypeVar("T")
 UPSTREAM_COLUMNS: Final = ("id", "provider", "base_url", "weight", "enabled", "kept_in", "changed")
 SECRET_COLUMNS: Final = ("kind", "holder", "key", "changed")
+COUNT_COLUMNS: Final = ("kind", "key", "secrets", "state")
 ADMIN_COLUMNS: Final = ("id", "name", "role", "key", "created", "revoked")
 
 
@@ -93,6 +94,12 @@ def _credential(variable: str | None) -> str:
 def list_secrets(books: Books, *, as_json: bool) -> None:
     found = operate(books, secrets.list_secrets)
     show_rows([plain(one) for one in found], SECRET_COLUMNS, as_json=as_json)
+
+
+def count_secrets(books: Books, *, as_json: bool) -> None:
+    installation = _installation(books)
+    found = operate(books, lambda office: secrets.count_secrets(office.store, installation))
+    show_rows([plain(one) for one in found], COUNT_COLUMNS, as_json=as_json)
 
 
 def rotate_secrets(books: Books, *, as_json: bool) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from cyclopts import App
 
-from cyclopts import App, Parameter
-
-from imageway.cli.options import Config, Data, Json
+from imageway.cli.options import Config, Data, Json, Switch, Words
 
 webhooks = App(name="webhooks", help="Who is told when tasks have ended.")
 
@@ -17,7 +15,7 @@ def add_endpoint(
     url: str,
     /,
     *,
-    event: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    event: Words = None,
     json: Json = False,
     data: Data = None,
     config: Config = None,
@@ -28,12 +26,13 @@ def add_endpoint(
     ----------
     workspace: Name or id.
     url: http:// or https://, at a public address.
-    event: task.succeeded, task.failed, task.cancelled or task.unknown; several may follow [all].
+    event: task.succeeded, task.failed, task.cancelled, task.unknown or wallet.low_balance; several may follow [all].
     """
     from imageway.cli import webhooks as work
     from imageway.cli.books import Books
 
-    work.add_endpoint(Books(data, config), workspace, url, events=event, as_json=json)
+    events = None if event is None else tuple(event)
+    work.add_endpoint(Books(data, config), workspace, url, events=events, as_json=json)
 
 
 @webhooks.command(name="list")
@@ -85,7 +84,7 @@ def rotate_secret(
     holder: str,
     /,
     *,
-    now: Annotated[bool, Parameter(negative="")] = False,
+    now: Switch = False,
     json: Json = False,
     data: Data = None,
     config: Config = None,
@@ -121,7 +120,7 @@ def show_secret(workspace: str, /, *, json: Json = False, data: Data = None, con
 def list_deliveries(
     *,
     workspace: str | None = None,
-    dead: Annotated[bool, Parameter(negative="")] = False,
+    dead: Switch = False,
     limit: int = 1000,
     json: Json = False,
     data: Data = None,
@@ -146,7 +145,7 @@ def replay(
     delivery: str | None = None,
     /,
     *,
-    all_dead: Annotated[bool, Parameter(negative="")] = False,
+    all_dead: Switch = False,
     workspace: str | None = None,
     json: Json = False,
     data: Data = None,

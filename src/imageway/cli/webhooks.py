@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from imageway.cli.books import MOST_ROWS, Books, day, show_rows
-from imageway.cli.operating import operate
+from imageway.cli.operating import operate, vault_of
 from imageway.cli.printing import Stop, print_json
 from imageway.server.webhook_endpoints import WebhookDesk
 from imageway.tasks.webhooks import Delivery
@@ -17,13 +17,13 @@ T = TypeVar("T")
 
 def _do(books: Books, work: Callable[[WebhookDesk], Awaitable[T]]) -> T:
     settings = books.settings()
-    return operate(books, lambda office: work(WebhookDesk(office, settings)))
+    return operate(books, lambda office: work(WebhookDesk(office, settings, vault_of(settings, office.store))))
 
 
-def add_endpoint(books: Books, workspace: str, url: str, *, events: tuple[str, ...], as_json: bool) -> None:
+def add_endpoint(books: Books, workspace: str, url: str, *, events: tuple[str, ...] | None, as_json: bool) -> None:
     made = _do(books, lambda desk: desk.add(workspace, url, events))
     if as_json:
-        named = {"id": made.id, "workspace": workspace, "url": url, "events": list(events), "secret": made.secret}
+        named = {"id": made.id, "workspace": workspace, "url": url, "events": list(events or ()), "secret": made.secret}
         print_json(named)
     else:
         print(f"{made.secret}\n\nThis is the only time the secret is shown. The endpoint's id is {made.id}.")

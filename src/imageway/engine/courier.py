@@ -25,12 +25,13 @@ from imageway.engine.alerts import Unwanted, low_balance
 from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
 from imageway.engine.results import view_of
+from imageway.engine.webhook_secrets import WebhookSecrets
+from imageway.ledger.sealed import SealingError
 from imageway.providers.fields import wait_s
 from imageway.tasks.queries import ShowTask
-from imageway.tasks.signatures import WrongKey, new_secret, signed_headers, signing
+from imageway.tasks.signatures import signed_headers
 from imageway.tasks.webhooks import (
     LOW_BALANCE,
-    AddSecret,
     ClaimDelivery,
     Delivery,
     DisableEndpoint,
@@ -38,7 +39,6 @@ from imageway.tasks.webhooks import (
     EndDelivery,
     FindEndpoint,
     ForgetDeliveries,
-    ListSecrets,
     PostponeDelivery,
 )
 from imageway.telemetry import events, logger
@@ -72,10 +72,10 @@ class Outcome:
 
 @dataclass(slots=True)
 class Courier:
-    """Of one process. `key`: what secrets are made of. `show`: a task as its owner sees it."""
+    """Of one process. `show`: a task as its owner sees it."""
 
     tools: Tools
-    key: bytes = field(repr=False)
+    secrets: WebhookSecrets
     show: Callable[[TaskView], Tree]
     closing: bool = False
     _under_way: dict[asyncio.Task[None], str] = field(default_factory=dict)  # → workspace
@@ -198,14 +198,16 @@ class Courier:
         try:
             await self._check_endpoint(row)
             content = await self._content(row)
-            secrets = await self._secrets(row)
-            headers = signed_headers(row.id, tools.clock.now_ms() // 1000, content, secrets)
+            secrets = await self.secrets.signing(row.endpoint_id or row.workspace_id, tools.clock.now_ms())
+            signs = [plain for _, plain in secrets]
+            headers = signed_headers(row.id, tools.clock.now_ms() // 1000, content, signs)
             deadline_s = tools.settings.webhook_deadline_s
             answer = await tools.transport.notify(row.url, headers, content, deadline_s=deadline_s)
         except (Undeliverable, Unwanted) as why:
             return Outcome(0, str(why), final=True)
-        except WrongKey:
-            return Outcome(0, "its secret was made with another key than this process has")
+        except SealingError as error:
+            logger().error(events.SEAL_CLOSED, webhook=row.id, detail=str(error))
+            return Outcome(0, "its secret does not open in this process: see imageway doctor")
         except TransportFailed as failed:
             return Outcome(0, failed.detail)
         except FetchRefused as refused:
@@ -231,17 +233,6 @@ class Courier:
         view = view_of(task, self.tools.signer, self.tools.clock.now_ms())
         message = {"type": row.event, "timestamp": moment(task.finished_ms), "data": self.show(view)}
         return _encoder.encode(message)
-
-    async def _secrets(self, row: Delivery) -> list[str]:
-        """All that are valid now; a workspace's first one is made when nobody has asked for it before. Raises
-        WrongKey."""
-        store, holder_id, now_ms = self.tools.store, row.endpoint_id or row.workspace_id, self.tools.clock.now_ms()
-        known = await store.read(ListSecrets(holder_id))
-        if not known:
-            first = new_secret(self.key, holder_id, self.tools.random, now_ms)
-            await store.commit(AddSecret(first.id, holder_id, first.hint, now_ms))  # refused: somebody was faster
-            known = await store.read(ListSecrets(holder_id))
-        return [spelled for _, spelled in signing(self.key, known, now_ms)]
 
     def _noted(self, row: Delivery, outcome: Outcome) -> tuple[Op, ...]:
         """What is written down of a try."""

@@ -64,9 +64,10 @@ class KeyRing:
         """Whether the key may be used in this format, from there. Raises GatewayError 403."""
         check_entry(caller.scope, dialect, head, self.proxies)
 
-    def seal(self, caller: Caller, head: Head, chunks: AsyncIterator[bytes]) -> Seal:
-        """What the body of a signed request is read through. Raises GatewayError 401."""
-        return self.signatures.begin(caller.key_id, head, chunks)
+    async def seal(self, caller: Caller, head: Head, chunks: AsyncIterator[bytes]) -> Seal:
+        """What the body of a signed request is read through. Raises GatewayError 401, or 500 when its secret does not
+        open."""
+        return await self.signatures.begin(caller.key_id, head, chunks)
 
 
 def _caller(key: Key) -> Caller:

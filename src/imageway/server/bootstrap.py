@@ -29,6 +29,8 @@ from imageway.engine.ports import Tools
 from imageway.engine.recovery import Recovery
 from imageway.engine.service import Engine
 from imageway.engine.stored_images import StoredImages
+from imageway.engine.webhook_secrets import WebhookSecrets
+from imageway.ledger.sealed import SealingError
 from imageway.media.links import LinkSigner
 from imageway.providers import ADAPTERS
 from imageway.routing import Health
@@ -39,13 +41,14 @@ from imageway.server.auth import KeyRing
 from imageway.server.configuration import Settings, upstreams_of
 from imageway.server.contents import Contents
 from imageway.server.gate import Gate
-from imageway.server.keyfiles import MEDIA_KEY, WEBHOOK_KEY, key_in
+from imageway.server.keyfiles import MEDIA_KEY, key_in
 from imageway.server.links import MediaLinks
 from imageway.server.machine import KillSwitch, ProcessLocks, SystemClock, SystemRandom, Threads, made_private
 from imageway.server.openapi import openapi
 from imageway.server.signing import Signatures
 from imageway.server.uploads import Uploads
 from imageway.server.upstreams import Installation, LiveUpstreams
+from imageway.server.vault import RingVault
 from imageway.storage import open_bulletin, open_objects, open_store
 from imageway.telemetry import events, logger
 from imageway.transport import Transport
@@ -107,11 +110,12 @@ async def open_gateway(
     live = LiveUpstreams(Installation(settings, catalog, environment, random), tools, transport)
     await live.look()
     engine = Engine(tools)
-    courier = Courier(tools, key_in(settings.data / WEBHOOK_KEY), _as_shown)
-    gateway = Gateway(settings, _app(live.installation, engine, faults), engine, tools, courier)
+    vault = RingVault(store, settings.data, environment, random)
+    courier = Courier(tools, WebhookSecrets(store, vault, random), _as_shown)
+    gateway = Gateway(settings, _app(live.installation, engine, vault, faults), engine, tools, courier)
     recovery, crew = Recovery(engine), Crew(engine, settings.workers)
     engine.queued = crew.offer
-    await asyncio.gather(tools.terms.look(store), recovery.renew())
+    await asyncio.gather(tools.terms.look(store), recovery.renew(), _seal_earlier(vault, clock.now_ms()))
     await recovery.take_over()
     _forget_dead(settings.data, locks)
     rounds = _rounds(recovery, crew, courier, live)
@@ -165,7 +169,18 @@ def _say_started(owner: str, upstreams: tuple[Upstream, ...]) -> None:
         logger().info(events.STARTED, owner=owner, upstream=upstream.id, sandbox=upstream.sandbox)
 
 
-def _app(installation: Installation, engine: Engine, faults: KillSwitch) -> App:
+async def _seal_earlier(vault: RingVault, now_ms: int) -> None:
+    """What cannot be sealed now is opened as before; what does not open is told by whoever needs it, and by doctor."""
+    try:
+        sealed = await vault.seal_earlier(now_ms)
+    except SealingError as error:
+        logger().error(events.SEAL_CLOSED, detail=str(error))
+        return
+    if sealed:
+        logger().info(events.SECRETS_SEALED, count=sealed)
+
+
+def _app(installation: Installation, engine: Engine, vault: RingVault, faults: KillSwitch) -> App:
     settings, tools = installation.settings, engine.tools
     gate = Gate(
         engine=engine,
@@ -173,7 +188,7 @@ def _app(installation: Installation, engine: Engine, faults: KillSwitch) -> App:
         uploads=Uploads(tools),
         images=StoredImages(tools),
         contents=Contents(tools.objects, tools.clock),
-        keys=_keys(settings, tools),
+        keys=_keys(settings, tools, vault),
         spool=tools.spool,
         random=tools.random,
         dialects=DIALECTS,
@@ -183,12 +198,11 @@ def _app(installation: Installation, engine: Engine, faults: KillSwitch) -> App:
     )
     presigner = tools.objects if settings.media_redirect and isinstance(tools.objects, Presigner) else None
     media = MediaLinks(tools.objects, tools.signer, tools.clock, presigner)
-    return App(gate, media, AdminSite(gate, installation), faults)
+    return App(gate, media, AdminSite(gate, installation, vault), faults)
 
 
-def _keys(settings: Settings, tools: Tools) -> KeyRing:
-    key = key_in(settings.data / WEBHOOK_KEY)
-    signatures = Signatures(tools.store, tools.clock, key, settings.engine.signature_tolerance_s)
+def _keys(settings: Settings, tools: Tools, vault: RingVault) -> KeyRing:
+    signatures = Signatures(tools.store, tools.clock, vault, settings.engine.signature_tolerance_s)
     return KeyRing(tools.store, tools.clock, signatures, settings.trusted_proxies)
 
 

@@ -135,7 +135,7 @@ class Gate:
         if caller.scope is not NO_SCOPE:
             self.keys.admit(caller, dialect.name, head)
         if caller.signed:
-            chunks = self.keys.seal(caller, head, self._counted(chunks))
+            chunks = await self.keys.seal(caller, head, self._counted(chunks))
         try:
             intent = await self._read(head, match, chunks, scope, caller)
         except InvalidRequest as refused:

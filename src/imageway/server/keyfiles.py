@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 MEDIA_KEY: Final = "media-signing.key"
-WEBHOOK_KEY: Final = "webhook-signing.key"
 _BYTES: Final = 32
 
 

@@ -15,20 +15,16 @@ from typing import Final
 import msgspec
 
 from imageway.core.ports import Random
-from imageway.ledger.sealed import PutSecret, ResealSecret, Secret
+from imageway.ledger.sealed import PutSecret, ResealSecret, SealingError, Secret
+from imageway.server.earlier import first_entry
 from imageway.server.keyfiles import made_once
 
 RING_FILE: Final = "secrets.keys"
 RING_VARIABLE: Final = "IMAGEWAY_SECRETS_KEYS"
-UPSTREAM: Final = "upstream"
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _FORMAT: Final = "imageway-secret-1"
 _ENTRY: Final = re.compile(r"([A-Za-z0-9_-]{1,32}):([A-Za-z0-9+/]{43}=)")
-
-
-class SealingError(Exception):
-    """A ring that cannot be used, or a secret that it does not open; a sentence for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +76,25 @@ class Ring:
 
 def ring_of(data: Path, environment: Mapping[str, str], random: Random | None = None) -> Ring:
     """From IMAGEWAY_SECRETS_KEYS, for replicas that share no directory; else from the data directory, where it is made
-    when it is not there and `random` is given. Raises SealingError."""
+    when it is not there: of the key that an earlier Imageway left, or, when `random` is given, of chance. Raises
+    SealingError."""
     written = environment.get(RING_VARIABLE, "")
     if written.strip():
         return Ring(_read(written, RING_VARIABLE))
     path = data / RING_FILE
     try:
-        if random is not None:
-            made_once(path, _entry(random))
+        if not path.exists():
+            _make(path, random)
         return Ring(_read(path.read_text(), f'"{path}"'), path)
     except (OSError, UnicodeDecodeError) as error:
         raise SealingError(f'the keys that seal secrets cannot be read from "{path}": {error}') from None
+
+
+def _make(path: Path, random: Random | None) -> None:
+    entry = first_entry(path.parent) or (random and _entry(random))
+    if entry:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made_once(path, entry)
 
 
 def with_new_key(ring: Ring, random: Random) -> Ring:

@@ -1,5 +1,5 @@
 """Requests that are signed besides naming a key: HMAC-SHA256 over moment, method, path and body, each signature good
-once. The secret is made of the key's id and a key that is not in the database: neither alone is worth anything."""
+once. The secret is opened when the first such request comes, and is nowhere to be read but in memory."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ import hashlib
 import hmac
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from imageway.core.errors import GatewayError
 from imageway.core.ops import Refused, Store
-from imageway.core.ports import Clock
+from imageway.core.ports import Clock, Random
 from imageway.core.wording import quoted
 from imageway.ledger.access import UseSignature
+from imageway.ledger.sealed import SIGNING, SealingError, Vault
 from imageway.server.routes import Head
+from imageway.telemetry import events, logger
 
 PREFIX: Final = "iwsig_"
 HEADERS: Final = ("x-imageway", "x-omixa")  # what `-timestamp` and `-signature` follow; the first pair that is there
+_SECRET_BYTES: Final = 32
 _SAFE: Final = frozenset({"GET", "HEAD"})  # to ask twice costs nothing and changes nothing
 _MOMENT: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 _SIGNATURE: Final = re.compile(r"sha256=([0-9a-f]{64})", re.IGNORECASE)
 
 
-def signing_secret(key: bytes, key_id: str) -> str:
+def new_signing_secret(random: Random) -> str:
     """What signs the requests of one API key, as its owner is shown it, once: the bytes of this text are the HMAC's
-    key. `key`: of the gateway's own file."""
-    return PREFIX + hmac.new(key, f"request secret\n{key_id}".encode(), hashlib.sha256).hexdigest()
+    key."""
+    return PREFIX + random.token_bytes(_SECRET_BYTES).hex()
 
 
 def _begun(secret: str, timestamp: str, head: Head) -> hmac.HMAC:
@@ -38,22 +41,33 @@ def _begun(secret: str, timestamp: str, head: Head) -> hmac.HMAC:
 
 @dataclass(frozen=True, slots=True)
 class Signatures:
-    """`key`: what secrets are made of. A moment further than `tolerance_s` from ours is too old, or too new."""
+    """A moment further than `tolerance_s` from ours is too old, or too new."""
 
     store: Store
     clock: Clock
-    key: bytes = field(repr=False)
+    vault: Vault
     tolerance_s: float = 300.0
 
-    def begin(self, key_id: str, head: Head, chunks: AsyncIterator[bytes]) -> Seal:
-        """What this request is signed with, its body still to come. Raises GatewayError 401."""
+    async def begin(self, key_id: str, head: Head, chunks: AsyncIterator[bytes]) -> Seal:
+        """What this request is signed with, its body still to come. Raises GatewayError 401, or 500 when
+        the key's secret does not open."""
         timestamp, claimed = _signed(head)
         at_ms, now_ms, tolerance_ms = int(float(timestamp) * 1000), self.clock.now_ms(), int(self.tolerance_s * 1000)
         if abs(now_ms - at_ms) > tolerance_ms:
             ours = f"{self.tolerance_s:g} s from this clock, which says {now_ms // 1000}"
             raise GatewayError("signature_expired", f'the timestamp "{timestamp}" is more than {ours}')
-        mac = _begun(signing_secret(self.key, key_id), timestamp, head)
+        mac = _begun(await self._secret(key_id), timestamp, head)
         return Seal(self, head.method, claimed, at_ms + tolerance_ms, mac, chunks)
+
+    async def _secret(self, key_id: str) -> str:
+        """Raises GatewayError 500."""
+        try:
+            return await self.vault.open(SIGNING, key_id)
+        except SealingError as error:
+            logger().error(events.SEAL_CLOSED, holder=key_id, detail=str(error))
+            raise GatewayError(
+                "internal_error", "the secret of this key does not open here: tell its operator"
+            ) from None
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from imageway.core.ops import Store
 from imageway.core.ports import Random
 from imageway.core.upstreams import Upstream
 from imageway.engine.ports import Tools
-from imageway.ledger.sealed import ListSecrets, ListUpstreams, Secret, StoredUpstream
+from imageway.ledger.sealed import UPSTREAM, ListSecrets, ListUpstreams, SealingError, Secret, StoredUpstream
 from imageway.server.configuration import (
     ConfigurationError,
     Settings,
@@ -24,11 +24,12 @@ from imageway.server.configuration import (
     upstream_of,
     with_pretend,
 )
-from imageway.server.sealing import UPSTREAM, Ring, SealingError, ring_of
+from imageway.server.sealing import Ring, ring_of
 from imageway.telemetry import events, logger
 from imageway.transport import Transport
 
 LOOK_EVERY_S: Final = 0.5
+MOST_UPSTREAMS: Final = 1_000_000
 
 Kept = tuple[tuple[StoredUpstream, ...], tuple[Secret, ...]]
 """What the database holds of upstreams."""
@@ -102,7 +103,7 @@ class LiveUpstreams:
 
 
 async def kept_upstreams(store: Store) -> Kept:
-    return await store.read(ListUpstreams()), await store.read(ListSecrets(UPSTREAM))
+    return await store.read(ListUpstreams()), await store.read(ListSecrets(UPSTREAM, limit=MOST_UPSTREAMS))
 
 
 def opened_upstreams(

@@ -14,11 +14,13 @@ from msgspec import Struct
 from imageway.core.errors import GatewayError, InvalidRequest, Problem
 from imageway.core.ops import Committed, Op, Refused
 from imageway.engine.notices import why_not
+from imageway.engine.webhook_secrets import WebhookSecrets
 from imageway.ledger.access import RecordChange
-from imageway.server.administration.office import Conflict, Office
+from imageway.ledger.queries import FindWorkspace
+from imageway.ledger.sealed import Vault
+from imageway.server.administration.office import Conflict, Office, sealing
 from imageway.server.configuration import Settings
-from imageway.server.keyfiles import WEBHOOK_KEY, key_in
-from imageway.tasks.signatures import PREFIX, WrongKey, new_secret, signing, spelled
+from imageway.tasks.signatures import PREFIX
 from imageway.tasks.webhooks import (
     EVENTS,
     AddEndpoint,
@@ -38,6 +40,7 @@ from imageway.tasks.webhooks import (
 from imageway.transport import Transport
 
 PAGE: Final = 200
+ENDPOINT_PREFIX: Final = "end_"
 _NOTHING: Final = b"null"
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
@@ -80,36 +83,37 @@ class SecretShown(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class WebhookDesk:
-    """Every method raises GatewayError: 404 for what is not there, 400 and 409 for what cannot be done, 500 when the
-    file with the signing key is not what secrets were made with. Workspaces are named by name or id."""
+    """Every method raises GatewayError: 404 for what is not there, 400 and 409 for what cannot be done, 500 when a
+    secret cannot be sealed or opened. Workspaces are named by name or id."""
 
     office: Office
     settings: Settings
+    vault: Vault
 
-    async def add(self, workspace: str, url: str, events: Sequence[str] = ()) -> EndpointMade:
-        """An endpoint that is told of every end, or of `events` alone."""
+    async def add(self, workspace: str, url: str, events: Sequence[str] | None = None) -> EndpointMade:
+        """An endpoint that is told of every end, or of `events` alone; to want none at all is a mistake."""
         self._check(url, events)
         office, limit = self.office, self.settings.engine.webhook_endpoints
         owner, now_ms, endpoint_id = await office.workspace(workspace), office.now_ms(), office.new_id("end")
-        key = self._key()
-        secret = new_secret(key, endpoint_id, office.random, now_ms)
+        with sealing():
+            secret = self._secrets.make(now_ms)
         endpoint = AddEndpoint(
             id=endpoint_id,
             workspace_id=owner.id,
             url=url,
-            events=tuple(dict.fromkeys(events)),
+            events=tuple(dict.fromkeys(events or ())),
             limit=limit,
             at_ms=now_ms,
         )
-        kept = AddSecret(secret.id, endpoint_id, secret.hint, now_ms)
+        kept = AddSecret(secret.id, endpoint_id, secret.hint, now_ms), secret.put
         about = {"workspace": owner.id, "url": url, "events": list(endpoint.events)}
-        added = await self._change("webhook.add", endpoint_id, endpoint, kept, after=_encode(about))
+        added = await self._change("webhook.add", endpoint_id, endpoint, *kept, after=_encode(about))
         if isinstance(added, Refused):
             if added.why == "too_many":
                 message = f'the workspace "{workspace}" has {limit} endpoints already: [limits] webhook_endpoints'
                 raise InvalidRequest(Problem("url", "invalid_value", message))
             raise Conflict("duplicate", f'the workspace "{workspace}" tells "{url}" already', param="url")
-        return EndpointMade(endpoint_id, spelled(key, secret))
+        return EndpointMade(endpoint_id, secret.plain)
 
     async def endpoints(self, workspace: str | None = None) -> list[EndpointShown]:
         """In the order they were made; of all workspaces, when none is named."""
@@ -128,30 +132,23 @@ class WebhookDesk:
 
     async def rotate(self, holder: str, *, at_once: bool = False) -> SecretMade:
         """A new secret for an endpoint, by its id, or for a workspace's own. `at_once`: the old one signs no more."""
-        office, key = self.office, self._key()
+        office = self.office
         endpoint, now_ms = await office.store.read(FindEndpoint(holder)), office.now_ms()
-        holder_id = endpoint.id if endpoint else (await office.workspace(holder)).id
+        holder_id = endpoint.id if endpoint else await self._workspace_id(holder)
         until_ms = now_ms + (0 if at_once else int(self.settings.engine.webhook_overlap_s * 1000))
-        secret = new_secret(key, holder_id, office.random, now_ms)
+        with sealing():
+            secret = self._secrets.make(now_ms)
         rotate = RotateSecret(secret.id, holder_id, secret.hint, now_ms, until_ms)
-        if isinstance(await self._change("webhook.rotate", holder_id, rotate), Refused):
+        if isinstance(await self._change("webhook.rotate", holder_id, rotate, secret.put), Refused):
             raise GatewayError("not_found", f'"{holder}" has no secret yet', param="id")
-        return SecretMade(spelled(key, secret), until_ms, endpoint is not None)
+        return SecretMade(secret.plain, until_ms, endpoint is not None)
 
     async def secrets(self, workspace: str) -> list[SecretShown]:
         """What signs for the addresses that come with the workspace's own requests, the current one first; made when
         there is none."""
-        office, key = self.office, self._key()
-        holder_id, now_ms = (await office.workspace(workspace)).id, office.now_ms()
-        if not await office.store.read(ListSecrets(holder_id)):
-            first = new_secret(key, holder_id, office.random, now_ms)
-            await office.store.commit(AddSecret(first.id, holder_id, first.hint, now_ms))  # refused: another was faster
-        try:
-            known = signing(key, await office.store.read(ListSecrets(holder_id)), now_ms)
-        except WrongKey:
-            path = self.settings.data / WEBHOOK_KEY
-            message = f'"{path}" is not the key that the secret was made with: restore that file, or rotate the secret'
-            raise GatewayError("internal_error", message) from None
+        holder_id = (await self.office.workspace(workspace)).id
+        with sealing():
+            known = await self._secrets.signing(holder_id, self.office.now_ms())
         return [SecretShown(secret, one.until_ms) for one, secret in known]
 
     async def deliveries(
@@ -186,8 +183,23 @@ class WebhookDesk:
             query = ListDeliveries(owner_id, "dead", before=(page[-1].created_ms, page[-1].id), limit=PAGE)
         return replayed
 
-    def _check(self, url: str, events: Sequence[str]) -> None:
-        if unknown := [name for name in events if name not in EVENTS]:
+    @property
+    def _secrets(self) -> WebhookSecrets:
+        return WebhookSecrets(self.office.store, self.vault, self.office.random)
+
+    async def _workspace_id(self, holder: str) -> str:
+        """Of what is no endpoint."""
+        found = await self.office.store.read(FindWorkspace(holder))
+        if found is None:
+            other = "" if holder.startswith(ENDPOINT_PREFIX) else " and no workspace"
+            raise GatewayError("not_found", f'there is no endpoint{other} "{holder}"', param="id")
+        return found.id
+
+    def _check(self, url: str, events: Sequence[str] | None) -> None:
+        if events is not None and not events:
+            message = "no events are named, so nothing would be told: leave events out for all of them"
+            raise InvalidRequest(Problem("events", "invalid_value", message, tuple(EVENTS)))
+        if unknown := [name for name in events or () if name not in EVENTS]:
             message = f'the event "{unknown[0]}" is none of {", ".join(EVENTS)}'
             raise InvalidRequest(Problem("events", "invalid_value", message, tuple(EVENTS)))
         try:
@@ -197,13 +209,6 @@ class WebhookDesk:
         if why := why_not(transport, url):
             message = f"the URL cannot be called: {why}; hosts of your own are named in webhook_allow"
             raise InvalidRequest(Problem("url", "invalid_webhook_url", message))
-
-    def _key(self) -> bytes:
-        path = self.settings.data / WEBHOOK_KEY
-        try:
-            return key_in(path)
-        except ValueError:
-            raise GatewayError("internal_error", f'"{path}" does not hold a key') from None
 
     async def _change(self, action: str, target: str, *ops: Op, after: bytes = _NOTHING) -> Committed | Refused:
         office = self.office

@@ -71,8 +71,8 @@ class EnableEndpoint(Op, frozen=True):
 
 class AddSecret(Op, frozen=True):
     """The first secret of an endpoint, or of a workspace: of the addresses that come with its requests. The secret
-    itself is made of the id and a key that is not in the database; `hint` is its end. Refused: "duplicate" (the id, or
-    the holder has one)."""
+    itself is sealed in the same commit (ledger.sealed.PutSecret, under this id); `hint` is its end. Refused:
+    "duplicate" (the id, or the holder has one)."""
 
     id: str
     holder_id: str

@@ -48,7 +48,7 @@ def test_a_signed_key_is_shown_with_its_secret_once(shell: Shell) -> None:
     assert "signing_secret" not in made(shell)
     told = shell("keys", "create", "--signed").out
     assert "signing secret: iwsig_" in told
-    content = b"".join(path.read_bytes() for path in shell.data.iterdir() if path.is_file())
+    content = b"".join(path.read_bytes() for path in shell.data.rglob("*") if path.is_file())
     assert key["signing_secret"].removeprefix("iwsig_").encode() not in content
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import stat
 import time
+from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -14,8 +15,7 @@ import pytest
 from imageway.core.ops import Committed, Op, Store
 from imageway.server.books import open_books
 from imageway.server.configuration import read_settings
-from imageway.server.keyfiles import WEBHOOK_KEY, key_in
-from imageway.tasks.signatures import secret_of
+from imageway.server.sealing import RING_FILE
 from imageway.tasks.webhooks import (
     AddDelivery,
     ClaimDelivery,
@@ -85,14 +85,19 @@ def test_an_endpoint_is_added_with_a_secret_that_is_shown_once(shell: Shell, wor
     assert added["secret"] not in listed.out
 
 
-def test_no_secret_lies_in_the_database(shell: Shell, workspace_id: str) -> None:
-    """It is made of its id, which does, and of a key in a file that its owner alone may read."""
+def test_no_secret_lies_in_a_file_in_clear(shell: Shell, workspace_id: str) -> None:
+    """It is sealed with a key in a file that its owner alone may read; it opens with that."""
     added = shell("webhooks", "add", "studio", HOOK, "--json").json
-    (kept,) = in_books(shell.data, lambda store: store.read(ListSecrets(added["id"])))
-    assert secret_of(key_in(shell.data / WEBHOOK_KEY), kept.id) == added["secret"]
-    assert stat.S_IMODE((shell.data / WEBHOOK_KEY).stat().st_mode) == 0o600
-    content = added["secret"].removeprefix("whsec_").encode()
-    assert not [path for path in shell.data.rglob("*") if path.is_file() and content in path.read_bytes()]
+    rotated = shell("webhooks", "rotate", added["id"], "--json").json
+    (own,) = shell("webhooks", "secret", "studio", "--json").json
+    assert stat.S_IMODE((shell.data / RING_FILE).stat().st_mode) == 0o600
+    content = b"".join(path.read_bytes() for path in shell.data.rglob("*") if path.is_file())
+    assert added["id"].encode() in content
+    for secret in (added["secret"], rotated["secret"], own["secret"]):
+        plain = secret.removeprefix("whsec_")
+        for form in (plain.rstrip("=").encode(), b64decode(plain), b64decode(plain).hex().encode()):
+            assert form not in content
+    assert shell("webhooks", "secret", "studio", "--json").json == [own]
 
 
 def test_an_endpoint_without_events_wants_them_all(shell: Shell, workspace_id: str) -> None:
@@ -201,20 +206,28 @@ def test_the_secret_of_a_workspace_is_made_when_somebody_asks_and_stays(shell: S
 
 def test_what_has_no_secret_has_none_to_rotate(shell: Shell, workspace_id: str) -> None:
     assert "has no secret yet" in shell("webhooks", "rotate", "studio").err
-    assert 'there is no workspace "end_9"' in shell("webhooks", "rotate", "end_9").err
+    ran = shell("webhooks", "rotate", "end_nope")
+    assert (ran.code, ran.err) == (1, 'imageway: there is no endpoint "end_nope"\n')
 
 
-def test_another_key_than_the_secret_was_made_with_is_told(shell: Shell, workspace_id: str) -> None:
+def test_a_ring_that_was_lost_is_told_and_a_rotation_mends_it(shell: Shell, workspace_id: str) -> None:
     """Of a data directory that was copied without it."""
     shell("webhooks", "secret", "studio")
-    (shell.data / WEBHOOK_KEY).write_text("00" * 32)
+    (shell.data / RING_FILE).unlink()
     ran = shell("webhooks", "secret", "studio")
     assert (ran.code, ran.out) == (1, "")
-    assert "restore that file" in ran.err
+    assert "cannot be read" in ran.err
     new = shell("webhooks", "rotate", "studio", "--json").json["secret"]
     assert shell("webhooks", "secret", "studio", "--json").json == [{"secret": new, "until": None}]
-    (shell.data / WEBHOOK_KEY).write_text("nonsense")
-    assert "does not hold a key" in shell("webhooks", "secret", "studio").err
+    (shell.data / RING_FILE).write_text("nonsense")
+    assert "write ID:KEY" in shell("webhooks", "secret", "studio").err
+
+
+def test_to_name_no_event_is_a_mistake(shell: Shell, workspace_id: str) -> None:
+    for written in (("--event",), ("--empty-event",)):
+        ran = shell("webhooks", "add", "studio", HOOK, *written)
+        assert ran.code != 0, ran.out
+    assert shell("webhooks", "list", "--json").json == []
 
 
 # Deliveries

@@ -20,14 +20,17 @@ from imageway.core.steps import FailureKind, Page, Reply
 from imageway.engine.courier import JITTER, RETRY_AFTER_S, Courier
 from imageway.engine.ports import Tools
 from imageway.engine.results import KeptPicture, KeptResult, pack_result
+from imageway.engine.webhook_secrets import NewSecret, WebhookSecrets
 from imageway.ledger.ops import CreateKey, CreateWorkspace
+from imageway.ledger.sealed import WEBHOOK, DropSecret
+from imageway.server.machine import SystemRandom
+from imageway.server.sealing import RING_VARIABLE
 from imageway.storage.memory import MemoryStore
 from imageway.tasks import webhooks
 from imageway.tasks.ops import CreateTask, FinishTask
-from imageway.tasks.signatures import new_secret, secret_of, spelled
-from imageway.tasks.webhooks import Delivery, Secret
+from imageway.tasks.webhooks import Delivery
+from tests.vaults import OTHER_RING, RING, vault_on
 
-KEY = b"a key of the tests"
 HOOK = "https://caller.example/hook"
 LEASE_S = 45.0
 
@@ -152,7 +155,11 @@ def result(expires_ms: int) -> bytes:
 @pytest.fixture
 def courier(tools: Tools, store: Store, receiver: Receiver, clock: Clock) -> Courier:
     own = replace(tools, store=store, transport=cast("Any", receiver), clock=clock, faults=Points())
-    return Courier(own, KEY, show)
+    return Courier(own, secrets_of(store), show)
+
+
+def secrets_of(store: MemoryStore, ring: Mapping[str, str] = RING) -> WebhookSecrets:
+    return WebhookSecrets(store, vault_on(store, ring=ring), SystemRandom())
 
 
 async def done(store: MemoryStore, *ops: Op) -> None:
@@ -168,20 +175,23 @@ async def called(store: MemoryStore, clock: Clock, delivery_id: str = "msg_1", *
 
 async def listed(store: MemoryStore, clock: Clock, **changes: Any) -> str:
     """A delivery to an endpoint; the secret that signs it."""
-    secret = new_secret(KEY, "end_1", cast("Any", Chance()), clock.now_ms())
+    secret = secrets_of(store).make(clock.now_ms())
     endpoint = {"id": "end_1", "workspace_id": "ws_1", "url": HOOK, "events": (), "limit": 9} | changes
     await done(
         store,
         webhooks.AddEndpoint(at_ms=clock.now_ms(), **endpoint),
         webhooks.AddSecret(secret.id, "end_1", secret.hint, clock.now_ms()),
+        secret.put,
         webhooks.NotifyEndpoints("req_1", "ws_1", "task.succeeded", clock.now_ms()),
     )
-    return spelled(KEY, secret)
+    return secret.plain
 
 
-class Chance:
-    def token_bytes(self, count: int) -> bytes:
-        return bytes(range(count))
+async def rotated(store: MemoryStore, clock: Clock, secrets: WebhookSecrets) -> NewSecret:
+    """The old one of the endpoint signs for another minute."""
+    new, now_ms = secrets.make(clock.now_ms()), clock.now_ms()
+    await done(store, webhooks.RotateSecret(new.id, "end_1", new.hint, now_ms, now_ms + 60_000), new.put)
+    return new
 
 
 async def turn(courier: Courier) -> None:
@@ -234,7 +244,7 @@ async def test_an_address_that_came_along_is_signed_with_a_secret_of_its_workspa
     await turn(courier)
     (secret,) = await store.read(webhooks.ListSecrets("ws_1"))
     for post in receiver.posts:
-        Webhook(secret_of(KEY, secret.id)).verify(post.content, dict(post.headers))
+        Webhook(await courier.secrets.vault.open(WEBHOOK, secret.id)).verify(post.content, dict(post.headers))
     assert len(receiver.posts) == 2
 
 
@@ -242,42 +252,50 @@ async def test_while_a_secret_is_on_its_way_out_both_sign(
     courier: Courier, store: Store, receiver: Receiver, clock: Clock
 ) -> None:
     old = await listed(store, clock)
-    new = replace(new_secret(KEY, "end_1", courier.tools.random, 0), until_ms=None)
-    await done(store, webhooks.RotateSecret(new.id, "end_1", new.hint, clock.now_ms(), clock.now_ms() + 60_000))
+    new = await rotated(store, clock, courier.secrets)
     receiver.answers = [500]
     await turn(courier)
     clock.at_s += 61
     await turn(courier)
     beside, alone = receiver.posts
-    for secret in (old, spelled(KEY, new)):
+    for secret in (old, new.plain):
         Webhook(secret).verify(beside.content, dict(beside.headers))
     assert alone.headers["webhook-signature"].count("v1,") == 1
-    Webhook(spelled(KEY, new)).verify(alone.content, dict(alone.headers))
+    Webhook(new.plain).verify(alone.content, dict(alone.headers))
 
 
-async def test_nothing_is_signed_with_another_key_than_its_secret_was_made_with(
+async def test_what_does_not_open_signs_nothing_and_is_told(
     courier: Courier, store: Store, receiver: Receiver, clock: Clock
 ) -> None:
+    """The ring is another one; or the secret is not the one that its owner was shown. It is tried again."""
     await listed(store, clock)
-    courier.key = b"of another data directory"
-    await turn(courier)
+    courier.secrets = secrets_of(store, OTHER_RING)
+    with capture_logs() as logs:
+        await turn(courier)
     assert receiver.posts == []
     row = await row_of(store, "msg_1_1")
-    assert (row.state, row.detail) == ("pending", "its secret was made with another key than this process has")
+    assert (row.state, row.detail) == ("pending", "its secret does not open in this process: see imageway doctor")
+    (log,) = (line for line in logs if line["event"] == "seal.closed")
+    assert 'is sealed with the key "test", which IMAGEWAY_SECRETS_KEYS does not hold' in log["detail"]
+    (known,) = await store.read(webhooks.ListSecrets("end_1"))
+    courier.secrets = secrets_of(store)
+    clock.at_s += 60
+    await done(store, courier.secrets.vault.seal(WEBHOOK, known.id, plain="whsec_" + "A" * 43 + "=", at_ms=1))
+    await turn(courier)
+    assert receiver.posts == []
 
 
 async def test_a_rotation_mends_a_lost_key_at_once(
     courier: Courier, store: Store, receiver: Receiver, clock: Clock
 ) -> None:
-    """The old secret cannot be made any more, and would sign for another day."""
+    """The old secret cannot be opened any more, and would sign for another day."""
     await listed(store, clock)
-    courier.key = b"made after the old one was lost"
-    new = new_secret(courier.key, "end_1", courier.tools.random, clock.now_ms())
-    await done(store, webhooks.RotateSecret(new.id, "end_1", new.hint, clock.now_ms(), clock.now_ms() + 60_000))
+    courier.secrets = secrets_of(store, OTHER_RING)
+    new = await rotated(store, clock, courier.secrets)
     await turn(courier)
     (post,) = receiver.posts
     assert post.headers["webhook-signature"].count("v1,") == 1
-    Webhook(spelled(courier.key, new)).verify(post.content, dict(post.headers))
+    Webhook(new.plain).verify(post.content, dict(post.headers))
 
 
 async def test_every_try_has_the_same_id_and_its_own_moment(
@@ -453,7 +471,7 @@ async def test_while_one_process_tells_no_other_does_and_when_it_died_another_te
 ) -> None:
     await called(store, clock)
     receiver.open = asyncio.Event()
-    other = Courier(courier.tools, KEY, show)
+    other = Courier(courier.tools, secrets_of(store), show)
     await courier._round()
     await asyncio.sleep(0)
     await turn(other)
@@ -670,6 +688,23 @@ async def test_what_ended_long_ago_is_forgotten(
     assert await store.read(webhooks.FindDelivery("msg_1")) is None
 
 
-def test_a_courier_keeps_its_key_to_itself(courier: Courier) -> None:
-    assert "a key of the tests" not in repr(courier)
-    assert repr(Secret("whs_1", "end_1", "abcd", 1, None))
+async def test_a_courier_keeps_its_secrets_to_itself(courier: Courier, store: Store, clock: Clock) -> None:
+    secret = await listed(store, clock)
+    await turn(courier)
+    assert secret not in repr(courier)
+    assert RING[RING_VARIABLE] not in repr(courier)
+    made = courier.secrets.make(1)
+    assert made.plain not in repr(made)
+
+
+async def test_a_secret_is_opened_once_however_often_it_signs(
+    courier: Courier, store: Store, receiver: Receiver, clock: Clock
+) -> None:
+    secret = await listed(store, clock)
+    await turn(courier)
+    await done(store, DropSecret(WEBHOOK, (await store.read(webhooks.ListSecrets("end_1")))[0].id))
+    await done(store, webhooks.ReplayDelivery("msg_1_1", clock.now_ms()))
+    await turn(courier)
+    assert [Webhook(secret).verify(post.content, dict(post.headers))["type"] for post in receiver.posts] == [
+        "task.succeeded"
+    ] * 2

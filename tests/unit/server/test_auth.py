@@ -21,6 +21,7 @@ from imageway.ledger.queries import FindKey
 from imageway.server.auth import PREFIX, KeyRing, digest_of, new_key
 from imageway.server.signing import Signatures
 from imageway.storage import open_store
+from tests.vaults import vault_on
 
 
 class StillClock:
@@ -39,7 +40,7 @@ class StillClock:
 
 def ring_of(store: Store, clock: StillClock | None = None) -> KeyRing:
     clock = clock or StillClock()
-    return KeyRing(store, clock, Signatures(store, clock, b"k" * 32))
+    return KeyRing(store, clock, Signatures(store, clock, vault_on(store)))
 
 
 class Counting:

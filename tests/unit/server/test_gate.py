@@ -27,7 +27,7 @@ from imageway.server.gate import Gate, Head, Outgoing
 from imageway.server.machine import SystemClock
 from imageway.server.routes import RouteTable
 from imageway.server.scopes import check_entry
-from imageway.server.signing import Seal, Signatures, signing_secret
+from imageway.server.signing import Seal, Signatures
 from tests.values import replace
 
 POST = Head("POST", "/v1/images/generations", {}, {"authorization": "Bearer k", "content-type": "application/json"})
@@ -65,11 +65,21 @@ class Engine:
         self.said.append("delivered")
 
 
+class OneSecret:
+    """A vault that opens all the same."""
+
+    async def open(self, kind: str, holder_id: str) -> str:
+        assert (kind, holder_id) == ("signing", "key")
+        return "iwsig_" + "0" * 64
+
+
 @dataclass
 class Keys:
     silent: bool = False
     who: Caller = field(default_factory=lambda: Caller("key", "ws"))
-    signatures: Signatures = field(default_factory=lambda: Signatures(cast("Any", Commits()), SystemClock(), b"k" * 32))
+    signatures: Signatures = field(
+        default_factory=lambda: Signatures(cast("Any", Commits()), SystemClock(), cast("Any", OneSecret()))
+    )
 
     async def caller(self, key: str | None) -> Caller:
         if self.silent:
@@ -79,8 +89,8 @@ class Keys:
     def admit(self, caller: Caller, dialect: str, head: Head) -> None:
         check_entry(caller.scope, dialect, head, ())
 
-    def seal(self, caller: Caller, head: Head, chunks: AsyncIterator[bytes]) -> Seal:
-        return self.signatures.begin(caller.key_id, head, chunks)
+    async def seal(self, caller: Caller, head: Head, chunks: AsyncIterator[bytes]) -> Seal:
+        return await self.signatures.begin(caller.key_id, head, chunks)
 
 
 class Commits:
@@ -197,7 +207,7 @@ async def test_a_signed_request_goes_on_when_its_last_byte_was_looked_at(bench: 
         bench.engine.said.clear()
         timestamp = str(time.time())
         message = f"{timestamp}.POST.{POST.path}.".encode() + signed
-        secret = signing_secret(b"k" * 32, "key").encode()
+        secret = (await OneSecret().open("signing", "key")).encode()
         signature = f"sha256={hmac.new(secret, message, hashlib.sha256).hexdigest()}"
         headers = {**POST.headers, "x-imageway-timestamp": timestamp, "x-imageway-signature": signature}
         outgoing, content = await bench.ask(replace(POST, headers=headers, target=POST.path))

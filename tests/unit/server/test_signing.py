@@ -8,14 +8,19 @@ from collections.abc import AsyncIterator
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from imageway.core.errors import GatewayError
 from imageway.core.ops import Committed, Refused, Store
 from imageway.ledger.access import UseSignature
+from imageway.ledger.sealed import SIGNING, DropSecret
+from imageway.server.machine import SystemRandom
 from imageway.server.routes import Head
-from imageway.server.signing import Signatures, signing_secret
+from imageway.server.signing import Signatures, new_signing_secret
+from imageway.storage.memory import MemoryStore
+from tests.vaults import OTHER_RING, vault_on
 
-KEY = b"k" * 32
+SECRETS = {f"key_{number}": f"iwsig_{number:064x}" for number in (1, 2)}
 NOW_S = 1_760_000_000
 BODY = b'{"model": "m", "prompt": "a fox"}'
 
@@ -36,7 +41,7 @@ class StillClock:
 
 
 class Memory:
-    """Takes each signature once."""
+    """Takes each signature once, and holds the sealed secrets of two keys."""
 
     def __init__(self) -> None:
         self.used: list[UseSignature] = []
@@ -54,13 +59,21 @@ def memory() -> Memory:
 
 
 @pytest.fixture
-def signatures(memory: Memory) -> Signatures:
-    return Signatures(cast("Store", memory), StillClock(), KEY)
+async def signatures(memory: Memory) -> Signatures:
+    return Signatures(cast("Store", memory), StillClock(), vault_on(await sealed()))
+
+
+async def sealed() -> MemoryStore:
+    store = MemoryStore()
+    vault = vault_on(store)
+    for key_id, plain in SECRETS.items():
+        await store.commit(vault.seal(SIGNING, key_id, plain=plain, at_ms=1))
+    return store
 
 
 def sign(timestamp: str, method: str, target: str, body: bytes, *, key_id: str = "key_1", family: str = "") -> Head:
     """As the page on keys has it, with nothing of the code."""
-    secret = "iwsig_" + hmac.new(KEY, f"request secret\n{key_id}".encode(), hashlib.sha256).hexdigest()
+    secret = SECRETS[key_id]
     message = f"{timestamp}.{method}.{target}.".encode() + body
     signature = "sha256=" + hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()
     name = family or "x-imageway"
@@ -76,7 +89,7 @@ async def come(signatures: Signatures, head: Head, *body: bytes) -> bytes:
         for piece in body:
             yield piece
 
-    seal = signatures.begin("key_1", head, chunks())
+    seal = await signatures.begin("key_1", head, chunks())
     read = b"".join([chunk async for chunk in seal])
     await seal.check()
     return read
@@ -93,10 +106,28 @@ def signed(body: bytes = BODY, *, timestamp: str = str(NOW_S)) -> Head:
     return sign(timestamp, "POST", "/v1/images/generations", body)
 
 
-def test_a_secret_is_made_of_the_key_and_the_id() -> None:
-    made = signing_secret(KEY, "key_1")
-    assert made.startswith("iwsig_")
-    assert len({made, signing_secret(KEY, "key_2"), signing_secret(b"j" * 32, "key_1")}) == 3
+def test_a_secret_is_256_bits_of_chance() -> None:
+    made = {new_signing_secret(SystemRandom()) for _ in range(3)}
+    assert len(made) == 3
+    assert all(secret.startswith("iwsig_") and len(bytes.fromhex(secret[6:])) == 32 for secret in made)
+
+
+async def test_a_secret_that_does_not_open_is_no_fault_of_who_signed(memory: Memory) -> None:
+    """500, told to the log with the key that is missing; to the caller no more than whom to tell."""
+    signatures = Signatures(cast("Store", memory), StillClock(), vault_on(await sealed(), ring=OTHER_RING))
+    with capture_logs() as logs, pytest.raises(GatewayError) as raised:
+        await come(signatures, signed(), BODY)
+    assert (raised.value.kind.status, raised.value.code) == (500, "internal_error")
+    assert "tell its operator" in raised.value.message
+    (log,) = logs
+    assert 'the secret of signing "key_1" is sealed with the key "test"' in log["detail"]
+
+
+async def test_a_secret_is_read_for_the_first_request_alone(signatures: Signatures) -> None:
+    await come(signatures, signed(), BODY)
+    store = cast("MemoryStore", signatures.vault.store)  # type: ignore[attr-defined]
+    await store.commit(DropSecret(SIGNING, "key_1"))
+    await come(signatures, signed(timestamp=f"{NOW_S}.5"), BODY)
 
 
 async def test_a_request_is_read_as_it_came(signatures: Signatures) -> None:
@@ -113,9 +144,9 @@ async def test_what_nobody_reads_is_signed_all_the_same(signatures: Signatures) 
     async def chunks() -> AsyncIterator[bytes]:
         yield BODY
 
-    await signatures.begin("key_1", signed(), chunks()).check()
+    await (await signatures.begin("key_1", signed(), chunks())).check()
     with pytest.raises(GatewayError) as raised:
-        await signatures.begin("key_1", signed(b"{}"), chunks()).check()
+        await (await signatures.begin("key_1", signed(b"{}"), chunks())).check()
     assert raised.value.code == "signature_mismatch"
 
 

@@ -15,7 +15,7 @@ from imageway.catalog import Catalog, load
 from imageway.core.errors import GatewayError, InvalidRequest
 from imageway.core.ops import Op, Store
 from imageway.ledger.access import ListChanges
-from imageway.ledger.sealed import DropSecret, ListSecrets, ListUpstreams, PutUpstream
+from imageway.ledger.sealed import UPSTREAM, DropSecret, ListSecrets, ListUpstreams, PutUpstream
 from imageway.server.administration.office import Office
 from imageway.server.administration.secrets import list_secrets, rotate_secrets
 from imageway.server.administration.upstreams import (
@@ -27,7 +27,7 @@ from imageway.server.administration.upstreams import (
 )
 from imageway.server.configuration import Settings
 from imageway.server.machine import SystemClock, SystemRandom
-from imageway.server.sealing import UPSTREAM, with_new_key
+from imageway.server.sealing import with_new_key
 from imageway.server.upstreams import Installation, LiveUpstreams
 from imageway.storage.memory import MemoryStore
 from imageway.transport import Transport

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,16 @@ from imageway.core.errors import GatewayError
 from imageway.core.ops import Committed, Op
 from imageway.engine.settings import EngineSettings
 from imageway.ledger.ops import CreateKey, CreateWorkspace
+from imageway.ledger.sealed import ListSecrets
 from imageway.server.administration.office import Office
 from imageway.server.configuration import Settings
-from imageway.server.keyfiles import WEBHOOK_KEY
 from imageway.server.machine import SystemClock, SystemRandom
+from imageway.server.sealing import RING_VARIABLE
 from imageway.server.webhook_endpoints import EndpointShown, WebhookDesk
 from imageway.storage.memory import MemoryStore
 from imageway.tasks.ops import CreateTask, FinishTask
 from imageway.tasks.webhooks import AddDelivery, ClaimDelivery, DisableEndpoint, EndDelivery, NotifyEndpoints
+from tests.vaults import OTHER_RING, RING, vault_on
 
 HOOK = "https://caller.example/hook"
 
@@ -38,7 +42,12 @@ async def store() -> MemoryStore:
 @pytest.fixture
 def desk(store: MemoryStore, tmp_path: Path) -> WebhookDesk:
     settings = Settings(data=tmp_path, engine=EngineSettings(webhook_endpoints=2))
-    return WebhookDesk(Office(store, SystemClock(), SystemRandom(), "key_admin"), settings)
+    return desk_on(store, settings)
+
+
+def desk_on(store: MemoryStore, settings: Settings, ring: Mapping[str, str] = RING) -> WebhookDesk:
+    office = Office(store, SystemClock(), SystemRandom(), "key_admin")
+    return WebhookDesk(office, settings, vault_on(store, settings.data, ring=ring))
 
 
 async def refused(work: Any) -> tuple[int, str, str]:
@@ -79,6 +88,20 @@ async def test_what_cannot_be_is_refused_with_its_status(desk: WebhookDesk) -> N
         assert (await refused(work))[0] == 404
 
 
+async def test_who_has_no_secret_to_rotate_is_told_what_was_looked_for(desk: WebhookDesk) -> None:
+    assert (await refused(desk.rotate("end_nope")))[2] == 'there is no endpoint "end_nope"'
+    assert (await refused(desk.rotate("nope")))[2] == 'there is no endpoint and no workspace "nope"'
+    assert (await refused(desk.rotate("studio")))[2] == '"studio" has no secret yet'
+
+
+async def test_no_events_at_all_are_a_mistake_and_absent_ones_are_all(desk: WebhookDesk) -> None:
+    status, code, message = await refused(desk.add("studio", HOOK, ()))
+    assert (status, code) == (400, "invalid_value")
+    assert message == "no events are named, so nothing would be told: leave events out for all of them"
+    await desk.add("studio", HOOK)
+    assert [one.events for one in await desk.endpoints()] == [()]
+
+
 async def test_a_secret_is_rotated_and_the_old_one_signs_for_a_while(desk: WebhookDesk) -> None:
     (first,) = await desk.secrets("studio")
     made = await desk.rotate("studio")
@@ -93,14 +116,33 @@ async def test_a_secret_is_rotated_and_the_old_one_signs_for_a_while(desk: Webho
     assert (await desk.rotate(endpoint.id)).endpoint
 
 
-async def test_another_signing_key_is_said_to_be_one(desk: WebhookDesk, tmp_path: Path) -> None:
+async def test_what_does_not_open_is_for_the_operator_and_a_rotation_mends_it(
+    desk: WebhookDesk, store: MemoryStore
+) -> None:
     await desk.secrets("studio")
-    (tmp_path / WEBHOOK_KEY).unlink()
-    status, _, message = await refused(desk.secrets("studio"))
+    other = desk_on(store, desk.settings, OTHER_RING)
+    status, _, message = await refused(other.secrets("studio"))
     assert status == 500
-    assert "restore that file" in message
-    (tmp_path / WEBHOOK_KEY).write_text("nonsense")
-    assert "does not hold a key" in (await refused(desk.add("studio", HOOK)))[2]
+    assert 'sealed with the key "test", which IMAGEWAY_SECRETS_KEYS does not hold' in message
+    made = await other.rotate("studio")
+    assert [one.secret for one in await other.secrets("studio")] == [made.secret]
+    status, _, message = await refused(desk_on(store, desk.settings, {RING_VARIABLE: "nonsense"}).rotate("studio"))
+    assert (status, "write ID:KEY" in message) == (500, True)
+
+
+async def test_a_secret_lies_in_its_row_sealed_and_goes_with_it(desk: WebhookDesk, store: MemoryStore) -> None:
+    """Two while both sign; nothing of either in clear."""
+    made = await desk.add("studio", HOOK)
+    new = await desk.rotate(made.id)
+    rows = await store.read(ListSecrets("webhook"))
+    assert {row.holder_id for row in rows} == {row.id for row in store._tables.secrets.values()}
+    assert len(rows) == 2
+    for plain in (made.secret, new.secret):
+        for form in (plain.encode(), b64decode(plain.removeprefix("whsec_"))):
+            assert form not in b"".join(row.sealed for row in rows)
+    assert {await desk.vault.open("webhook", row.holder_id) for row in rows} == {made.secret, new.secret}
+    await desk.remove(made.id)
+    assert await store.read(ListSecrets()) == ()
 
 
 async def test_every_change_of_an_endpoint_is_on_record_without_its_secret(

@@ -11,6 +11,7 @@ from msgspec import Struct
 from imageway.bodies import Payload
 from imageway.catalog import Catalog
 from imageway.engine.service import Engine
+from imageway.ledger.sealed import Vault
 from imageway.server.administration.office import Office
 from imageway.server.configuration import Settings
 from imageway.server.upstreams import Installation
@@ -37,7 +38,7 @@ class Visit(Struct, frozen=True, kw_only=True):
     office: Office
     engine: Engine
     installation: Installation
-    signing_key: bytes
+    vault: Vault
     params: Mapping[str, str]
     query: Any
     body: Any

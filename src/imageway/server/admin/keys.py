@@ -34,7 +34,7 @@ async def _list(visit: Visit) -> Page:
 
 
 async def _create(visit: Visit) -> KeyMade:
-    return await keys.create_key(visit.office, visit.body, visit.signing_key)
+    return await keys.create_key(visit.office, visit.vault, visit.body)
 
 
 async def _show(visit: Visit) -> KeyShown:
@@ -46,7 +46,7 @@ async def _change(visit: Visit) -> KeyShown:
 
 
 async def _rotate(visit: Visit) -> KeyMade:
-    return await keys.rotate_key(visit.office, visit.params["key"], visit.body.overlap, visit.signing_key)
+    return await keys.rotate_key(visit.office, visit.vault, visit.params["key"], visit.body.overlap)
 
 
 async def _revoke(visit: Visit) -> None:

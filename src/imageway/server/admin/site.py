@@ -16,6 +16,7 @@ from imageway.core.errors import GatewayError
 from imageway.core.failures import StoreFailed
 from imageway.core.ids import new_id
 from imageway.ledger.access import AdminKey, FindAdminKey
+from imageway.ledger.sealed import Vault
 from imageway.server.admin.endpoints import PREFIX, Answer, Download, Endpoint, Visit
 from imageway.server.admin.reading import read_body, read_query
 from imageway.server.administration.office import Office
@@ -38,6 +39,7 @@ class AdminSite:
 
     gate: Gate
     installation: Installation
+    vault: Vault
     _endpoints: tuple[Endpoint, ...] = ()
     _document: dict[str, Tree] | None = None
 
@@ -89,7 +91,7 @@ class AdminSite:
             office=Office(tools.store, tools.clock, tools.random, operator.id),
             engine=self.gate.engine,
             installation=self.installation,
-            signing_key=self.gate.keys.signatures.key,
+            vault=self.vault,
             params=params,
             query=read_query(head.query, endpoint.query),
             body=body,

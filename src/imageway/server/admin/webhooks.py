@@ -13,11 +13,11 @@ from imageway.tasks.webhooks import Delivery
 
 
 class WebhookAsked(Struct, frozen=True, kw_only=True):
-    """`events` empty: all of them."""
+    """`events` null or absent: all of them."""
 
     workspace: str
     url: str
-    events: tuple[str, ...] = ()
+    events: tuple[str, ...] | None = None
 
 
 class AskedWebhooks(Struct, frozen=True, kw_only=True):
@@ -59,7 +59,7 @@ class Replayed(Struct, frozen=True):
 
 
 def _desk(visit: Visit) -> WebhookDesk:
-    return WebhookDesk(visit.office, visit.settings)
+    return WebhookDesk(visit.office, visit.settings, visit.vault)
 
 
 async def _list(visit: Visit) -> Page:

@@ -19,10 +19,11 @@ from imageway.engine.limits import window_end_ms, window_of
 from imageway.ledger.access import PERIODS, ChangeKey, DropBudget, ExpireKey, ResetBudget, SetBudget
 from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey
 from imageway.ledger.queries import FindWorkspace, Key, ListKeys, Workspace
-from imageway.server.administration.office import Office, unless
+from imageway.ledger.sealed import SIGNING, Vault
+from imageway.server.administration.office import Office, sealing, unless
 from imageway.server.administration.written import Reader
 from imageway.server.auth import PREFIX, digest_of, new_key, read_scope
-from imageway.server.signing import signing_secret
+from imageway.server.signing import new_signing_secret
 
 ALL_PERIODS: Final = tuple(sorted(PERIODS))
 
@@ -95,7 +96,7 @@ class KeyMade(Struct, frozen=True, kw_only=True):
     old_until: str | None = None
 
 
-async def create_key(office: Office, asked: KeyAsked, signing_key: bytes) -> KeyMade:
+async def create_key(office: Office, vault: Vault, asked: KeyAsked) -> KeyMade:
     """With a $0 workspace where there is none of that name. Raises InvalidRequest with everything that is wrong."""
     now_ms, reader = office.now_ms(), Reader()
     scope = _with_price(reader, _scope(reader, asked), asked.max_price_usd)
@@ -122,8 +123,8 @@ async def create_key(office: Office, asked: KeyAsked, signing_key: bytes) -> Key
     )
     limits = (SetBudget(key_id, period, limit) for period, limit in budgets.items())
     after = _shown(_row(create, workspace.name, budgets), now_ms)
-    await office.change("key.create", key_id, *made, create, *limits, after=after)
-    secret = signing_secret(signing_key, key_id) if asked.signed else None
+    secret, kept = _signing(office, vault, key_id, signed=asked.signed)
+    await office.change("key.create", key_id, *made, create, *limits, *kept, after=after)
     return KeyMade(key=key, id=key_id, workspace=workspace.name, signing_secret=secret)
 
 
@@ -158,7 +159,7 @@ async def update_key(office: Office, key_id: str, change: KeyChange) -> KeyShown
     return after
 
 
-async def rotate_key(office: Office, key_id: str, overlap: str, signing_key: bytes) -> KeyMade:
+async def rotate_key(office: Office, vault: Vault, key_id: str, overlap: str) -> KeyMade:
     """A new key for the same, with the same budgets; the old one is good for as long as the overlap. Raises
     GatewayError 404, InvalidRequest."""
     key, now_ms, reader = await _valid(office, key_id), office.now_ms(), Reader()
@@ -181,8 +182,8 @@ async def rotate_key(office: Office, key_id: str, overlap: str, signing_key: byt
     )
     before, made = _shown(key, now_ms), _shown(_row(create, key.workspace, {}), now_ms)
     after = {"new": new, "key": made.key, "old_until": _iso(until_ms)}
-    await office.change("key.rotate", key.id, create, ExpireKey(key.id, until_ms), before=before, after=after)
-    signs = signing_secret(signing_key, new) if key.signed else None
+    signs, kept = _signing(office, vault, new, signed=key.signed)
+    await office.change("key.rotate", key.id, create, ExpireKey(key.id, until_ms), *kept, before=before, after=after)
     return KeyMade(key=secret, id=new, workspace=key.workspace, signing_secret=signs, old_until=_iso(until_ms))
 
 
@@ -238,6 +239,15 @@ async def _valid(office: Office, key_id: str) -> Key:
     if key.revoked_ms is not None:
         raise GatewayError("not_found", f'the key "{key_id}" is revoked', param="key")
     return key
+
+
+def _signing(office: Office, vault: Vault, key_id: str, *, signed: bool) -> tuple[str | None, tuple[Op, ...]]:
+    """The secret of a signed key, and what keeps it. Raises GatewayError."""
+    if not signed:
+        return None, ()
+    plain = new_signing_secret(office.random)
+    with sealing():
+        return plain, (vault.seal(SIGNING, key_id, plain=plain, at_ms=office.now_ms()),)
 
 
 def _scope(reader: Reader, asked: KeyAsked) -> KeyScope:

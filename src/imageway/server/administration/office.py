@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from imageway.core.ops import Op, Refused, Store
 from imageway.core.ports import Clock, Random
 from imageway.ledger.access import RecordChange
 from imageway.ledger.queries import FindWorkspace, Workspace
+from imageway.ledger.sealed import SealingError
 
 _ENCODE: Final = msgspec.json.Encoder(order="deterministic").encode
 WORDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -70,6 +72,15 @@ class Office:
         if found is None:
             raise GatewayError("not_found", f'there is no workspace "{name_or_id}"', param="workspace")
         return found
+
+
+@contextlib.contextmanager
+def sealing() -> Iterator[None]:
+    """What cannot be sealed or opened is for who operates the machine. Raises GatewayError 500."""
+    try:
+        yield
+    except SealingError as error:
+        raise GatewayError("internal_error", str(error)) from None
 
 
 def unless(problems: list[Problem]) -> None:

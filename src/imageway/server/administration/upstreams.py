@@ -11,11 +11,18 @@ from msgspec import Struct
 from imageway.core.errors import GatewayError
 from imageway.core.upstreams import PRETEND, Upstream
 from imageway.core.wording import moment
-from imageway.ledger.sealed import DropSecret, DropUpstream, ListUpstreams, PutSecret, PutUpstream, StoredUpstream
-from imageway.server.administration.office import Conflict, Office, unless
+from imageway.ledger.sealed import (
+    UPSTREAM,
+    DropSecret,
+    DropUpstream,
+    ListUpstreams,
+    PutSecret,
+    PutUpstream,
+    StoredUpstream,
+)
+from imageway.server.administration.office import Conflict, Office, sealing, unless
 from imageway.server.administration.written import Reader
 from imageway.server.configuration import ConfigurationError, upstream_of
-from imageway.server.sealing import UPSTREAM, SealingError
 from imageway.server.upstreams import Document, Installation, as_row, kept_upstreams
 from imageway.tasks.queries import RunningTasks
 from imageway.transport import Transport
@@ -156,10 +163,8 @@ def _check(reader: Reader, installation: Installation, row: StoredUpstream, key:
 
 def _sealed(office: Office, installation: Installation, upstream_id: str, key: str) -> PutSecret:
     """Raises GatewayError: the operator of this machine must see to the ring first."""
-    try:
+    with sealing():
         ring = installation.ring()
-    except SealingError as error:
-        raise GatewayError("internal_error", str(error)) from None
     return ring.seal(UPSTREAM, upstream_id, plain=key, random=office.random, at_ms=office.now_ms())
 
 
