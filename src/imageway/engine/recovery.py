@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from imageway.catalog import fit
 from imageway.catalog.schema import Offering
@@ -25,13 +26,15 @@ from imageway.engine.rows import end_waiting, facts_of, give_up
 from imageway.engine.runs import TaskRun
 from imageway.engine.service import Engine
 from imageway.engine.settlement import refunded
-from imageway.ledger.queries import Undelivered
+from imageway.ledger.queries import Undelivered, UsageRow
 from imageway.routing import Candidate
 from imageway.tasks.ops import AdoptTask, DropLease, RenewLease
 from imageway.tasks.queries import Attempt, Owners, RunningTasks, ShowTask, Task
 from imageway.tasks.queue import OverdueTasks, RequeueTask, Waiting
 from imageway.tasks.states import FINAL_PART
 from imageway.telemetry import events, logger
+
+REFUNDS_AT_ONCE: Final = 256
 
 
 @dataclass(slots=True)
@@ -90,11 +93,24 @@ class Recovery:
         except StoreFailed as error:  # it runs out by itself
             logger().error(events.STORE_FAILED, detail=str(error))
 
+    async def begin(self) -> None:
+        """The first round, before anybody is served: however long it takes, this process is not to look dead."""
+        renewing = asyncio.ensure_future(self._every(self.tools.settings.lease_renew_s, self.renew))
+        try:
+            await self.take_over()
+        finally:
+            renewing.cancel()
+
     async def take_over(self) -> None:
         """Everything the dead left behind, once; by a process that goes on itself."""
-        if self.engine.closing:
-            return
-        for owner, proven in await self._dead():
+        looked_after: set[str] = set()
+        while not self.engine.closing:
+            # Asked anew before each: what was true of the second may not be once the first is done.
+            dead = [one for one in await self._dead() if one[0] not in looked_after]
+            if not dead:
+                return
+            owner, proven = dead[0]
+            looked_after.add(owner)
             await self._refund(owner)
             for task in await self.tools.store.read(RunningTasks((owner,))):
                 if not await self._put_back(task):
@@ -115,14 +131,22 @@ class Recovery:
         return dead
 
     async def _refund(self, owner: str) -> None:
-        now_ms = self.tools.clock.now_ms()
-        for row in await self.tools.store.read(Undelivered((owner,))):
-            task = await self.tools.store.read(ShowTask(row.request_id))
-            spending = held_of(task.request)[0] if task else None
-            ops = refunded(row.request_id, now_ms, spending, row.price_usd_micros)
-            done = await self.tools.store.commit(*ops)
-            if not isinstance(done, Refused):
-                logger().warning(events.REFUNDED, task=row.request_id, usd_micros=row.price_usd_micros)
+        """Side by side, so that they are few groups of commits. Where nothing of it could be done, another process is
+        at it; what that one leaves comes in the next round. Whoever has come back to life keeps the rest."""
+        while rows := await self.tools.store.read(Undelivered((owner,), REFUNDS_AT_ONCE)):
+            done = await asyncio.gather(*map(self._refund_row, rows))
+            if not any(done) or owner not in dict(await self._dead()):
+                return
+
+    async def _refund_row(self, row: UsageRow) -> bool:
+        task = await self.tools.store.read(ShowTask(row.request_id))
+        spending, workspace_id = (held_of(task.request)[0], task.workspace_id) if task else (None, "")
+        now_ms, price_usd_micros = self.tools.clock.now_ms(), row.price_usd_micros
+        ops = refunded(row.request_id, now_ms, spending, price_usd_micros, workspace_id=workspace_id)
+        if isinstance(await self.tools.store.commit(*ops), Refused):
+            return False
+        logger().warning(events.REFUNDED, task=row.request_id, usd_micros=row.price_usd_micros)
+        return True
 
     async def _put_back(self, task: Task) -> bool:
         """Lets a task wait again of which nothing was sent. False: something may have been."""

@@ -277,7 +277,8 @@ class TaskRun(Struct, eq=False):
             names = await store_all(tools, self.facts.task_id, settlement.pictures, expires_ms)
         except OSError as error:
             logger().error(events.REFUNDED, task=self.facts.task_id, detail=f"not kept: {error}")
-            ops = refunded(self.facts.task_id, now_ms, self.facts.spending, settlement.result.price_usd_micros)
+            facts, price_usd_micros = self.facts, settlement.result.price_usd_micros
+            ops = refunded(facts.task_id, now_ms, facts.spending, price_usd_micros, workspace_id=facts.workspace_id)
             await surely(tools, lambda: tools.store.commit(*ops))
             return
         named = zip(settlement.result.pictures, names, strict=True)

@@ -136,10 +136,12 @@ def _ended(results: Sequence[PartResult], at_ms: int) -> list[EndAttempt]:
     return [result.ended(at_ms) for result in results if result.attempt_id]
 
 
-def refunded(task_id: str, at_ms: int, spending: Spending | None, price_usd_micros: int) -> tuple[Op, ...]:
+def refunded(
+    task_id: str, at_ms: int, spending: Spending | None, price_usd_micros: int, *, workspace_id: str
+) -> tuple[Op, ...]:
     """A price that is given back because nobody received what it was paid for; refused when somebody did after all."""
-    given_back = Refund(task_id, at_ms), *release_ops(spending, price_usd_micros)
-    return MarkDelivery(task_id, "refunded", at_ms), *given_back, ReplaceResult(task_id, pack_result(REFUNDED))
+    given_back = Refund(task_id, at_ms, workspace_id), *release_ops(spending, price_usd_micros)
+    return *given_back, MarkDelivery(task_id, "refunded", at_ms), ReplaceResult(task_id, pack_result(REFUNDED))
 
 
 def _overrun(facts: TaskFacts, excess_usd_micros: int, at_ms: int) -> tuple[Op, ...]:

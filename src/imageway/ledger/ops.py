@@ -115,10 +115,12 @@ class Void(Op, frozen=True):
 
 
 class Refund(Op, frozen=True):
-    """A captured hold's amount: spent → available, once. The hold becomes `refunded`. Refused: "not_captured"."""
+    """A captured hold's amount: spent → available, once. The hold becomes `refunded`. Whoever says whose it is helps a
+    store to lock wallets in order. Refused: "not_captured"."""
 
     task_id: str
     at_ms: int
+    workspace_id: str = ""
 
 
 class BookCost(Op, frozen=True):

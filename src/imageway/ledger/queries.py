@@ -161,6 +161,7 @@ class ListHolds(Query[tuple[HoldRow, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class Undelivered(Query[tuple[UsageRow, ...]]):
-    """Usage rows still `undelivered` whose owner is one of these processes: never more than those may run at once."""
+    """Usage rows still `undelivered` whose owner is one of these processes, some of them if there are more."""
 
     owners: tuple[str, ...]
+    limit: int = 1000

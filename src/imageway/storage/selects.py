@@ -62,8 +62,9 @@ def list_usage(query: ledger.ListUsage) -> Select:
 
 
 def undelivered(query: ledger.Undelivered) -> Select:
-    sql = f"{_USAGE} WHERE {_UNDELIVERED} AND owner IN ({marks(query.owners)}) ORDER BY seq"
-    return Select(sql, query.owners, all_as(_usage))
+    # In no order: the planner would walk the whole table in it, rather than sort what a limit may cut.
+    sql = f"{_USAGE} WHERE {_UNDELIVERED} AND owner IN ({marks(query.owners)}) LIMIT ?"
+    return Select(sql, (*query.owners, query.limit), all_as(_usage))
 
 
 def list_transfers(query: ledger.ListTransfers) -> Select:

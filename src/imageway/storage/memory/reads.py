@@ -66,8 +66,8 @@ def list_usage(tables: Tables, query: ledger.ListUsage) -> tuple[ledger.UsageRow
 
 
 def undelivered(tables: Tables, query: ledger.Undelivered) -> tuple[ledger.UsageRow, ...]:
-    rows = tables.usage.values()
-    return _usage(tables, (row for row in rows if row.delivery == "undelivered" and row.owner in query.owners))
+    rows = (row for row in tables.usage.values() if row.delivery == "undelivered" and row.owner in query.owners)
+    return _usage(tables, islice(rows, query.limit))
 
 
 def list_transfers(tables: Tables, query: ledger.ListTransfers) -> tuple[ledger.Transfer, ...]:
