@@ -12,10 +12,14 @@ from urllib.parse import parse_qsl
 
 import jsonschema_rs
 import pytest
+from msgspec.structs import replace
 
+from imageway.core.errors import InvalidRequest
+from imageway.core.intents import Dialect, Generate, Inbound, Intent
 from imageway.dialects import DIALECTS
 from imageway.server.described import described
 from imageway.server.openapi import openapi
+from tests.fuzz.checks import found, golden_requests, head_of
 from tests.wire.test_dialect_conversations import BY_NAME, FILES, FOLDER, find_route, read_sections
 
 DOCUMENT: Any = openapi(DIALECTS, ("painter-1",))
@@ -103,3 +107,45 @@ def test_what_carries_a_key_is_what_is_read() -> None:
             carried = {key.removeprefix("?").lower(): value}
             found = dialect.credential({}, carried) if key.startswith("?") else dialect.credential(carried, {})
             assert found == ("sk-1" if key in told else None), (dialect.name, key)
+
+
+HEADERS = {
+    "Imageway-Strict": "1",
+    "Idempotency-Key": "a key",
+    "Imageway-Idempotency": "reject",
+    "Imageway-Deadline": "5",
+    "Prefer": "respond-async",
+    "X-DashScope-Async": "enable",
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_every_header_that_means_something_at_a_path_is_told_there(dialect: Dialect) -> None:
+    """And at no other: whoever sends it gets another intent than without."""
+    routes = {route.name: route for route in dialect.routes}
+    seen: set[str] = set()
+    for path, body in golden_requests(dialect.name):
+        inbound = found(dialect, head_of("POST", path, {}, {}), body)
+        if inbound is None or inbound.route in seen:
+            continue
+        usual = {"x-dashscope-async": "enable"} if dialect.name == "dashscope" and inbound.route != "generate" else {}
+        plain = read(dialect, replace(inbound, headers=usual))
+        if isinstance(plain, Generate):
+            seen.add(inbound.route)
+            rows = described(dialect, routes[inbound.route]).parameters.items()
+            told = {str((row or {}).get("name", label)) for label, row in rows} & HEADERS.keys()
+            changed = {
+                name
+                for name, value in HEADERS.items()
+                if name.lower() in usual
+                or read(dialect, replace(inbound, headers=usual | {name.lower(): value})) != plain
+            }
+            assert told == changed, path
+    assert seen
+
+
+def read(dialect: Dialect, inbound: Inbound) -> Intent | None:
+    try:
+        return dialect.decode(inbound)
+    except InvalidRequest:
+        return None

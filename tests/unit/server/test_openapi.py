@@ -116,6 +116,7 @@ def test_headers_and_queries_that_mean_something_are_parameters() -> None:
         "alt",
         "Imageway-Strict",
         "Idempotency-Key",
+        "Imageway-Idempotency",
         "Prefer",
         "Imageway-Deadline",
     }

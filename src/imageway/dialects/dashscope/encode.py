@@ -37,7 +37,7 @@ def encode(intent: Intent, outcome: Outcome) -> Answer:
         case Generated():
             return Answer(200, _generated(outcome), told(outcome))
         case TaskView() if isinstance(intent, Generate):
-            headers = (("x-request-id", outcome.id), *told_beside(outcome))
+            headers = (("x-request-id", outcome.id), ("location", f"/api/v1/tasks/{outcome.id}"), *told_beside(outcome))
             receipt: Tree = {"task_status": "PENDING", "task_id": outcome.id}  # however far it is already
             return Answer(200, {"output": receipt, "request_id": outcome.id}, headers)
         case TaskView() if isinstance(intent, CancelTask):

@@ -26,8 +26,10 @@ def encode(intent: Intent, outcome: Outcome) -> Answer:
         raise TypeError(f"{type(outcome).__name__} is no outcome of this dialect's intents")
     told = told_beside(outcome)
     if isinstance(intent, Generate):
-        headers = (("x-request-id", outcome.id), *told)
-        if intent.shape == NEWER:
+        newer = intent.shape == NEWER
+        place = f"/hub/v1/tasks/{outcome.id}" if newer else f"/gemini/task/result?taskId={outcome.id}"
+        headers = (("x-request-id", outcome.id), ("location", place), *told)
+        if newer:
             receipt = {"task_id": outcome.id, "status": "pending", **_about(outcome)}  # however far it is already
             return Answer(200, receipt, headers)
         return Answer(201, {"taskId": outcome.id}, headers)
