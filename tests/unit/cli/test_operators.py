@@ -122,6 +122,56 @@ def test_doctor_names_an_upstream_whose_credential_does_not_open(shell: Shell) -
     assert not (shell.data / "secrets.keys").exists(), "a new ring would open nothing"
 
 
+def keep_some(shell: Shell) -> None:
+    """A secret of each kind."""
+    add(shell, "openai", "--id", "own", "--base-url", "http://127.0.0.1:9/v1")
+    shell("keys", "create", "--workspace", "w", "--signed")
+    shell("webhooks", "add", "w", "https://shop.example/hook")
+
+
+def test_secrets_are_counted_by_kind_and_key(shell: Shell) -> None:
+    keep_some(shell)
+    counted = shell("secrets", "status", "--json").json
+    (key,) = {row["key"] for row in counted}
+    assert counted == [
+        {"kind": kind, "key": key, "secrets": 1, "state": "current"} for kind in ("signing", "upstream", "webhook")
+    ]
+    done = shell("secrets", "rotate", "--json").json
+    assert (done["resealed"], done["faulty"]) == (3, [])
+    assert {row["key"] for row in shell("secrets", "status", "--json").json} == {done["key"]} != {key}
+    assert "webhook" in shell("secrets", "status").out
+
+
+def test_doctor_opens_every_secret_and_says_how_to_mend_what_does_not(shell: Shell) -> None:
+    keep_some(shell)
+    (found,) = [row for row in json.loads(shell("doctor", "--json").out) if row["about"].startswith("secrets")]
+    assert (found["about"], found["state"], found["says"]) == ("secrets", "ok", "3 are sealed, and open")
+    (shell.data / "secrets.keys").unlink()
+    ran = shell("doctor", "--json")
+    assert ran.code == 1
+    found_now = {row["about"]: row for row in json.loads(ran.out) if row["about"].startswith("secrets")}
+    assert set(found_now) == {"secrets of signing", "secrets of webhook"}
+    for kind, command in (("signing", "imageway keys rotate"), ("webhook", "imageway webhooks rotate")):
+        row = found_now[f"secrets of {kind}"]
+        assert row["state"] == "error"
+        assert row["says"].startswith("1 do not open: the keys that seal secrets cannot be read")
+        assert "restore the ring" in row["advice"]
+        assert command in row["advice"]
+    assert {row["state"] for row in shell("secrets", "status", "--json").json} == {"missing"}
+
+
+def test_doctor_tells_of_what_is_not_sealed_yet(shell: Shell) -> None:
+    keep_some(shell)
+    (shell.data / "webhook-signing.key").write_text("44" * 32)
+    with closing(sqlite3.connect(shell.data / "imageway.db")) as connection, connection:
+        connection.execute("DELETE FROM secrets WHERE kind = 'signing'")
+    (found,) = [row for row in json.loads(shell("doctor", "--json").out) if row["about"].startswith("secrets")]
+    assert (found["state"], found["advice"]) == ("warning", "imageway secrets rotate")
+    assert shell("secrets", "rotate", "--json").json["resealed"] == 3
+    (found,) = [row for row in json.loads(shell("doctor", "--json").out) if row["about"].startswith("secrets")]
+    assert found["state"] == "ok"
+
+
 # Operators' keys
 
 
