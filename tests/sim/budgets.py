@@ -31,8 +31,8 @@ def misspent(tables: Tables) -> Iterator[str]:
     for (key_id, period), budget in tables.budgets.items():
         owed = 0
         for task in tables.tasks.values():
-            hold = tables.holds[task.id]
-            if task.key_id == key_id and window_of(budget.period, task.created_ms) == budget.window_ms:
+            hold = tables.holds.get(task.id)
+            if hold and task.key_id == key_id and window_of(budget.period, task.created_ms) == budget.window_ms:
                 owed += {"open": hold.usd_micros, "captured": hold.captured}.get(hold.state, 0)
         if budget.used_usd_micros != owed:
             yield f"of the {period} of {key_id} {budget.used_usd_micros} are used, and its holds took {owed}"

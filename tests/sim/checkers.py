@@ -14,6 +14,7 @@ from typing import Final
 from imageway.core.errors import KINDS, GatewayError, InvalidRequest
 from imageway.core.intents import Arrived, Picture
 from imageway.core.steps import FailureKind
+from imageway.engine.acceptance import NOT_ACCEPTED
 from imageway.engine.memos import unpack_task
 from imageway.engine.results import KeptResult, unpack_result
 from imageway.ledger.ops import RecordUsage
@@ -42,7 +43,8 @@ def tables_of(world: World) -> Tables:
 
 
 def _tasks(world: World) -> list[Task]:
-    return list(tables_of(world).tasks.values())
+    """All that were accepted: with a hold."""
+    return [task for task in tables_of(world).tasks.values() if task.id in tables_of(world).holds]
 
 
 def _kept(task: Task) -> KeptResult:
@@ -100,7 +102,7 @@ def deadlines_hold(world: World) -> Iterator[str]:
     slack_s = DEADLINE_SLACK_S
     if world.shape.troubles:
         slack_s += 60 + max(max(trouble.successor_after_s, trouble.stall_s) for trouble in world.shape.troubles)
-    if world.shape.weather.commit_fails or world.shape.weather.commit_fate_untold:
+    if world.shape.weather.is_bad:
         slack_s += 30
     for task in _tasks(world):
         if task.finished_ms and task.finished_ms > task.deadline_ms + slack_s * 1000:
@@ -319,6 +321,29 @@ def unknown_is_told_as_unknown(world: World) -> Iterator[str]:
             yield f"{task.id} is {task.state} after {[submit.fate for submit in last]}"
 
 
+def what_was_not_accepted_is_nothing(world: World) -> Iterator[str]:
+    """Whose acceptance nobody confirmed, and is not there, has an id that is used up, and that is all: nothing was sent
+    of it, nobody pays for it or is told of it."""
+    for task in tables_of(world).tasks.values():
+        if task.id in tables_of(world).holds:
+            continue
+        told = any(row.task_id == task.id for row in tables_of(world).deliveries.values())
+        if task.state != "cancelled" or _usage(world, task) or _submits(world, task) or task.attempts or told:
+            yield f"{task.id} has no hold, and is {task.state}, with {len(_submits(world, task))} submits"
+
+
+def who_was_turned_away_pays_nothing(world: World) -> Iterator[str]:
+    """Who was told that he was not accepted, and may send his request again, has bought nothing by the first one."""
+    for visit in world.visits:
+        error, prompt = visit.error, visit.order.request.prompt
+        if not isinstance(error, GatewayError) or error.message != NOT_ACCEPTED or visit.order.key is not None:
+            continue
+        for task in _tasks(world):
+            asked = unpack_task(task.request).request.get("prompt") == prompt
+            if asked and _hold(world, task).state == "captured":
+                yield f"visitor {visit.order.number} was turned away, and {task.id} was bought for him"
+
+
 def only_who_wished_so_is_cancelled(world: World) -> Iterator[str]:
     """Once something was sent, a task is `cancelled` by its caller alone."""
     for task in _tasks(world):
@@ -331,7 +356,7 @@ def only_who_wished_so_is_cancelled(world: World) -> Iterator[str]:
 def who_waits_is_given_what_was_paid_for(world: World) -> Iterator[str]:
     """Where nothing dies, nobody who waits is told an error of a task that has succeeded."""
     weather = world.shape.weather
-    if world.shape.troubles or weather.commit_fails or weather.commit_fate_untold:
+    if world.shape.troubles or weather.is_bad:
         return
     for visit in world.visits:
         task = tables_of(world).tasks.get(visit.task_id or "")
@@ -661,7 +686,7 @@ def nobody_is_told_by_two_at_once(world: World) -> Iterator[str]:
 
 def who_took_it_is_left_alone(world: World) -> Iterator[str]:
     """Once is enough where everybody lives and the store tells what it did."""
-    if world.shape.troubles or world.shape.weather.commit_fails or world.shape.weather.commit_fate_untold:
+    if world.shape.troubles or world.shape.weather.is_bad:
         return
     said_so = Counter((heard.id, heard.url) for heard in world.receivers.heard if heard.fate == "ok")
     yield from (f"{url} took {message} {times} times" for (message, url), times in said_so.items() if times > 1)
@@ -669,7 +694,7 @@ def who_took_it_is_left_alone(world: World) -> Iterator[str]:
 
 def who_is_gone_is_left_alone(world: World) -> Iterator[str]:
     """Nothing more after a 410 that reached us: not of this message, and nothing else for an endpoint."""
-    if world.shape.troubles or world.shape.weather.commit_fails or world.shape.weather.commit_fate_untold:
+    if world.shape.troubles or world.shape.weather.is_bad:
         return
     gone: dict[str, float] = {}
     for heard in world.receivers.heard:
@@ -717,6 +742,8 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     pictures_come_from_good_answers,
     what_came_is_delivered,
     unknown_is_told_as_unknown,
+    what_was_not_accepted_is_nothing,
+    who_was_turned_away_pays_nothing,
     only_who_wished_so_is_cancelled,
     who_waits_is_given_what_was_paid_for,
     a_key_buys_once,

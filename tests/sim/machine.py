@@ -23,6 +23,7 @@ from imageway.tasks.ops import RenewLease
 
 T = TypeVar("T")
 EPOCH_MS = 1_760_000_000_000
+LATEST_S = 20.0
 _PROCESS: contextvars.ContextVar[Machine | None] = contextvars.ContextVar("process", default=None)
 
 
@@ -184,10 +185,16 @@ class Weather:
 
     commit_fails: float = 0.0  # nothing happened
     commit_fate_untold: float = 0.0  # it happened, and the answer was lost
+    commit_late: float = 0.0  # it happens in a while, and the answer was lost
     put_fails: float = 0.0
     first_puts_fail: int = 0
     commit_s: float = 0.004  # at most, before and after
-    planted: dict[type[Op], list[str]] = field(default_factory=dict)  # what becomes of the next commits with this op
+    planted: dict[type[Op], list[str]] = field(default_factory=dict)  # fates of the next commits with this op
+
+    @property
+    def is_bad(self) -> bool:
+        """For commits."""
+        return bool(self.commit_fails or self.commit_fate_untold or self.commit_late)
 
 
 @dataclass(slots=True)
@@ -205,11 +212,21 @@ class StoreDoor:
         fate = self._fate(ops)
         if fate == "fails":
             raise StoreFailed("nothing was committed")
+        if fate == "late":
+            asyncio.get_running_loop().create_task(
+                self._later(ops, chance.uniform(0.5, LATEST_S)), context=contextvars.Context()
+            )
+            raise StoreFailed("the connection was lost before the commit was done")
         outcome = await self.store.commit(*ops)
         await self.machine.pause(chance.uniform(0, self.weather.commit_s))
         if fate == "untold":
             raise StoreFailed("the connection was lost before the answer")
         return outcome
+
+    async def _later(self, ops: tuple[Op, ...], pause_s: float) -> None:
+        """Whatever has become of the process."""
+        await asyncio.sleep(pause_s)
+        await self.store.commit(*ops)
 
     def _fate(self, ops: tuple[Op, ...]) -> str:
         for op in ops:
@@ -220,6 +237,8 @@ class StoreDoor:
             return "done"
         if number < self.weather.commit_fails:
             return "fails"
+        if number < self.weather.commit_fails + self.weather.commit_late:
+            return "late"
         return "untold" if number > 1 - self.weather.commit_fate_untold else "done"
 
     async def read(self, query: Query[T]) -> T:

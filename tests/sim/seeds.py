@@ -58,7 +58,7 @@ def shape_of(seed: int, requests: int = 20) -> Shape:
         + _repeated(seed, requests),
         processes=processes,
         troubles=troubles,
-        weather=_weather(chance),
+        weather=replace(_weather(chance), commit_late=random.Random(f"late {seed}").choice((0.0, 0.0, 0.0, 0.05))),
         proves=chance.random() < 0.6,
         settings=EngineSettings(tasks_per_key_at_once=chance.choice((2, 512, 512)), webhook_poll_s=LOOKS_S),
         workers=chance.choice((1, 3, 8, 64)),

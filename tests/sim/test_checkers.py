@@ -16,7 +16,18 @@ from imageway.core.errors import GatewayError
 from imageway.core.intents import Webhook
 from imageway.core.requests import ImageData, ImageLink, ImageRequest, Operation
 from imageway.core.steps import Failed, FailureKind
-from imageway.engine import attempts, courier, harvest, preparation, recovery, replay, runs, settlement, verdicts
+from imageway.engine import (
+    attempts,
+    courier,
+    harvest,
+    preparation,
+    recovery,
+    replay,
+    runs,
+    service,
+    settlement,
+    verdicts,
+)
 from imageway.engine.arrivals import Arrivals
 from imageway.engine.attempts import PartResult, PartRun
 from imageway.engine.crew import Crew
@@ -29,10 +40,12 @@ from imageway.ledger.queries import Undelivered
 from imageway.storage.memory import ledger as books
 from imageway.storage.memory.store import WRITES
 from imageway.storage.memory.tables import Tables
-from imageway.tasks.ops import ClaimKey
+from imageway.tasks.ops import ClaimKey, CreateTask, FinishTask
+from imageway.tasks.queue import QueueTask
 from imageway.tasks.webhooks import AddEndpoint, ClaimDelivery
 from tests.sim.checkers import CHECKERS, violations
 from tests.sim.logs import CRASHES
+from tests.sim.machine import Weather
 from tests.sim.pictures import picture
 from tests.sim.plans import Script
 from tests.sim.seeds import with_inputs
@@ -62,6 +75,12 @@ def telling(*fates: str, path: str = "hook") -> Shape:
     url = f"https://endpoint.example/{path}"
     endpoint = AddEndpoint(id="end_1", workspace_id="rich", url=url, events=(), limit=9, at_ms=0)
     return replace(world_of(webhook=hook), endpoints=(endpoint,), told=fates or ("ok",))
+
+
+def hiccup(fate: str, request: ImageRequest = COUNTED, **order: Any) -> Shape:
+    """Of the store, while the request is being accepted."""
+    op = QueueTask if order.get("background") else CreateTask
+    return replace(world_of(request=request, **order), weather=Weather(planted={op: [fate]}))
 
 
 KILLED_WHILE_TELLING = (Trouble(process=0, at_s=8),)
@@ -329,6 +348,25 @@ def memos_are_not_read(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Recovery, "_upstream", lambda self, attempt: None)
 
 
+def nobody_knows_what_became_of_a_commit(patch: pytest.MonkeyPatch) -> None:
+    """So that what was committed all the same is run."""
+
+    async def unknown(self: Engine, prepared: object, facts: object) -> bool:
+        return False
+
+    patch.setattr(Engine, "_is_accepted", unknown)
+
+
+def what_was_not_accepted_has_failed(patch: pytest.MonkeyPatch) -> None:
+    never = service.never_ops
+
+    def failing(tools: Any, prepared: Any, facts: Any) -> Any:
+        create, finish = never(tools, prepared, facts)
+        return create, FinishTask(finish.id, "failed", finish.result, finish.at_ms)
+
+    patch.setattr(service, "never_ops", failing)
+
+
 def what_failed_is_called_cancelled(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TaskRun, "_is_given_up", lambda self, results: all(map(runs._came_to_nothing, results)))
 
@@ -544,6 +582,14 @@ BUGS = (
     Bug("pictures_come_from_good_answers", anything_is_proved, world_of("truncated")),
     Bug("what_came_is_delivered", the_last_image_is_lost, world_of()),
     Bug("unknown_is_told_as_unknown", unknown_is_called_failed, world_of("reset_before")),
+    Bug("every_hold_is_resolved", nobody_knows_what_became_of_a_commit, hiccup("untold")),
+    Bug("every_hold_is_resolved", nobody_knows_what_became_of_a_commit, hiccup("late")),
+    Bug("what_was_not_accepted_is_nothing", what_was_not_accepted_has_failed, hiccup("fails")),
+    Bug(
+        "who_was_turned_away_pays_nothing",
+        nobody_knows_what_became_of_a_commit,
+        hiccup("untold", request=POLLED, background=True),
+    ),
     Bug("only_who_wished_so_is_cancelled", what_failed_is_called_cancelled, world_of("failed")),
     Bug(
         "who_waits_is_given_what_was_paid_for",

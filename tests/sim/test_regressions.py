@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from imageway.bodies import blob_of
 from imageway.core.errors import GatewayError
 from imageway.core.ops import Op
-from imageway.core.requests import ImageLink, ImageRequest, Operation
-from imageway.engine import recovery
+from imageway.core.requests import ImageData, ImageLink, ImageRequest, Operation
+from imageway.engine import recovery, settlement
 from imageway.engine.attempts import PartRun
 from imageway.engine.exchanges import Exchanges
 from imageway.engine.harvest import Harvest
@@ -21,9 +22,11 @@ from imageway.ledger.ops import Capture, MarkDelivery, Void
 from imageway.ledger.queries import HoldRow
 from imageway.tasks.ops import AdoptTask, BeginAttempt, CreateTask, DropLease, EndAttempt, KeepMemo
 from imageway.tasks.queries import Task
+from imageway.tasks.queue import QueueTask
 from tests.sim.checkers import tables_of, violations
 from tests.sim.logs import CRASHES
 from tests.sim.machine import EPOCH_MS, ObjectsDoor, Weather
+from tests.sim.pictures import picture
 from tests.sim.plans import Script
 from tests.sim.seeds import with_inputs
 from tests.sim.upstreams import Link
@@ -94,10 +97,31 @@ def test_an_accept_whose_fate_is_untold_is_taken_back() -> None:
     assert world.providers.submits == []
 
 
-def test_an_accept_that_failed_leaves_nothing() -> None:
-    world = play(replace(shape_of(Script()), weather=Weather(planted={CreateTask: ["fails"]})))
-    assert tables_of(world).tasks == {}
+@pytest.mark.parametrize("fate", ["fails", "late"])
+def test_an_accept_that_failed_leaves_nothing_but_a_used_id(fate: str) -> None:
+    """By which what comes late is refused."""
+    world = play(replace(shape_of(Script()), weather=Weather(planted={CreateTask: [fate]})))
+    (task,) = tables_of(world).tasks.values()
+    assert (task.state, tables_of(world).holds, world.providers.submits) == ("cancelled", {}, [])
     assert code(world.visits[0]) == "overloaded"
+
+
+@pytest.mark.parametrize("fate", ["fails", "late"])
+def test_a_task_whose_caller_was_turned_away_never_waits(fate: str) -> None:
+    request = replace(SINGLE, operation=Operation.EDIT, images=(ImageData(blob_of(picture("png", 3)), "image"),))
+    shape = shape_of(Script(), request, background=True)
+    world = play(replace(shape, weather=Weather(planted={QueueTask: [fate]})))
+    (task,) = tables_of(world).tasks.values()
+    assert (task.state, tables_of(world).holds, world.objects.rows) == ("cancelled", {}, {})
+    assert code(world.visits[0]) == "overloaded"
+
+
+def test_a_task_that_waits_although_nobody_said_so_is_the_callers() -> None:
+    """He is told that it was accepted as soon as that is known, and gets what he pays for."""
+    weather = Weather(planted={QueueTask: ["untold"], CreateTask: ["fails", "fails", "untold"]})
+    task, hold, visit = only(play(replace(shape_of(Script(), POLLED, background=True), weather=weather)))
+    assert visit.view is not None
+    assert (task.state, hold.state, visit.view.id) == ("succeeded", "captured", task.id)
 
 
 def test_a_failure_is_settled_once_although_nobody_said_so() -> None:
@@ -337,6 +361,17 @@ def test_a_part_that_crashes_does_not_lose_what_the_others_bought(monkeypatch: p
     assert (task.state, hold.captured) == ("succeeded", 78_000)
     assert visit.answer is not None
     assert [warning.code for warning in visit.answer.warnings][:1] == ["partial_result"]
+
+
+def test_a_task_whose_end_crashes_gives_its_hold_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for what came, and once for its being given up: what it costs cannot be said."""
+
+    def stumbling(*about: object) -> Any:
+        raise KeyError("a hole of ours")
+
+    monkeypatch.setattr(settlement, "costs_of", stumbling)
+    task, hold, visit = only(play(shape_of(Script()), crashes=True))
+    assert (task.state, hold.state, code(visit)) == ("unknown", "voided", "request_timeout")
 
 
 def test_a_task_that_crashes_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:

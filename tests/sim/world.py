@@ -370,7 +370,7 @@ class World:
         while True:
             try:
                 await process.recovery.renew()
-                await process.recovery.take_over()
+                await process.recovery.begin()
                 break
             except StoreFailed:
                 await process.machine.pause(1)
@@ -515,7 +515,8 @@ def run_world(shape: Shape, *, meddle: Callable[[World], None] | None = None) ->
         loop.set_exception_handler(ignore_the_dead)
 
     with tempfile.TemporaryDirectory() as folder:
-        world = World(shape, Path(folder))
+        fates = {op: list(fates) for op, fates in shape.weather.planted.items()}  # each of which is met once
+        world = World(replace(shape, weather=replace(shape.weather, planted=fates)), Path(folder))
         if meddle is not None:
             meddle(world)
         run_virtually(world.run(), prepare)

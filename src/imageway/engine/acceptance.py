@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
+
+from msgspec.structs import replace
 
 from imageway.bodies import Scope
 from imageway.core.access import CATALOG_TERMS, Budget
 from imageway.core.errors import GatewayError
 from imageway.core.failures import StoreFailed
 from imageway.core.ids import new_id
+from imageway.core.intents import TaskView
 from imageway.core.money import format_usd
 from imageway.core.ops import Op, Refused
 from imageway.core.requests import Caller
@@ -20,11 +24,15 @@ from imageway.engine.limits import exceeded, spend_ops, spending_of
 from imageway.engine.memos import KeptAsk, KeptTask, pack_task, plain_fields
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option, Prepared, all_images
+from imageway.engine.results import KeptResult, accepted, pack_result
 from imageway.engine.runs import TaskRun
 from imageway.ledger.access import FindBudgets
 from imageway.ledger.ops import Hold, SpendBudget
-from imageway.tasks.ops import ClaimKey, CreateTask
+from imageway.tasks.ops import ClaimKey, CreateTask, FinishTask
 from imageway.tasks.queue import QueueTask
+
+NOT_ACCEPTED: Final = "the request could not be accepted just now"
+QUEUE_FULL_RETRY_S: Final = 5.0
 
 
 class KeyTaken(GatewayError):
@@ -80,7 +88,23 @@ def task_for(tools: Tools, prepared: Prepared, scope: Scope) -> TaskRun:
 
 def begin_ops(tools: Tools, prepared: Prepared, facts: TaskFacts, parts: Sequence[PartRun]) -> tuple[Op, ...]:
     """Task, claim, hold, what it takes of budgets, and first attempts of a request that is begun at once."""
-    create = CreateTask(
+    return (
+        _create(tools, prepared, facts),
+        *_claim_and_hold(tools, prepared, facts),
+        *[part.begin() for part in parts],
+    )
+
+
+def never_ops(tools: Tools, prepared: Prepared, facts: TaskFacts) -> tuple[CreateTask, FinishTask]:
+    """Uses up the id of a request, and nothing else, so that it cannot be accepted any more: a commit that nobody heard
+    of may still be on its way. Refused: "duplicate", where it has arrived."""
+    result = pack_result(KeptResult(error=("overloaded", NOT_ACCEPTED)))
+    finish = FinishTask(facts.task_id, "cancelled", result, tools.clock.now_ms())
+    return _create(tools, prepared, facts), finish
+
+
+def _create(tools: Tools, prepared: Prepared, facts: TaskFacts) -> CreateTask:
+    return CreateTask(
         id=facts.task_id,
         workspace_id=facts.workspace_id,
         key_id=facts.key_id,
@@ -90,7 +114,6 @@ def begin_ops(tools: Tools, prepared: Prepared, facts: TaskFacts, parts: Sequenc
         created_ms=facts.created_ms,
         deadline_ms=facts.created_ms + int(deadline_s(tools, prepared) * 1000),
     )
-    return (create, *_claim_and_hold(tools, prepared, facts), *[part.begin() for part in parts])
 
 
 def queue_ops(tools: Tools, prepared: Prepared, facts: TaskFacts, ask: KeptAsk) -> tuple[Op, ...]:
@@ -185,7 +208,20 @@ async def refusal(tools: Tools, refused: Refused, prepared: Prepared) -> Gateway
     if isinstance(refused.op, QueueTask) and refused.why == "queue_full":
         message = f"this workspace has {refused.op.limit} tasks waiting already"
         return GatewayError("rate_limit_exceeded", message, retry_after_s=QUEUE_FULL_RETRY_S)
-    return GatewayError("overloaded", "the request could not be accepted just now", retry_after_s=1)
+    return not_accepted()
+
+
+def receipt(facts: TaskFacts, prepared: Prepared) -> TaskView:
+    """A task that waits. What is known already not to be honoured, provided that nobody else serves it in the end, is
+    told with it."""
+    warnings = dict.fromkeys((*facts.warnings, *prepared.options[0].fitted.warnings))
+    sandbox = any(option.candidate.upstream.sandbox for option in prepared.options)
+    return replace(accepted(facts), warnings=tuple(warnings), sandbox=sandbox)
+
+
+def not_accepted() -> GatewayError:
+    """Nothing was held, and nothing will be."""
+    return GatewayError("overloaded", NOT_ACCEPTED, retry_after_s=1)
 
 
 async def _budgets(tools: Tools, caller: Caller) -> tuple[Budget, ...]:
@@ -194,6 +230,3 @@ async def _budgets(tools: Tools, caller: Caller) -> tuple[Budget, ...]:
         return await tools.store.read(FindBudgets(caller.budget_id))
     except StoreFailed:
         return caller.budgets
-
-
-QUEUE_FULL_RETRY_S = 5.0

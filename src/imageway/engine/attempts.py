@@ -21,7 +21,7 @@ from imageway.engine.arrivals import Arrivals
 from imageway.engine.exchanges import Exchanges
 from imageway.engine.harvest import Attempt, Harvest
 from imageway.engine.images import Proved
-from imageway.engine.patience import surely
+from imageway.engine.patience import surely, wholly
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option
 from imageway.tasks.ops import BeginAttempt, EndAttempt
@@ -133,7 +133,11 @@ class PartRun(Struct, eq=False):
         while True:
             exchanges = self._open()
             result = await self._concluded(exchanges.harvest, await self._attempt(exchanges))
-            if len(self.options) > 1 and _made_nothing(result, exchanges.harvest) and await self._fail_over(result):
+            if (
+                len(self.options) > 1
+                and _made_nothing(result, exchanges.harvest)
+                and await wholly(self._fail_over(result))
+            ):
                 continue
             self.result = result
             return result

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from imageway.engine.bulletin import Word
 from imageway.engine.crew import Crew
-from imageway.engine.runs import TaskRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,4 @@ class Ear:
         elif word == "changed":
             engine.tools.watch.tell(task_id)
         elif (run := engine.running_here(task_id)) is not None and not run.marked:
-            engine.spawn(self._heed(run), run)
-
-    async def _heed(self, run: TaskRun) -> None:
-        await self.crew.engine.heed(run)
+            engine.spawn(engine.heed(run), run)

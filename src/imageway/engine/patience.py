@@ -7,7 +7,9 @@ refusal when he sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from itertools import chain, repeat
 from typing import Final, TypeVar
 
@@ -30,6 +32,18 @@ async def surely(tools: Tools, ask: Callable[[], Awaitable[T]]) -> T:
             logger().error(events.STORE_FAILED, detail=str(error))
         await tools.clock.sleep(pause_s)
     raise AssertionError("the pauses never end")
+
+
+async def wholly(work: Coroutine[None, None, T]) -> T:
+    """What comes of work that must not be torn in two: who is cancelled meanwhile hears of it when it is done."""
+    doing = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(doing)
+    except asyncio.CancelledError:
+        while not doing.done():
+            with suppress(asyncio.CancelledError):  # who says it twice means the same
+                await asyncio.wait({doing})
+        raise
 
 
 async def patiently(tools: Tools, work: Callable[[], Awaitable[T]]) -> T:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -24,7 +24,7 @@ from imageway.engine.inputs import check_mask, check_weight, hold_all
 from imageway.engine.keeping import drop_ask
 from imageway.engine.memos import KeptAsk
 from imageway.engine.once import Once
-from imageway.engine.patience import surely
+from imageway.engine.patience import surely, wholly
 from imageway.engine.pictures import store_all
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import all_images, with_images
@@ -103,22 +103,11 @@ class TaskRun(Struct, eq=False):
         del plan  # with the row: a task may poll for hours beside ten thousand others
         await self._hold_inputs(request)
         del request
-        if await self._begun():
+        if await wholly(self._begin()):
             await self.end((await self.parts[0].run(),) if len(self.parts) == 1 else await self._run_beside())
 
-    async def _begun(self) -> bool:
-        """Makes the start of the first attempts durable. What has begun is known however this is cancelled. False:
-        another process has this task by now."""
-        beginning = asyncio.ensure_future(self._begin())
-        try:
-            return await asyncio.shield(beginning)
-        except asyncio.CancelledError:
-            while not beginning.done():
-                with suppress(asyncio.CancelledError):  # who says it twice means the same
-                    await asyncio.wait({beginning})
-            raise
-
     async def _begin(self) -> bool:
+        """Makes the start of the first attempts durable. False: another process has this task by now."""
         store, attempts = self.tools.store, [part.begin() for part in self.parts]
         committed = await surely(self.tools, lambda: store.commit(*attempts))
         # "duplicate": by a first try that nobody confirmed.

@@ -21,8 +21,11 @@ from imageway.core.requests import Caller, RequestWarning
 from imageway.engine.acceptance import (
     begin_ops,
     facts_for,
+    never_ops,
+    not_accepted,
     queue_deadline_s,
     queue_ops,
+    receipt,
     refusal,
     room_bytes,
     task_for,
@@ -35,8 +38,8 @@ from imageway.engine.outcomes import answer_of, ended_badly
 from imageway.engine.patience import surely
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Prepared, prepare, too_long
-from imageway.engine.results import accepted, view_of
-from imageway.engine.rows import end_waiting
+from imageway.engine.results import view_of
+from imageway.engine.rows import end_waiting, give_up
 from imageway.engine.runs import TaskHandle, TaskRun
 from imageway.engine.settlement import CANCELLED
 from imageway.ledger.ops import MarkDelivery
@@ -122,16 +125,18 @@ class Engine:
             ask = await put_ask(tools, prepared.request, facts.task_id, strict=intent.strict, expires_ms=expires_ms)
         except OSError as error:
             logger().error(events.MEDIA_FAILED, task=facts.task_id, detail=str(error))
-            raise _not_accepted() from error
+            raise not_accepted() from error
         try:
             committed = await tools.store.commit(*queue_ops(tools, prepared, facts, ask))
         except StoreFailed as error:
             logger().error(events.STORE_FAILED, detail=str(error))
-            self.spawn(self._take_back(facts.task_id), None)
-            raise _not_accepted() from error
-        if isinstance(committed, Refused):
-            await drop_ask(tools, ask)
-            raise await refusal(self.tools, committed, prepared)
+            if not await self._is_accepted(prepared, facts):
+                await drop_ask(tools, ask)
+                raise not_accepted() from error
+        else:
+            if isinstance(committed, Refused):
+                await drop_ask(tools, ask)
+                raise await refusal(tools, committed, prepared)
         tools.faults.reach("after_enqueue")
         self.queued(
             Waiting(
@@ -143,7 +148,7 @@ class Engine:
                 deadline_ms=expires_ms - GRACE_MS,
             )
         )
-        return _receipt(facts, prepared)
+        return receipt(facts, prepared)
 
     async def within(self, intent: Generate, view: TaskView, caller: Caller, scope: Scope) -> Generated | TaskView:
         """The answer of a task that was accepted to wait, if it comes within the time its caller gives it. Raises the
@@ -156,9 +161,17 @@ class Engine:
             raise ended_badly(now, sandbox=view.sandbox)
         return await answer_of(self.tools, task, scope, sandbox=view.sandbox)
 
-    async def _take_back(self, task_id: str) -> None:
-        """Perhaps it was accepted after all: its caller was told that it was not."""
-        await end_waiting(self.tools, task_id, CANCELLED)
+    async def _is_accepted(self, prepared: Prepared, facts: TaskFacts) -> bool:
+        """What became of a commit of which nobody heard. One that has not arrived by now never will."""
+        create, finish = never_ops(self.tools, prepared, facts)
+        await surely(self.tools, lambda: self.tools.store.commit(create, finish))
+        task = await surely(self.tools, lambda: self.tools.store.read(ShowTask(facts.task_id)))
+        return task is not None and task.result != finish.result
+
+    async def _take_back(self, prepared: Prepared, run: TaskRun) -> None:
+        """Its caller was told that it was not accepted."""
+        if await self._is_accepted(prepared, run.facts):
+            await run.withdraw()
 
     def estimate(self, intent: Estimate, caller: Caller) -> Estimated:
         """What a request would cost; works on an empty wallet and touches nothing."""
@@ -219,14 +232,18 @@ class Engine:
             return view
         if view.status == "queued" and await end_waiting(self.tools, task_id, CANCELLED):
             return await self._view_of(task_id, caller)
+        if await self._call_off(task_id):
+            view = await self.show_task(task_id, caller, min(LAST_WORDS_S, self.tools.settings.longest_wait_s))
+        return view if view.finished_ms is not None else replace(view, warnings=(*view.warnings, NOT_CANCELLED))
+
+    async def _call_off(self, task_id: str) -> bool:
+        """Tells whoever has it that no more is wanted of it. Whether it is ending; of another process nobody knows."""
         mark, tools = MarkCancel(task_id, self.tools.clock.now_ms()), self.tools
         await surely(tools, lambda: tools.store.commit(mark))  # refused when it has ended, or waits again
         run = self.running_here(task_id)
         if run is None:
             tools.bulletin.post("cancelled", task_id)
-        if run is None or await self.heed(run):
-            view = await self.show_task(task_id, caller, min(LAST_WORDS_S, tools.settings.longest_wait_s))
-        return view if view.finished_ms is not None else replace(view, warnings=(*view.warnings, NOT_CANCELLED))
+        return run is None or await self.heed(run)
 
     def running_here(self, task_id: str) -> TaskRun | None:
         """Of those that were accepted."""
@@ -238,10 +255,7 @@ class Engine:
         for task_id in await self.tools.store.read(CancelMarks(self.tools.owner)):
             run = self.running_here(task_id)
             if run is not None and not run.marked:
-                self.spawn(self._heed(run), run)
-
-    async def _heed(self, run: TaskRun) -> None:
-        await self.heed(run)
+                self.spawn(self.heed(run), run)
 
     async def heed(self, run: TaskRun) -> bool:
         """Whether it is ending because its caller wants no more of it."""
@@ -287,7 +301,7 @@ class Engine:
         run.work = self._own(self._run(run, work), run)
         return run.work
 
-    def spawn(self, work: Coroutine[None, None, None], run: TaskRun | None) -> None:
+    def spawn(self, work: Coroutine[None, None, object], run: TaskRun | None) -> None:
         """Background work, of `run` or of the engine: never lost, never awaited by a request."""
         self._own(self._guarded(work), run)
 
@@ -311,10 +325,9 @@ class Engine:
         try:
             committed = await self.tools.store.commit(*begin_ops(self.tools, prepared, run.facts, run.parts))
         except StoreFailed as error:
-            # Perhaps it was accepted after all: nobody would run it, so it is taken back.
             logger().error(events.STORE_FAILED, detail=str(error))
-            self.spawn(run.withdraw(), run)
-            raise _not_accepted() from error
+            self.spawn(self._take_back(prepared, run), run)
+            raise not_accepted() from error
         if isinstance(committed, Refused):
             raise await refusal(self.tools, committed, prepared)
 
@@ -323,9 +336,18 @@ class Engine:
             await work
         except Exception as error:  # noqa: BLE001  # a hole of ours must not leave a hold open; it is logged whole
             logger().exception(events.TASK_CRASHED, task=run.facts.task_id, exc_info=error)
-            await run.abandon(HOLE)
+            await self._abandon(run)
 
-    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+    async def _abandon(self, run: TaskRun) -> None:
+        """Whatever hole it fell into: where its end falls into one as well, its hold goes back all the same."""
+        try:
+            await run.abandon(HOLE)
+        except Exception as error:  # noqa: BLE001  # see above; it is logged whole
+            task = await surely(self.tools, lambda: self.tools.store.read(ShowTask(run.facts.task_id)))
+            if task is not None and task.finished_ms is None:
+                await give_up(self.tools, task, error)
+
+    async def _guarded(self, work: Coroutine[None, None, object]) -> None:
         try:
             await work
         except Exception as error:  # noqa: BLE001  # background work has nobody else to tell; it is logged whole
@@ -365,17 +387,6 @@ class Engine:
             run.freed(run)
         if run.admitted:
             self._admission.leave(run.facts.key_id)
-
-
-def _receipt(facts: TaskFacts, prepared: Prepared) -> TaskView:
-    """What is known already not to be honoured, provided that nobody else serves it in the end, is told with it."""
-    warnings = dict.fromkeys((*facts.warnings, *prepared.options[0].fitted.warnings))
-    sandbox = any(option.candidate.upstream.sandbox for option in prepared.options)
-    return replace(accepted(facts), warnings=tuple(warnings), sandbox=sandbox)
-
-
-def _not_accepted() -> GatewayError:
-    return GatewayError("overloaded", "the request could not be accepted just now", retry_after_s=1)
 
 
 def _stopping() -> GatewayError:

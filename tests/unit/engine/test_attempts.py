@@ -257,6 +257,33 @@ def test_the_next_candidate_begins_durably_before_it_is_asked(bench: Bench) -> N
     assert [line.split()[0] for line in bench.line.sent][1] == begun.upstream_id
 
 
+async def test_a_failover_is_not_torn_in_two(bench: Bench) -> None:
+    """Who is stopped while its commit is under way is stopped after it: then he knows which attempt is open."""
+    committing, may_go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(Book):
+        async def commit(self, *ops: Op) -> Committed:
+            committing.set()
+            await may_go_on.wait()
+            return await super().commit(*ops)
+
+    book = Slow()
+    bench.tools = replace(bench.tools, upstreams=(upstream("google"), upstream("google", 2)), store=cast("Any", book))
+    bench.steps[:] = [Failed(FailureKind.DENIED), WHOLE]
+    part = bench.part()
+    running = asyncio.create_task(part.run())
+    await committing.wait()
+    running.cancel()
+    await asyncio.sleep(0)
+    assert not running.done()
+    may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    part.scope.release()
+    assert [op.id for op in book.ops if isinstance(op, BeginAttempt)] == [part.attempt_id]
+    assert len(bench.line.sent) == 1
+
+
 # Streams
 
 NOTHING = More()

@@ -63,9 +63,8 @@ async def test_a_cancelled_task_is_given_up_by_whoever_runs_it_once(engine: Engi
     heeded: list[str] = []
     scope = SimpleNamespace(hold=lambda: None, release=lambda: None)
     run = SimpleNamespace(
-        facts=SimpleNamespace(task_id="req_1"), accepting=False, marked=False, admitted=False, scope=scope
+        facts=SimpleNamespace(task_id="req_1"), accepting=False, marked=False, admitted=False, scope=scope, work=None
     )
-    run.last_word = lambda: None
     run.cancel_unsent = lambda: bool(heeded.append("req_1")) or True
     engine._running[cast("Any", object())] = cast("Any", run)
     ear = Ear(Crew(engine, 4))
