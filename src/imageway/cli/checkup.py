@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from imageway.catalog import Catalog, CatalogError, load
 from imageway.cli.books import RANDOM, every_key, every_workspace
@@ -28,6 +27,7 @@ from imageway.storage.snapshots import open_snapshot
 from imageway.tasks.queries import UnknownTasks
 from imageway.tasks.webhooks import ListDeliveries
 from imageway.transport import Transport
+from imageway.transport.origins import locate
 
 REACH_S = 5.0
 MENDED: Final = {
@@ -201,17 +201,15 @@ async def _upstreams(upstreams: tuple[Upstream, ...]) -> list[Finding]:
 
 
 async def _reach(upstream: Upstream) -> Finding:
-    parts = urlsplit(upstream.base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        says = f'"{upstream.base_url}" is no http(s) address'
-        return Finding(f"upstream {upstream.id}", "error", says, "correct its base URL")
-    secure = parts.scheme == "https"
-    about, where = f"upstream {upstream.id}", f"{parts.hostname}:{parts.port or (443 if secure else 80)}"
+    try:
+        Transport().check(upstream)
+    except ValueError as error:
+        return Finding(f"upstream {upstream.id}", "error", str(error), "correct its credential, base URL or values")
+    origin, _ = locate(upstream.base_url)
+    about, where = f"upstream {upstream.id}", f"{origin.host}:{origin.port}"
     try:
         async with asyncio.timeout(REACH_S):
-            _, writer = await asyncio.open_connection(
-                parts.hostname, parts.port or (443 if secure else 80), ssl=secure or None
-            )
+            _, writer = await asyncio.open_connection(origin.host, origin.port, ssl=origin.secure or None)
         writer.close()
     except (OSError, TimeoutError) as error:
         says = f"{where} cannot be reached: {str(error) or 'no answer'}"

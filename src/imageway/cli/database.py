@@ -10,6 +10,7 @@ from imageway.cli.books import Books
 from imageway.cli.printing import Stop, print_json, print_table
 from imageway.server.machine import made_private
 from imageway.storage.copying import copy, upgrade, version_of
+from imageway.storage.migrations import REVISIONS
 
 T = TypeVar("T")
 
@@ -22,8 +23,11 @@ def show_status(books: Books, *, as_json: bool) -> None:
         print(f"There are no tables yet; the newest are of version {version.newest}: imageway db upgrade")
     elif version.now == version.newest:
         print(f"The tables are of version {version.now}, the newest.")
-    else:
+    elif version.now in REVISIONS:
         print(f"The tables are of version {version.now}; the newest are of {version.newest}: imageway db upgrade")
+    else:
+        known = f"this one knows them up to {version.newest}"
+        print(f"The tables are of version {version.now}: a newer Imageway has used them, {known}.")
 
 
 def upgrade_tables(books: Books, *, as_json: bool) -> None:
@@ -57,4 +61,7 @@ def _make_folder(books: Books) -> None:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
+    try:
+        return asyncio.run(work)
+    except OSError as error:
+        raise Stop(f"the database cannot be looked at: {error}") from None

@@ -50,7 +50,10 @@ class Made:
 
 def run_demo(output: Path, books: Books, *, stop: bool) -> None:
     """Leaves the gateway running until Ctrl-C, unless `stop`."""
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Stop(f'--output "{output}" cannot be made: {error.strerror}') from None
     key = make_funded_key(books, WORKSPACE, TOP_UP_USD)
     try:
         with _gateway(books) as gateway:

@@ -89,7 +89,7 @@ def sandbox(
     host: str = "127.0.0.1",
     port: int = 8500,
     latency: float = 0.0,
-    fault: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    fault: Annotated[tuple[str, ...], Parameter(consume_multiple=1)] = (),
     data: Data = None,
     config: Config = None,
 ) -> None:
@@ -125,7 +125,7 @@ def generate(
     size: str | None = None,
     n: int = 1,
     seed: int | None = None,
-    image: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = (),
+    image: Annotated[tuple[Path, ...], Parameter(consume_multiple=1)] = (),
     url: str = "http://127.0.0.1:8400",
     key: Annotated[str | None, Parameter(env_var="IMAGEWAY_KEY")] = None,
     data: Data = None,

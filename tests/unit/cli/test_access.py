@@ -166,3 +166,12 @@ def test_members_come_and_go(shell: Shell) -> None:
     assert (
         '"king" is none of admin, member, owner, viewer' in shell("members", "add", "shop", "x", "--role", "king").err
     )
+
+
+@pytest.mark.parametrize("option", ["--models", "--operations", "--dialects", "--network", "--budget"])
+def test_a_limit_without_a_value_is_no_key_without_that_limit(shell: Shell, option: str) -> None:
+    """As a script writes it whose list has come out empty."""
+    ran = shell("keys", "create", "--workspace", "shop", option, "--json")
+    assert ran.code == 2
+    assert option in ran.err
+    assert shell("keys", "list", "--json").json == []

@@ -284,6 +284,26 @@ def test_the_data_directory_is_its_owners_alone(shell: Shell, command: tuple[str
     assert shell.data.stat().st_mode & 0o777 == 0o750
 
 
+def test_the_doctor_names_a_credential_that_no_request_could_carry(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`serve` would not start with it; and nothing is asked for its sake."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-1\nsk-test-2")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
+    ran = shell("doctor", "--json")
+    (found,) = [row for row in json.loads(ran.out) if row["about"] == "upstream openai"]
+    assert (ran.code, found["state"]) == (1, "error")
+    assert "holds what no header can carry" in found["says"]
+    assert "sk-test-1" not in ran.out
+
+
+def test_a_demo_that_has_nowhere_to_write_says_so(shell: Shell) -> None:
+    (shell.data.parent / "taken").write_text("")
+    ran = shell.plain("demo", "--stop", "--output", str(shell.data.parent / "taken"))
+    assert (ran.code, ran.out) == (1, "")
+    assert '--output "' in ran.err
+
+
 def test_the_doctor_looks_at_the_books(shell: Shell) -> None:
     """Sums that differ from their rows are an error, with the command that says where."""
     shell("workspaces", "create", "shop")

@@ -203,6 +203,31 @@ def test_a_role_that_there_is_not_is_refused(shell: Shell) -> None:
 # The database
 
 
+def test_tables_of_a_newer_imageway_are_not_to_be_upgraded(shell: Shell) -> None:
+    shell("workspaces", "create", "w")
+    with closing(sqlite3.connect(shell.data / "imageway.db")) as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+        database.commit()
+    assert shell("db", "status", "--json").json == {"version": "9999", "newest": HEAD, "current": False}
+    said = shell("db", "status").out
+    assert "a newer Imageway has used them" in said
+    assert "imageway db upgrade" not in said
+
+
+@pytest.mark.parametrize("command", ["status", "upgrade"])
+def test_a_database_that_may_not_be_looked_at_is_one_sentence(shell: Shell, command: str) -> None:
+
+    async def look(url: str) -> None:
+        raise PermissionError(13, "Permission denied", url)
+
+    for name in ("version_of", "upgrade"):
+        shell.monkeypatch.setattr(f"imageway.cli.database.{name}", look)
+    ran = shell("db", command)
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("imageway: the database cannot be looked at: ")
+    assert ran.err.count("\n") == 1
+
+
 def test_an_upgrade_says_from_where_to_where(shell: Shell) -> None:
     status = shell("db", "status", "--json").json
     assert status == {"version": None, "newest": HEAD, "current": False}
