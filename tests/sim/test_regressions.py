@@ -12,7 +12,7 @@ from imageway.bodies import blob_of
 from imageway.core.errors import GatewayError
 from imageway.core.ops import Op
 from imageway.core.requests import ImageData, ImageLink, ImageRequest, Operation
-from imageway.engine import recovery, settlement
+from imageway.engine import recovery, rows, settlement
 from imageway.engine.attempts import PartRun
 from imageway.engine.exchanges import Exchanges
 from imageway.engine.harvest import Harvest
@@ -208,6 +208,25 @@ def test_a_row_that_nobody_can_read_gives_its_hold_back(monkeypatch: pytest.Monk
     world = play(shape_of(Script(), troubles=(Trouble(process=0, die_at=("after_submit", 1)),)), crashes=True)
     task, hold, _ = only(world)
     assert (task.state, hold.state) == ("unknown", "voided")
+
+
+def test_a_waiting_row_that_nobody_can_read_ends_at_its_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though nobody has a hand free to find that out by beginning it; and those behind it end as well."""
+
+    def gone(tools: Any, task: Task, kept: Any) -> Any:
+        if task.model == POLLED.model:
+            raise KeyError(task.model)
+        return facts_of(tools, task, kept)
+
+    facts_of = rows.facts_of
+    monkeypatch.setattr(rows, "facts_of", gone)
+    orders = tuple(
+        Order(number=number, request=replace(request, prompt=f"a cat, number {number}"), background=True, deadline_s=5)
+        for number, request in enumerate((POLLED, SINGLE))
+    )
+    world = play(replace(shape_of(Script()), orders=orders, workers=0), crashes=True)
+    assert [task.state for task in tables_of(world).tasks.values()] == ["failed", "cancelled"]
+    assert {hold.state for hold in tables_of(world).holds.values()} == {"voided"}
 
 
 # Processes that stop in order

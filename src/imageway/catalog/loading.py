@@ -6,13 +6,14 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from datetime import date
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from imageway.catalog.rules import model_problems, names_problems
+from imageway.catalog.rules import model_problems, names_problems, rate_problems
 from imageway.catalog.schema import Model, Provider, Rate
 from imageway.catalog.search import Catalog
 
@@ -208,9 +209,6 @@ def _rate(rates: list[Rate], problems: list[str]) -> Fraction:
     if not rates:
         problems.append("rates.toml: rates: a row for CNY is missing")
         return Fraction(0)
-    latest = max(rates, key=lambda rate: rate.effective)
-    try:
-        return Fraction(latest.usd)
-    except (ValueError, ZeroDivisionError):
-        problems.append(f'rate "{latest.currency}": usd: "{latest.usd}" is not a decimal number')
-        return Fraction(0)
+    wrong = [f'rate "{rate.currency}": {key}: {why}' for rate in rates for key, why in rate_problems(rate)]
+    problems += wrong
+    return Fraction(0) if wrong else Fraction(max(rates, key=lambda rate: date.fromisoformat(rate.effective)).usd)

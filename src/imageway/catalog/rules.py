@@ -8,17 +8,37 @@ from datetime import date
 
 from imageway.catalog.geometry import legal, pixels_of, ratio_of, tier_edge
 from imageway.catalog.parameters import CONVERTED, NAMES, as_text, spelled_in
-from imageway.catalog.schema import Geometry, Model, Offering, Parameter, Price
+from imageway.catalog.schema import Geometry, Model, Offering, Parameter, Price, Rate, Row, Tokens
 from imageway.core.money import parse_usd
 
 Mistake = tuple[str, str]
 
 MASK_AND_MASKED = 2
+_LEAST = {
+    Model: {
+        "prompt_max_chars": 1,
+        "group_max_images": 1,
+        "input_image_tokens": 0,
+        "high_fidelity_tokens": 0,
+        "output_text_tokens": 0,
+        "partial_image_tokens": 0,
+    },
+    Offering: {
+        "max_n": 1,
+        "max_input_bytes": 1,
+        "max_answer_bytes": 1,
+        "attempt_deadline_s": 1,
+        "task_deadline_s": 1,
+    },
+    Price: {"max_pixels": 1, "free_first": 0},
+    Tokens: {"axis": 1, "area_offset": 0, "area_scale": 1},
+}
 _AMOUNT = re.compile(r"\d{1,9}(\.\d{1,9})?", re.A)
 
 
 def model_problems(model: Model, *, known: Collection[str], providers: Collection[str]) -> Iterator[Mistake]:
     """Everything wrong with one model's row, alone and against the ids of all models and providers."""
+    yield from _too_small(model)
     yield from _reference_problems(model, known)
     yield from _input_problems(model)
     yield from (("geometry." + key, why) for key, why in geometry_problems(model.geometry))
@@ -30,6 +50,8 @@ def model_problems(model: Model, *, known: Collection[str], providers: Collectio
         yield "prices", "are missing: nothing is given away by accident"
     for index, price in enumerate(model.prices):
         yield from ((f"prices[{index}].{key}", why) for key, why in price_problems(price))
+    for index, tokens in enumerate(model.tokens):
+        yield from ((f"tokens[{index}].{key}", why) for key, why in _too_small(tokens))
     try:
         parse_usd(model.minimum_hold)
     except ValueError as error:
@@ -49,6 +71,27 @@ def names_problems(models: Iterable[Model]) -> Iterator[tuple[Model, str, str]]:
             if name in owners:
                 yield model, key, f'"{name}" already names {owners[name].id}'
             owners.setdefault(name, model)
+
+
+def rate_problems(rate: Rate) -> Iterator[Mistake]:
+    """What costs something in that currency must cost something here."""
+    if not _AMOUNT.fullmatch(rate.usd) or not rate.usd.strip("0."):
+        yield "usd", f'"{rate.usd}" is not a decimal number above 0, like 0.14'
+    yield from _day_problems(rate.effective)
+
+
+def _day_problems(effective: str) -> Iterator[Mistake]:
+    try:
+        date.fromisoformat(effective)
+    except ValueError:
+        yield "effective", f'"{effective}" is not a day like 2025-12-31'
+
+
+def _too_small(row: Row) -> Iterator[Mistake]:
+    for name, least in _LEAST[type(row)].items():
+        value = getattr(row, name)
+        if value is not None and value < least:
+            yield name, f"is {value}, which is less than {least}"
 
 
 def _reference_problems(model: Model, known: Collection[str]) -> Iterator[Mistake]:
@@ -189,17 +232,14 @@ def price_problems(price: Price) -> Iterator[Mistake]:
     for size in price.sizes:
         if pixels_of(size) is None:
             yield "sizes", f'"{size}" is not WIDTHxHEIGHT'
-    try:
-        date.fromisoformat(price.effective)
-    except ValueError:
-        yield "effective", f'"{price.effective}" is not a day like 2025-12-31'
+    yield from _day_problems(price.effective)
+    yield from _too_small(price)
 
 
 def _offering_problems(offering: Offering, providers: Collection[str]) -> Iterator[Mistake]:
     if offering.provider not in providers:
         yield "provider", f'"{offering.provider}" is no provider of this catalog'
-    if offering.max_n < 1:
-        yield "max_n", "is less than one image a call"
+    yield from _too_small(offering)
     for name in offering.parameters or ():
         if name not in NAMES:
             yield "parameters", f'"{name}" is not a field of a request'

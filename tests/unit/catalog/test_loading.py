@@ -132,6 +132,39 @@ def test_an_operators_rate_replaces_ours(tmp_path: Path, catalog: Catalog) -> No
     assert loaded(tmp_path, text).usd_per_cny == Fraction(14, 100) != catalog.usd_per_cny
 
 
+@pytest.mark.parametrize("usd", ["0", "0.000", "-0.14", "1/7", "1e-2", "nan", ""])
+def test_a_rate_that_would_give_away_what_is_priced_by_it_is_a_mistake(tmp_path: Path, usd: str) -> None:
+    text = f'[[rates]]\ncurrency = "CNY"\nusd = "{usd}"\neffective = "2026-02-01"\nsource = "bank"\nchecked = "now"'
+    assert problems_of(tmp_path, own=text) == (f'rate "CNY": usd: "{usd}" is not a decimal number above 0, like 0.14',)
+
+
+def test_a_rate_without_a_day_is_a_mistake(tmp_path: Path) -> None:
+    text = '[[rates]]\ncurrency = "CNY"\nusd = "0.14"\neffective = "soon"\nsource = "bank"\nchecked = "now"'
+    assert problems_of(tmp_path, own=text) == ('rate "CNY": effective: "soon" is not a day like 2025-12-31',)
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("input_image_tokens = -1", "input_image_tokens: is -1, which is less than 0"),
+        (
+            'tokens = [{ quality = "low", axis = 8, area_scale = 0 }]',
+            "tokens[0].area_scale: is 0, which is less than 1",
+        ),
+        (
+            'offerings = [{ provider = "openai", upstream_name = "x", adapter = "openai_images", max_n = 0 }]',
+            "offerings[0].max_n: is 0, which is less than 1",
+        ),
+        (
+            'offerings = [{ provider = "openai", upstream_name = "x", adapter = "y", attempt_deadline_s = -5 }]',
+            "offerings[0].attempt_deadline_s: is -5, which is less than 1",
+        ),
+    ],
+)
+def test_numbers_that_cannot_be_are_mistakes(tmp_path: Path, row: str, told: str) -> None:
+    assert problems_of(tmp_path, own=MODEL + row) == (f'own.toml: model "painter-1": {told}',)
+
+
 def test_a_model_like_another_takes_everything_but_its_names(catalog: Catalog) -> None:
     base, heir = catalog.models["gemini-3.1-flash-image"], catalog.models["gemini-nano-banana-2.1"]
     assert heir.geometry.pixels == base.geometry.pixels
