@@ -30,6 +30,7 @@ from imageway.core.wording import quoted
 USUAL_GROUP: Final = 4
 _NEEDS_NO_PROMPT: Final = (Operation.UPSCALE, Operation.REMOVE_BACKGROUND, Operation.VARIATION)
 _PAINTS: Final = frozenset({"generate", "edit"})
+_OMITTED: Final = Judgement(None)  # a word that stands for saying nothing
 _NOTHING_ASKED: Final = {("stream", False), ("partial_images", 0)}  # what happens anyway
 _OPAQUE: Final = ("jpeg", "bmp")
 _FIRST_WIDE_CHARACTER: Final = "\u2e80"  # Han, kana, hangul and their punctuation all lie above
@@ -319,8 +320,8 @@ def _fields(model: Model, request: ImageRequest) -> tuple[ImageRequest, list[Fin
     for asked in fields:
         judgement = judge(model, asked)
         if asked.key in _NOTHING_ASKED:
-            judgement = Judgement(None)
-        elif not judgement.problems and (why := _why_idle(request, asked.name)):
+            judgement = _OMITTED
+        elif judgement != _OMITTED and not judgement.problems and (why := _why_idle(request, asked.name)):
             message = f"{asked} was not sent: {why}"
             judgement = Judgement(None, (RequestWarning("parameter_ignored", asked.param, message),))
         findings += (*judgement.problems, *judgement.warnings)

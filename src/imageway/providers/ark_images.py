@@ -39,6 +39,7 @@ from imageway.providers.fields import (
     list_at,
     picture_at,
     reported,
+    size_text,
     text_at,
     unreadable,
 )
@@ -83,7 +84,7 @@ def encode(call: Call) -> Send:
             "model": call.model,
             "prompt": request.prompt,
             "image": _image(call),
-            "size": _size(call),
+            "size": size_text(call),
             "seed": request.seed,
             "guidance_scale": request.guidance,
             "background": request.background,
@@ -150,12 +151,6 @@ def _image(call: Call) -> Tree:
     if len(images) <= 1:
         return images[0] if images else None
     return images
-
-
-def _size(call: Call) -> str | None:
-    if call.size.word is not None:
-        return call.size.word
-    return f"{call.size.width}x{call.size.height}" if call.size.pixels else None
 
 
 def _group(call: Call) -> dict[str, Tree]:

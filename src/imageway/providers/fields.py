@@ -1,5 +1,5 @@
-"""What every adapter does with trees, headers and input images: typed looks into a reply that never raise, and the
-reading of answers that are not the provider's own words. Knows no provider."""
+"""What every adapter does with trees, headers, sizes and input images: typed looks into a reply that never raise, and
+the reading of answers that are not the provider's own words. Knows no provider."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from imageway.bodies import base64_blob, sniff_format
 from imageway.core.blobs import Blob, Embed, Tree
 from imageway.core.requests import ImageInput, ImageLink
-from imageway.core.steps import Failed, FailureKind, JsonReply, Page, Reply, Usage
+from imageway.core.steps import Call, Failed, FailureKind, JsonReply, Page, Reply, Usage
 
 _NUMBER: Final = re.compile(r"\d{1,9}(?:\.\d{1,9})?")
 _DURATION_PART: Final = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|h|m|s)")
@@ -101,6 +101,13 @@ def media_type(blob: Blob) -> str:
     if blob.declared_type is not None and blob.declared_type.startswith("image/"):
         return blob.declared_type
     return f"image/{sniff_format(blob.head) or 'png'}"
+
+
+def size_text(call: Call) -> str | None:
+    """The size as one word: the provider's own, or `1024x1536`; None: it is left to the model."""
+    if call.size.word is not None:
+        return call.size.word
+    return f"{call.size.width}x{call.size.height}" if call.size.pixels else None
 
 
 def link_or_data_url(image: ImageInput) -> Tree:

@@ -382,6 +382,7 @@ FIELD_CASES: list[tuple[str, str, object, object, list[str]]] = [
     ("gpt-image-2", "output_compression", 101, None, ["invalid_value"]),
     ("gpt-image-2", "output_compression", 50, None, ["parameter_ignored"]),  # of a PNG
     ("gpt-image-1", "input_fidelity", "high", None, ["parameter_ignored"]),  # to no image
+    ("gpt-image-1", "input_fidelity", "auto", None, []),  # says nothing, to no image either
     ("gpt-image-2", "stream", False, None, []),
     ("gpt-image-2", "stream", True, True, []),
     ("qwen-image-plus", "stream", True, True, []),  # by the gateway

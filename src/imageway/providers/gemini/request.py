@@ -11,6 +11,7 @@ from imageway.core.blobs import Tree
 from imageway.core.requests import ImageInput, ImageLink, ImageRequest, Turn
 from imageway.core.steps import Call, HttpRequest, JsonBody, Send
 from imageway.providers.fields import forward, given, media_type
+from imageway.providers.shared.output import output_options
 from imageway.providers.shared.places import on_platform, path_of
 
 _AS_EVENTS: Final = MappingProxyType({"alt": "sse"})
@@ -40,15 +41,11 @@ def encode(call: Call) -> Send:
 
 
 def _image_config(call: Call) -> dict[str, Tree]:
-    size, request = call.size, call.request
-    common = given({"aspectRatio": size.ratio, "imageSize": size.tier})
+    common = given({"aspectRatio": call.size.ratio, "imageSize": call.size.tier})
     if not on_platform(call):
         return common
-    wanted = request.output_format
-    quality = request.output_compression if wanted == "jpeg" else None
-    options = given({"mimeType": f"image/{wanted}" if wanted else None, "compressionQuality": quality})
-    person = PERSONS.get(request.person or "")
-    return common | given({"personGeneration": person, "imageOutputOptions": options or None})
+    person = PERSONS.get(call.request.person or "")
+    return common | given({"personGeneration": person, "imageOutputOptions": output_options(call.request)})
 
 
 def _contents(request: ImageRequest) -> list[Tree]:

@@ -8,6 +8,7 @@ from imageway.core.blobs import Tree
 from imageway.core.requests import ImageInput, ImageLink, ImageRequest, Operation
 from imageway.core.steps import Call, HttpRequest, JsonBody, Send
 from imageway.providers.fields import forward, given, media_type
+from imageway.providers.shared.output import output_options
 from imageway.providers.shared.places import path_of
 
 USUAL_FACTOR: Final = 2
@@ -31,7 +32,7 @@ def encode(call: Call) -> Send:
             "enhancePrompt": request.enhance_prompt,
             "addWatermark": request.watermark,
             "seed": request.seed,
-            "outputOptions": _output(request) or None,
+            "outputOptions": output_options(request),
             "includeRaiReason": True,
         }
     )
@@ -63,9 +64,3 @@ def _picture(image: ImageInput) -> Tree:
 def _edit_mode(request: ImageRequest) -> str:
     """With a mask the prompt says what comes into it; without one the model finds by itself what to change."""
     return "EDIT_MODE_DEFAULT" if request.mask is None else "EDIT_MODE_INPAINT_INSERTION"
-
-
-def _output(request: ImageRequest) -> dict[str, Tree]:
-    wanted = request.output_format
-    quality = request.output_compression if wanted == "jpeg" else None
-    return given({"mimeType": f"image/{wanted}" if wanted else None, "compressionQuality": quality})

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from imageway.core.blobs import Blob, Embed, Tree
 from imageway.core.requests import ImageData, ImageInput, ImageLink, ImageRequest
 from imageway.core.steps import Call, FormBody, FormFile, HttpRequest, JsonBody, Send
-from imageway.providers.fields import forward, given, link_or_data_url, media_type
+from imageway.providers.fields import forward, given, link_or_data_url, media_type, size_text
 
 
 def encode(call: Call) -> Send:
@@ -28,7 +28,7 @@ def _parameters(call: Call) -> dict[str, Tree]:
             "model": call.model,
             "prompt": request.prompt,
             "n": call.count,
-            "size": _size(call),
+            "size": size_text(call),
             "quality": request.quality,
             "style": request.style,
             "background": request.background,
@@ -48,12 +48,6 @@ def _parameters(call: Call) -> dict[str, Tree]:
 def _identifier(request: ImageRequest) -> str:
     """The older of two names, which every house of this format knows, unless the caller used the newer."""
     return "safety_identifier" if request.param("user") == "safety_identifier" else "user"
-
-
-def _size(call: Call) -> str | None:
-    if call.size.word is not None:
-        return call.size.word
-    return f"{call.size.width}x{call.size.height}" if call.size.pixels else None
 
 
 def _needs_json(request: ImageRequest) -> bool:
