@@ -16,6 +16,7 @@ import pytest
 
 from tests.integration.processes import Answer, House, _lower, assert_told, call, clean_environment, command, wait_for
 
+HOOK = "https://shop.example/hook"
 PICTURE = {"model": "gemini-2.5-flash-image", "prompt": "a boat", "response_format": "b64_json"}
 
 
@@ -266,6 +267,7 @@ def test_a_rule_that_says_what_images_cost_is_made(admin: Admin, models: str, ro
         ("POST", "keys", {"budgets": {"day": "x"}}, 400, "invalid_value", "budgets.day"),
         ("POST", "keys", {"expires": "9999-12-31T23:59:59-14:00"}, 400, "invalid_value", "expires"),
         ("POST", "keys", b"[" * 100_000, 400, "too_deep", None),
+        ("POST", "webhooks", {"workspace": "studio", "url": HOOK, "events": []}, 400, "invalid_value", "events"),
         ("PATCH", "workspaces/studio", {"keep_images_s": 10**12}, 400, "invalid_value", "keep_images_s"),
         ("GET", "prices/models/zzzzzz", None, 404, "model_not_found", "model"),
         ("GET", "keys/key_nobody", None, 404, "not_found", "key"),
