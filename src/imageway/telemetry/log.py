@@ -14,6 +14,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 _SECRET_NAMES: Final = re.compile(r"key$|secret|token|authorization|credential|password|signature", re.IGNORECASE)
 _SECRET_VALUES: Final = re.compile(
     r"\b(?:sk|rk|AIza|ya29|AQ)[-._][A-Za-z0-9._-]{6,}|\bAIza[A-Za-z0-9_-]{8,}|(?i:\bbearer\s+\S+)"
+    r"|\b(?:whsec|iwsig)_[A-Za-z0-9+/=]{6,}"
     r"|(?<=signature=)[0-9a-f]+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
 )
 _CONTENT_NAMES: Final = frozenset({"prompt", "negative_prompt", "image", "body", "b64_json", "data"})

@@ -21,6 +21,8 @@ KEYS = (
     "sk-proj-AbC_dEf-123456789",
     "rk-test-abcdefghij",
     "AIzaSyTestTestTestTestTestTestTest",
+    "whsec_5f5v4DBCbQUs6ys1ly6Zy2LlYdSvWEZMh9Ketz/SxS8=",
+    f"iwsig_{'5af' * 21}0",
     "ya29.test-token_value",
     "AQ.Ab8RN6testtest",
 )
