@@ -6,9 +6,10 @@ embedded store itself remembers keys, for as long as it can tell that nobody has
 from __future__ import annotations
 
 import hashlib
+import re
 from base64 import b32encode
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from msgspec import json
@@ -28,11 +29,22 @@ PREFIX = "sk-iw-"
 _LONGEST_KEY = 256
 _REMEMBERED = 4096  # readings of rows that are alike
 _NOTHING = b"{}"
+_KEY = re.compile(rf"{PREFIX}(?:admin-)?[A-Za-z0-9]{{8,}}")
+_HIDDEN = f"{PREFIX}…"
 
 
 def new_key(random: Random) -> str:
     """256 bits of chance after `sk-iw-`; no slow hash is needed for such a key."""
     return PREFIX + b32encode(random.token_bytes(32)).decode().rstrip("=").lower()
+
+
+def without_keys(error: GatewayError) -> GatewayError:
+    """Messages repeat what a caller wrote, and some write their key where it does not belong: what is repeated ends up
+    in logs of theirs."""
+    if PREFIX in error.message or any(PREFIX in problem.message for problem in error.details):
+        error.message = _KEY.sub(_HIDDEN, error.message)
+        error.details = tuple(replace(one, message=_KEY.sub(_HIDDEN, one.message)) for one in error.details)
+    return error
 
 
 def digest_of(key: str) -> bytes:

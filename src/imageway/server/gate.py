@@ -60,7 +60,7 @@ from imageway.engine.preparation import with_the_rest
 from imageway.engine.replay import Replay, find_earlier, marked
 from imageway.engine.service import Engine
 from imageway.engine.stored_images import StoredImages
-from imageway.server.auth import KeyRing
+from imageway.server.auth import KeyRing, without_keys
 from imageway.server.contents import Contents, bodiless
 from imageway.server.contents import Outgoing as Outgoing
 from imageway.server.following import NewsStream
@@ -309,7 +309,7 @@ class Gate:
         dialect = match.dialect if match else self.routes.speaker(head.path)
         request_id = error.request_id or new_id("req", self.random)
         where = Where(match.route.name, request_id, match.params) if match else Where(None, request_id)
-        answer = _labelled(dialect.encode_error(where, error), error.sandbox)
+        answer = _labelled(dialect.encode_error(where, without_keys(error)), error.sandbox)
         if error.replayed:
             answer = replace(answer, headers=(*answer.headers, REPLAYED))
         if isinstance(error, MethodNotAllowed):

@@ -72,7 +72,9 @@ class RouteTable:
             self._exact.setdefault(route.path, []).append(match)
 
     def find(self, head: Head) -> Match:
-        """Raises GatewayError 404, or MethodNotAllowed."""
+        """Raises GatewayError 404, 400, or MethodNotAllowed."""
+        if "%00" in head.target and any("\0" in value for value in head.query.values()):
+            raise GatewayError("invalid_value", "the query holds %00: nothing here has such a name or value")
         matches = self._exact.get(head.path) or self._matching(head.path)
         if len(matches) == 1 and not matches[0].route.carriers and matches[0].route.method == head.method:
             return matches[0]
@@ -115,7 +117,7 @@ def _params(pattern: tuple[str, ...], segments: list[str]) -> dict[str, str] | N
         if expected.startswith("{"):
             name, _, ending = expected[1:].partition("}")
             value = segment.removesuffix(ending)
-            if not value or not segment.endswith(ending):
+            if not value or "\0" in value or not segment.endswith(ending):
                 return None
             params[name] = value
         elif expected != segment:

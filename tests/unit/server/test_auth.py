@@ -12,13 +12,14 @@ from msgspec import ValidationError, json
 from msgspec.structs import replace
 
 from imageway.core.access import NO_SCOPE, Budget, KeyScope, WorkspaceSettings
-from imageway.core.errors import GatewayError
+from imageway.core.errors import GatewayError, Problem
 from imageway.core.ops import Query, Store
 from imageway.core.requests import Caller
 from imageway.ledger.access import SetBudget, SetWorkspace
 from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey
 from imageway.ledger.queries import FindKey
-from imageway.server.auth import PREFIX, KeyRing, digest_of, new_key
+from imageway.server.auth import PREFIX, KeyRing, digest_of, new_key, without_keys
+from imageway.server.machine import SystemRandom
 from imageway.server.signing import Signatures
 from imageway.storage import open_store
 from tests.vaults import vault_on
@@ -160,3 +161,15 @@ async def test_an_oversized_key_costs_no_look_at_the_store() -> None:
     await refused(ring, "sk-iw-" + "x" * 251)
     await refused(ring, "x" * 10_000_000)
     assert store.asked == 1
+
+
+def test_a_key_that_was_written_elsewhere_is_not_repeated() -> None:
+    """In a path, for a model, in a value: whoever logs the error does not log the key."""
+    key = new_key(SystemRandom())
+    message = f'there is no model "{key}"'
+    error = without_keys(GatewayError("model_not_found", message, details=(Problem("model", "x", message),)))
+    assert error.message == error.details[0].message == 'there is no model "sk-iw-…"'
+    admin = "sk-iw-admin-" + key.removeprefix("sk-iw-")
+    assert without_keys(GatewayError("not_found", f"nothing at /{admin[:40]}…")).message == "nothing at /sk-iw-……"
+    said = "send it as `Authorization: Bearer sk-iw-…`, or sk-iw-admin-…"
+    assert without_keys(GatewayError("invalid_api_key", said)).message == said
