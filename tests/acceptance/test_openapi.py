@@ -171,7 +171,7 @@ def drive(operation: Any, mode: GenerationMode, key: str, served: Counter[str]) 
         if mode is GenerationMode.POSITIVE and isinstance(case.body, dict):
             case.body = worth_serving(case, random)
         response = case.call(headers=headers)
-        if response.status_code in (200, 201) and drew(case, response):
+        if response.status_code in (200, 201, 202) and drew(case, response):
             served[response.headers["x-request-id"][0]] += 1
         case.validate_response(response, checks=CHECKS)
 
