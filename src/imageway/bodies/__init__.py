@@ -6,6 +6,7 @@ from imageway.bodies.blobs import StoredBlob, base64_blob, blob_of
 from imageway.bodies.budget import Budget, SpoolFull
 from imageway.bodies.event_reader import EventLimits, read_events
 from imageway.bodies.event_writer import event_chunks, stream_payload
+from imageway.bodies.files import Run
 from imageway.bodies.form_heads import boundary_of
 from imageway.bodies.form_reader import FormLimits, FormReader, read_form
 from imageway.bodies.formats import is_complete, sniff_format
@@ -32,6 +33,7 @@ __all__ = [
     "LiftError",
     "LiftLimits",
     "Payload",
+    "Run",
     "Scope",
     "Spool",
     "SpoolFull",

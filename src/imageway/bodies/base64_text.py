@@ -16,6 +16,7 @@ from imageway.core.blobs import Encoding
 
 _LINE_BREAKS: Final = b"\r\n"
 _URL_SAFE: Final = b"-_"
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_"
 _TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 _TOKEN: Final = rb"[A-Za-z0-9!#$&^_.+/-]{0,127}"
 _DATA_URL: Final = re.compile(rb"data:(" + _TOKEN + rb")(?:;(?!base64,)[^,;\"]{0,127}){0,4};base64,", re.IGNORECASE)
@@ -80,6 +81,20 @@ class Base64Reader:
         text = self._mended(self._cut(run, padding) if ends else run)
         self._padded = ends
         return text
+
+    def feed_plain(self, run: bytes) -> bool:
+        """`feed` for a run that is kept as it is. False, and nothing has changed: something in it is to be mended or
+        refused, or is not of this text at all. Decoding finds that, except among the last characters, which may wait
+        for others."""
+        if self._padded or run[-4:].translate(None, _ALPHABET):
+            return False
+        standard = self._standard
+        try:
+            self._take(run)
+        except binascii.Error:
+            self._standard = standard
+            return False
+        return True
 
     def _mended(self, run: bytes) -> bytes:
         try:

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import binascii
-import os
 from collections.abc import AsyncIterator
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
 
 import pybase64
 from msgspec import Struct
 
 from imageway.bodies.base64_text import Base64Reader, InvalidBase64, split_data_url
+from imageway.bodies.files import READ_BYTES, FileReader, Run, SpoolFile, runs_of
 from imageway.bodies.gauge import Gauge
 from imageway.core.blobs import Encoding, ImageFacts
-
-READ_BYTES: Final = 1 << 16  # a multiple of 4, so that base64 read from a file decodes without joining pieces
-_AHEAD_BYTES: Final = 8 * READ_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolFile:
-    """Stored bytes on disk. A reader opened before the scope was closed reads to the end; opening one afterwards raises
-    FileNotFoundError."""
-
-    path: Path
-    size_bytes: int
-    executor: Executor = field(repr=False, compare=False)
 
 
 class StoredBlob(Struct, frozen=True, kw_only=True):
@@ -65,7 +47,11 @@ class StoredBlob(Struct, frozen=True, kw_only=True):
         return f"StoredBlob({told})"
 
     def open(self) -> AsyncIterator[bytes]:
-        return _MemoryReader(self.source) if isinstance(self.source, bytes) else _FileReader(self.source)
+        return _MemoryReader(self.source) if isinstance(self.source, bytes) else FileReader(self.source)
+
+    def runs(self) -> AsyncIterator[bytes | Run]:
+        """What `open` gives, unread where it lies in the page cache."""
+        return _MemoryReader(self.source) if isinstance(self.source, bytes) else runs_of(self.source)
 
 
 class _MemoryReader:
@@ -84,68 +70,6 @@ class _MemoryReader:
             raise StopAsyncIteration
         self._at = at + READ_BYTES
         return self._content[at : at + READ_BYTES]
-
-
-class _FileReader:
-    """Bytes in the page cache are read where we stand: 64 KiB take 2–3 µs, a hop to a thread and back ten times that.
-    Only what the kernel would have to fetch from the disk is read in a thread. It is asked once for some chunks ahead:
-    the question costs half as much as the reading."""
-
-    __slots__ = ("_at", "_cached_to", "_file", "_source")
-
-    def __init__(self, source: SpoolFile) -> None:
-        self._source = source
-        self._at = 0
-        self._cached_to = 0
-        self._file = os.open(source.path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        size = min(READ_BYTES, self._source.size_bytes - self._at)
-        if size <= 0:
-            self._close()
-            raise StopAsyncIteration
-        if self._at + size <= self._cached_to or self._look_ahead(size):
-            chunk = os.pread(self._file, size, self._at)
-        else:
-            loop = asyncio.get_running_loop()
-            chunk = await loop.run_in_executor(self._source.executor, _read_and_hold, self, size, self._at)
-        if not chunk:
-            raise OSError(f"the spool file {self._source.path.name!r} ends at byte {self._at}: something cut it")
-        self._at += len(chunk)
-        return chunk
-
-    def _look_ahead(self, size: int) -> bool:
-        """Whether the next chunk is cached. Pages come and go in order: the last one speaks for those before it."""
-        ahead = min(self._at + _AHEAD_BYTES, self._source.size_bytes)
-        if _is_cached(self._file, ahead - 1):
-            self._cached_to = ahead
-            return True
-        return ahead > self._at + size and _is_cached(self._file, self._at + size - 1)
-
-    def _close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-    def __del__(self) -> None:
-        if hasattr(self, "_file"):
-            self._close()
-
-
-def _read_and_hold(reader: _FileReader, size: int, at: int) -> bytes:
-    """In a thread. Holding the reader keeps its descriptor open should the waiting side vanish meanwhile."""
-    return os.pread(reader._file, size, at)
-
-
-def _is_cached(file: int, at: int) -> bool:
-    """Whether the byte there can be read without waiting for a disk. Where the kernel cannot tell, the answer is no."""
-    try:
-        return os.preadv(file, [bytearray(1)], at, os.RWF_NOWAIT) == 1
-    except (OSError, AttributeError):  # not cached; a file system or platform without the flag
-        return False
 
 
 def blob_of(content: bytes, *, encoding: Encoding = Encoding.BINARY, declared_type: str | None = None) -> StoredBlob:

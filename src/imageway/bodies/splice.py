@@ -11,8 +11,8 @@ import msgspec
 from imageway.bodies.base64_text import encoded_length
 from imageway.bodies.blobs import StoredBlob
 from imageway.bodies.payload import Payload, chain, whole
-from imageway.bodies.streams import encoded
-from imageway.core.blobs import Blob, Embed, Encoding, Tree
+from imageway.bodies.streams import encoded, encoded_runs, lies_encoded
+from imageway.core.blobs import Blob, Embed, Tree
 
 SMALL_BYTES: Final = 64 << 10  # written at once where all of it lies in memory; copying more costs more than it saves
 _CONTENT_TYPE: Final = "application/json"
@@ -36,17 +36,12 @@ def json_payload(tree: Tree) -> Payload:
     texts = [part for part in parts if isinstance(part, bytes)]
     if len(texts) == len(parts):
         return whole(b"".join(texts), _CONTENT_TYPE)
-    return Payload(length, _CONTENT_TYPE, lambda: chain(parts, encoded))
+    return Payload(length, _CONTENT_TYPE, lambda: chain(parts, encoded), runs=lambda: chain(parts, encoded_runs))
 
 
 def _at_hand(blob: Blob) -> Blob | bytes:
     """The standard base64 of a blob that lies in memory as such; other blobs as they are."""
-    if (
-        isinstance(blob, StoredBlob)
-        and isinstance(blob.source, bytes)
-        and blob.encoding is Encoding.BASE64
-        and blob.stored_bytes == encoded_length(blob.decoded_bytes)
-    ):
+    if isinstance(blob, StoredBlob) and isinstance(blob.source, bytes) and lies_encoded(blob):
         return blob.source
     return blob
 

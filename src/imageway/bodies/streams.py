@@ -10,6 +10,8 @@ from typing import Final
 import pybase64
 
 from imageway.bodies.base64_text import Base64Reader, encoded_length, to_standard
+from imageway.bodies.blobs import StoredBlob
+from imageway.bodies.files import Run
 from imageway.core.blobs import Blob, Encoding
 
 _HASH_BYTES: Final = 256 << 10
@@ -24,13 +26,21 @@ def decoded(blob: Blob) -> AsyncIterator[bytes]:
     return blob.open() if blob.encoding is Encoding.BINARY else _decode(blob)
 
 
+def lies_encoded(blob: Blob) -> bool:
+    """Whether it is stored as padded standard base64, and can go into JSON as it lies there."""
+    return blob.encoding is Encoding.BASE64 and blob.stored_bytes == encoded_length(blob.decoded_bytes)
+
+
 def encoded(blob: Blob) -> AsyncIterator[bytes]:
     """The content as padded standard base64: as it is stored, where it is stored so."""
     if blob.encoding is Encoding.BINARY:
         return _encode(blob)
-    if blob.encoding is Encoding.BASE64 and blob.stored_bytes == encoded_length(blob.decoded_bytes):
-        return blob.open()
-    return _standardise(blob)
+    return blob.open() if lies_encoded(blob) else _standardise(blob)
+
+
+def encoded_runs(blob: Blob) -> AsyncIterator[bytes | Run]:
+    """What `encoded` gives, unread where it lies in a file as it will be sent."""
+    return blob.runs() if isinstance(blob, StoredBlob) and lies_encoded(blob) else encoded(blob)
 
 
 async def read_decoded(blob: Blob, *, limit_bytes: int) -> bytes:

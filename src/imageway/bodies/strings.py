@@ -55,7 +55,11 @@ class StringReader:
         self.size_bytes = 0
 
     def take(self, chunk: bytes, start: int) -> int:
-        """Returns where it stopped: behind the closing quote, or at the end of the chunk."""
+        """Returns where it stopped: behind the closing quote, or at the end of the chunk. A chunk from the middle of a
+        blob is not searched: what can be decoded holds no quote."""
+        if not start and self.writer is not None and not self._cut and self.writer.write_plain(chunk):
+            self.size_bytes += len(chunk)
+            return len(chunk)
         quote = chunk.find(b'"', start)
         end = quote if quote >= 0 else len(chunk)
         if self._cut:

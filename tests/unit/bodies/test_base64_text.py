@@ -81,3 +81,25 @@ def test_the_length_of_base64_is_known_beforehand(content: bytes) -> None:
 )
 def test_a_data_url_names_its_type_in_lower_case(text: bytes, declared: str | None, start: int) -> None:
     assert split_data_url(text) == (declared, start)
+
+
+@given(
+    content=st.binary(max_size=120).map(lambda content: content + b"\xfb\xef\xff"),
+    at=st.integers(0, 160),
+    behind=st.sampled_from([b"", b'"', b'",/', b'":AAAA/+', b"\\/AAAA", b"=", b"\nAAAA"]),
+)
+def test_a_plain_run_is_fed_as_any_other_and_anything_else_changes_nothing(
+    content: bytes, at: int, behind: bytes
+) -> None:
+    """What stands behind the text in the same chunk must not be taken for a part of it: a slash there would make
+    base64url impossible."""
+    text = base64.urlsafe_b64encode(content).rstrip(b"=")
+    pieces: list[bytes] = []
+    reader = Base64Reader(pieces.append)
+    reader.feed(text[:at])
+    plain = reader.feed_plain(text[at:] + behind)
+    assert plain is (not behind)
+    if not plain:
+        reader.feed(text[at:])
+    reader.finish()
+    assert b"".join(pieces) == content

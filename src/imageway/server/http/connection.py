@@ -217,10 +217,10 @@ class Connection(asyncio.Protocol):
             return await sender.count(head, 0, nothing(), before_last)
         if length == STREAM:
             return await sender.stream(head, outgoing.payload.chunks(), before_last, chunked=chunked)
-        content = outgoing.payload.content
-        if content is not None and len(content) == length:
-            return sender.whole(head, content, before_last)
-        return await sender.count(head, length, outgoing.payload.chunks(), before_last)
+        payload = outgoing.payload
+        if payload.content is not None and len(payload.content) == length:
+            return sender.whole(head, payload.content, before_last)
+        return await sender.count(head, length, (payload.runs or payload.chunks)(), before_last)
 
     def _end(self, body: RequestBody, *, goes_on: bool) -> None:
         """After a request: the next one, or the end of the connection."""

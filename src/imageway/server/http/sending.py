@@ -7,15 +7,18 @@ import math
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Final
 
-from imageway.server.gate import Chunks
+from imageway.bodies import Run
+
+Pieces = AsyncIterator[bytes | Run] | AsyncIterator[bytes]
 
 HIGH_WATER_BYTES: Final = 64 * 1024  # 1 MB costs two and a half times as much: bytes leave the processor's cache
 _JOINED_BYTES: Final = 16 * 1024
 _TURN_BYTES: Final = 1024 * 1024  # to a client that reads as fast as we write; then it is somebody else's turn
+_NUDGE_BYTES: Final = 2 * HIGH_WATER_BYTES  # of a run, through our own buffer: enough to be told when it is empty
 _DRAIN_S: Final = 5.0
 _DRAIN_STEPS: Final = 500
 
@@ -27,19 +30,20 @@ class WrongLength(Exception):
 class Sender:
     """The writing half of a connection. `has_begun`: content of the answer at hand was written, not its head alone."""
 
-    __slots__ = ("_loop", "_overdue_s", "_paused", "_stall_s", "_transport", "_waiter", "has_begun")
+    __slots__ = ("_loop", "_overdue_s", "_paused", "_socket", "_stall_s", "_transport", "_waiter", "has_begun")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, stall_s: float) -> None:
         transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
         self.has_begun = False
         self._loop = loop
         self._transport = transport
+        self._socket = _plain_socket(transport)
         self._stall_s = stall_s
         self._overdue_s = math.inf
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
 
-    async def count(self, head: bytes, length: int, chunks: Chunks, before_last: Callable[[], None]) -> bool:
+    async def count(self, head: bytes, length: int, chunks: Pieces, before_last: Callable[[], None]) -> bool:
         """Sends the head and `length` bytes; whether all were taken before the client left. `before_last` is called
         when all but the last chunk have been written; a small answer is one write. Raises WrongLength, and what the
         chunks raise; the head then is out."""
@@ -48,11 +52,16 @@ class Sender:
             async for chunk in chunks:
                 sent += len(chunk)
                 if sent >= length:
-                    last += chunk
+                    last += chunk if isinstance(chunk, bytes) else chunk.read()
                     continue
-                self._write(head, chunk)
+                if isinstance(chunk, bytes):
+                    self._write(head, chunk)
+                    burst += len(chunk)
+                else:
+                    self._write(head)
+                    await self._pass_on(chunk)
+                    burst = 0
                 head = b""
-                burst += len(chunk)
                 if self._paused or burst > _TURN_BYTES:
                     await self._take_turns()
                     burst = 0
@@ -79,7 +88,9 @@ class Sender:
         self._write(head, content)
         return True
 
-    async def stream(self, head: bytes, chunks: Chunks, before_last: Callable[[], None], *, chunked: bool) -> bool:
+    async def stream(
+        self, head: bytes, chunks: AsyncIterator[bytes], before_last: Callable[[], None], *, chunked: bool
+    ) -> bool:
         """Sends chunks as they come, each at once; whether all were taken before the client left. Not `chunked`: the
         end of the connection is the end of the stream. Raises what the chunks raise."""
         self._write(head)
@@ -149,6 +160,30 @@ class Sender:
             self._transport.write(head)
             self._transport.write(content)
 
+    async def _pass_on(self, run: Run) -> None:
+        """The kernel takes from its page cache what the socket has room for, uncopied. When there is no more room, a
+        piece goes through the transport, which says when that has left."""
+        self.has_begun = True
+        at, end = run.at, run.at + run.size_bytes
+        while at < end and not self._transport.is_closing():
+            if not self._transport.get_write_buffer_size():
+                at += self._sent_from(run.descriptor, at, end - at)
+            if at < end:
+                piece = Run(run.descriptor, at, min(_NUDGE_BYTES, end - at)).read()
+                self._transport.write(piece)
+                at += len(piece)
+            await self._take_turns()
+
+    def _sent_from(self, descriptor: int, at: int, size_bytes: int) -> int:
+        """How many bytes the socket took at once. A broken connection takes none, and neither does one with a layer of
+        its own above the socket: writing to the transport finds out the one and passes the other."""
+        if self._socket < 0:
+            return 0
+        try:
+            return os.sendfile(self._socket, descriptor, at, size_bytes)
+        except OSError:
+            return 0
+
     async def _take_turns(self) -> None:
         if not self._paused:
             await asyncio.sleep(0)
@@ -158,3 +193,9 @@ class Sender:
             await self._waiter
         finally:
             self._waiter = None
+
+
+def _plain_socket(transport: asyncio.Transport) -> int:
+    """The descriptor of the socket whose bytes are the transport's own; -1 where something stands between the two."""
+    handle = transport.get_extra_info("socket")
+    return -1 if handle is None or transport.get_extra_info("sslcontext") is not None else int(handle.fileno())
