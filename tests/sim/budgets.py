@@ -13,16 +13,21 @@ from imageway.storage.memory.tables import Tables
 
 PERIODS: Final[tuple[Period, ...]] = ("day", "month", "total")
 AMPLE_USD_MICROS: Final = 10**12  # nobody is refused for it: what it adds up to is what matters
+TIGHT: Final[dict[tuple[str, Period], int]] = {("key-modest", "day"): 400_000}
 
 
 def give_budgets(tables: Tables, key_id: str) -> None:
     for period in PERIODS:
-        tables.budgets[key_id, period] = Budget(period, AMPLE_USD_MICROS)
+        tables.budgets[key_id, period] = _budget(key_id, period)
+
+
+def _budget(key_id: str, period: Period) -> Budget:
+    return Budget(period, TIGHT.get((key_id, period), AMPLE_USD_MICROS))
 
 
 def spender(key_id: str, workspace_id: str) -> Caller:
     """Who calls with a key that has all of them."""
-    known = tuple(Budget(period, AMPLE_USD_MICROS) for period in PERIODS)
+    known = tuple(_budget(key_id, period) for period in PERIODS)
     return Caller(key_id, workspace_id, budget_id=key_id, budgets=known)
 
 
@@ -36,3 +41,17 @@ def misspent(tables: Tables) -> Iterator[str]:
                 owed += {"open": hold.usd_micros, "captured": hold.captured}.get(hold.state, 0)
         if budget.used_usd_micros != owed:
             yield f"of the {period} of {key_id} {budget.used_usd_micros} are used, and its holds took {owed}"
+
+
+def overspent(tables: Tables) -> Iterator[str]:
+    """At no moment was more of a budget held and spent than it has, as the transfers tell it in their order. No world
+    lasts longer than a day."""
+    for (key_id, period), limit_usd_micros in TIGHT.items():
+        used = 0
+        for transfer in tables.transfers.values():
+            task = tables.tasks.get(transfer.task_id or "")
+            if task is not None and task.key_id == key_id:
+                used += {"hold": 1, "void": -1, "refund": -1}.get(transfer.kind, 0) * transfer.usd_micros
+            if used > limit_usd_micros:
+                yield f"{used} of the {period} of {key_id} were used, which is {limit_usd_micros}"
+                break

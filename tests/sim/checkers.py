@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 from collections import Counter
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Final
 
@@ -20,13 +22,14 @@ from imageway.engine.results import KeptResult, unpack_result
 from imageway.ledger.ops import RecordUsage
 from imageway.ledger.queries import HoldRow
 from imageway.ledger.sealed import WEBHOOK
+from imageway.ledger.verifying import verify
 from imageway.media.links import Verdict
 from imageway.media.proofs import MEDIA_TYPES
 from imageway.server.sealing import ring_of
 from imageway.storage.memory.tables import Tables
 from imageway.tasks.queries import Task
 from imageway.tasks.states import FINAL_PART, FINAL_TASK
-from tests.sim.budgets import misspent
+from tests.sim.budgets import misspent, overspent
 from tests.sim.machine import EPOCH_MS
 from tests.sim.receivers import Heard
 from tests.sim.upstreams import FAMILY_WORDS, Submit
@@ -145,6 +148,15 @@ def budgets_are_what_their_holds_took(world: World) -> Iterator[str]:
     yield from misspent(tables_of(world))
 
 
+def nobody_spends_more_than_his_budget(world: World) -> Iterator[str]:
+    yield from overspent(tables_of(world))
+
+
+def the_books_verify(world: World) -> Iterator[str]:
+    """As `imageway ledger verify` looks at them: every row that is written twice says the same in both places."""
+    yield from map(str, asyncio.run(verify(world.store)))
+
+
 def spent_is_what_was_captured(world: World) -> Iterator[str]:
     captured: Counter[str] = Counter()
     for row in tables_of(world).holds.values():
@@ -202,20 +214,33 @@ def undelivered_never_survives(world: World) -> Iterator[str]:
 
 
 def prices_are_the_published_ones(world: World) -> Iterator[str]:
-    """Computed a second time, the naive way: per image for those priced so, per token for the delivered share."""
+    """Computed a second time, the naive way: per image for those priced so, per token for the delivered share; by the
+    rules that were in force when the task came."""
     per_image = {"gemini-2.5-flash-image": 39_000, "qwen-image": 35_000, "qwen-image-2.0": 35_000}
     per_image["doubao-seedream-4-0-250828"] = 30_000
     for task in _tasks(world):
         usage, hold = _usage(world, task), _hold(world, task)
         if usage is None or hold.state != "captured":
             continue
-        expected: int | None = None
+        published: int | None = None
         if task.model in per_image:
-            expected = per_image[task.model] * usage.delivered
+            published = per_image[task.model] * usage.delivered
         elif task.model == "gpt-image-1":
-            expected = _token_price(world, task, hold)
-        if expected is not None and hold.captured != min(expected, hold.usd_micros):
+            published = _token_price(world, task, hold)
+        if published is None:
+            continue
+        expected = _by_rule(world, task, published, usage.delivered)
+        if hold.captured != min(expected, hold.usd_micros):
             yield f"{task.id} ({task.model}): {usage.delivered} pictures for {hold.captured}, expected {expected}"
+
+
+def _by_rule(world: World, task: Task, published: int, images: int) -> int:
+    """Of a world's rules at most one counts for a workspace at a time."""
+    for rule in world.shape.rules:
+        counts = rule.workspace_id == task.workspace_id and rule.from_ms <= task.created_ms
+        if counts and (rule.until_ms is None or task.created_ms < rule.until_ms):
+            return ceil(Fraction(published * rule.multiplier_millionths, 10**6)) + rule.per_image_usd_micros * images
+    return published
 
 
 def _token_price(world: World, task: Task, hold: HoldRow) -> int | None:
@@ -603,7 +628,8 @@ def inputs_go_with_their_task(world: World) -> Iterator[str]:
     if world.shape.troubles or world.shape.weather.put_fails:
         return
     for name in world.objects.rows:
-        if name.startswith("input-") and tables_of(world).tasks[name.split("-")[1]].finished_ms is not None:
+        task = tables_of(world).tasks.get(name.split("-")[1]) if name.startswith("input-") else None
+        if name.startswith("input-") and (task is None or task.finished_ms is not None):
             yield f"{name} is still stored"
 
 
@@ -729,6 +755,8 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     every_hold_is_resolved,
     wallets_add_up,
     budgets_are_what_their_holds_took,
+    nobody_spends_more_than_his_budget,
+    the_books_verify,
     spent_is_what_was_captured,
     captures_stay_within_holds,
     only_pictures_are_charged,

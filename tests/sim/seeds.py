@@ -10,6 +10,7 @@ from imageway.bodies import blob_of
 from imageway.core.intents import Webhook
 from imageway.core.requests import Geometry, Group, ImageData, ImageInput, ImageLink, ImageRequest, Operation
 from imageway.engine.settings import EngineSettings
+from imageway.ledger.terms import PriceRule
 from imageway.tasks.webhooks import AddEndpoint
 from tests.sim.machine import EPOCH_MS, Weather
 from tests.sim.pictures import picture
@@ -66,6 +67,32 @@ def shape_of(seed: int, requests: int = 20) -> Shape:
         endpoints=_endpoints(seed),
         roughness=random.Random(f"receivers {seed}").choice((0.0, 0.3, 0.8)),
         words_lost=random.Random(f"words {seed}").choice((0.0, 0.5, 1.0)),
+        rules=_rules(seed),
+    )
+
+
+def _rules(seed: int) -> tuple[PriceRule, ...]:
+    """What one workspace pays otherwise, in half of the worlds; after a minute otherwise again."""
+    chance = random.Random(f"rules {seed}")
+    if chance.random() < 0.5:
+        return ()
+    workspace, changes_ms = chance.choice(("rich", "modest")), EPOCH_MS + 60_000
+    first = _rule(chance, "rule-1", workspace, EPOCH_MS, changes_ms)
+    return first, _rule(chance, "rule-2", workspace, changes_ms, None)
+
+
+def _rule(chance: random.Random, id_: str, workspace_id: str, from_ms: int, until_ms: int | None) -> PriceRule:
+    return PriceRule(
+        id=id_,
+        workspace_id=workspace_id,
+        models="*",
+        multiplier_millionths=chance.choice((0, 333_333, 1_000_000, 1_500_000)),
+        per_image_usd_micros=chance.choice((0, 0, 1, 12_345)),
+        rows=b"",
+        from_ms=from_ms,
+        until_ms=until_ms,
+        source="a test",
+        created_ms=from_ms,
     )
 
 

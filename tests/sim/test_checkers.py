@@ -17,6 +17,7 @@ from imageway.core.intents import Webhook
 from imageway.core.requests import ImageData, ImageLink, ImageRequest, Operation
 from imageway.core.steps import Failed, FailureKind
 from imageway.engine import (
+    acceptance,
     attempts,
     courier,
     harvest,
@@ -37,6 +38,7 @@ from imageway.engine.runs import TaskRun
 from imageway.engine.service import Engine
 from imageway.ledger import ops
 from imageway.ledger.queries import Undelivered
+from imageway.ledger.terms import PriceRule
 from imageway.storage.memory import ledger as books
 from imageway.storage.memory.store import WRITES
 from imageway.storage.memory.tables import Tables
@@ -45,7 +47,7 @@ from imageway.tasks.queue import QueueTask
 from imageway.tasks.webhooks import AddEndpoint, ClaimDelivery
 from tests.sim.checkers import CHECKERS, violations
 from tests.sim.logs import CRASHES
-from tests.sim.machine import Weather
+from tests.sim.machine import EPOCH_MS, Weather
 from tests.sim.pictures import picture
 from tests.sim.plans import Script
 from tests.sim.seeds import with_inputs
@@ -57,6 +59,7 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 COUNTED = ImageRequest(model="gpt-image-1", prompt="a cat", quality="low", n=2)
 SINGLE = ImageRequest(model="gemini-2.5-flash-image", prompt="a cat")
 POLLED = ImageRequest(model="qwen-image", prompt="a cat")
+PARTS = replace(SINGLE, n=3)
 
 
 def world_of(*fates: str, request: ImageRequest = COUNTED, **order: Any) -> Shape:
@@ -84,6 +87,17 @@ def hiccup(fate: str, request: ImageRequest = COUNTED, **order: Any) -> Shape:
 
 
 KILLED_WHILE_TELLING = (Trouble(process=0, at_s=8),)
+
+
+def sold_otherwise(shape: Shape) -> Shape:
+    rule = PriceRule("rule-1", "rich", "*", 1_500_000, 5, b"", EPOCH_MS, None, "a test", EPOCH_MS)
+    return replace(shape, rules=(rule,))
+
+
+SPENDERS = replace(
+    world_of(), orders=tuple(Order(number=number, request=PARTS, workspace="modest") for number in range(9))
+)
+"""Nine at once, whose keys' daily budget covers three."""
 
 
 def dying_stream(fate: str, request: ImageRequest | None = None) -> Shape:
@@ -145,6 +159,34 @@ def downloads_restart_the_clock(patch: pytest.MonkeyPatch) -> None:
         return await download(self, url)
 
     patch.setattr(Harvest, "_download", late)
+
+
+def budgets_are_never_refused(patch: pytest.MonkeyPatch) -> None:
+    def spend(tables: Tables, op: ops.SpendBudget) -> None:
+        budget = tables.budgets[op.budget_id, op.period]
+        used = budget.used_usd_micros + op.usd_micros
+        spent = replace(budget, used_usd_micros=used, window_ms=op.window_ms)
+        tables.put(tables.budgets, (op.budget_id, op.period), spent)
+
+    patch.setitem(WRITES, ops.SpendBudget, spend)
+
+
+def sums_are_not_added_up(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(books, "_add_up", lambda tables, row, added: None)
+
+
+def rules_are_forgotten_when_it_is_settled(patch: pytest.MonkeyPatch) -> None:
+    charge = settlement.charge
+
+    def by_the_catalog(book: Any, model: Any, bill: Any) -> Any:
+        return charge(book, book.models[model.id], bill)
+
+    patch.setattr(settlement, "charge", by_the_catalog)
+
+
+def rules_are_not_kept_with_the_task(patch: pytest.MonkeyPatch) -> None:
+    kept = acceptance._kept
+    patch.setattr(acceptance, "_kept", lambda *about: replace(kept(*about), terms=None))
 
 
 def settled_without_void(patch: pytest.MonkeyPatch) -> None:
@@ -561,6 +603,10 @@ BUGS = (
     Bug("budgets_are_what_their_holds_took", everything_goes_back_to_budgets, world_of()),
     Bug("budgets_are_what_their_holds_took", a_restart_forgets_budgets, dying("after_submit")),
     Bug("budgets_are_what_their_holds_took", refunds_forget_budgets, dying("after_capture")),
+    Bug("nobody_spends_more_than_his_budget", budgets_are_never_refused, SPENDERS),
+    Bug("the_books_verify", sums_are_not_added_up, world_of()),
+    Bug("prices_are_the_published_ones", rules_are_forgotten_when_it_is_settled, sold_otherwise(world_of())),
+    Bug("prices_are_the_published_ones", rules_are_not_kept_with_the_task, sold_otherwise(dying("after_memo", POLLED))),
     Bug("spent_is_what_was_captured", captured_less_than_spent, world_of()),
     Bug("captures_stay_within_holds", captured_above_the_hold, world_of("huge_usage")),
     Bug("only_pictures_are_charged", marked_refunded_and_not_refunded, dying("after_capture")),

@@ -26,14 +26,17 @@ from imageway.engine.acceptance import KeyTaken
 from imageway.engine.courier import Courier
 from imageway.engine.crew import Crew
 from imageway.engine.hearing import Ear
+from imageway.engine.patience import wholly
 from imageway.engine.ports import Tools
 from imageway.engine.recovery import Recovery
 from imageway.engine.replay import Replay, find_earlier, marked
 from imageway.engine.runs import TaskHandle
 from imageway.engine.service import Engine
 from imageway.engine.settings import EngineSettings
+from imageway.engine.terms import PriceTerms
 from imageway.engine.webhook_secrets import WebhookSecrets
 from imageway.ledger.ops import CreateKey, CreateWorkspace, TopUp
+from imageway.ledger.terms import PriceRule
 from imageway.media.links import LinkSigner
 from imageway.routing import Health
 from imageway.storage.memory import MemoryStore
@@ -164,6 +167,7 @@ class Shape:
     told: tuple[str, ...] = ()
     roughness: float = 0.0
     words_lost: float = 1.0
+    rules: tuple[PriceRule, ...] = ()
 
 
 @dataclass(slots=True)
@@ -281,7 +285,8 @@ class Process:
 
     async def _leave_alone(self, visit: Visit, intent: Generate) -> None:
         caller = _caller(visit.order)
-        visit.view = await self.engine.enqueue(intent, caller)
+        # As the gate does: who hangs up meanwhile is accepted all the same.
+        visit.view = await wholly(self.engine.enqueue(intent, caller))
         visit.task_id = visit.view.id
         if visit.order.cancels_after_s is not None:
             await asyncio.sleep(visit.order.cancels_after_s)
@@ -353,6 +358,7 @@ class World:
             liveness=SimLiveness(self.dead, self.shape.proves),
             settings=self.shape.settings,
             bulletin=bulletin,
+            terms=PriceTerms(self.shape.rules),
         )
         engine = Engine(tools)
         vault = vault_on(tools.store, random=tools.random)

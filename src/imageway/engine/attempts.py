@@ -87,6 +87,7 @@ class PartRun(Struct, eq=False):
     cancelled: bool = False  # nobody else is asked for it
     began_ms: int = 0  # the first attempt
     _sent: bool = False  # to an earlier candidate
+    _hurried: bool = False  # the present attempt has not half of the time that it may take
 
     def __post_init__(self) -> None:
         self.until_s = self.deadline_s
@@ -110,6 +111,7 @@ class PartRun(Struct, eq=False):
         clock, candidate = self.tools.clock, self.option.candidate
         now_s, now_ms = clock.monotonic_s(), clock.now_ms()
         self.until_s = self._until(now_s)
+        self._hurried = 2 * (self.until_s - now_s) < self._own_s
         self.began_ms = self.began_ms or now_ms
         return BeginAttempt(
             id=self.attempt_id,
@@ -125,8 +127,12 @@ class PartRun(Struct, eq=False):
 
     def _until(self, now_s: float) -> float:
         """When an attempt at the present candidate that begins now must be over."""
-        own_s = self.option.candidate.offering.attempt_deadline_s or self.tools.settings.attempt_deadline_s
-        return min(self.deadline_s, now_s + own_s)
+        return min(self.deadline_s, now_s + self._own_s)
+
+    @property
+    def _own_s(self) -> float:
+        """How long an attempt at the present candidate may take."""
+        return self.option.candidate.offering.attempt_deadline_s or self.tools.settings.attempt_deadline_s
 
     async def run(self) -> PartResult:
         """Tries candidates until one is final. Never raises for what an upstream did."""
@@ -264,13 +270,16 @@ class PartRun(Struct, eq=False):
             log.warning(events.ATTEMPT_FAILED, code=failed.code, detail=failed.detail, **about)
 
     def _learn(self, result: PartResult) -> None:
-        """Proved images speak for a route, whatever was answered; where nothing was sent, nothing can be learned."""
+        """Proved images speak for a route, whatever was answered; where nothing was sent, nothing can be learned, nor
+        where the caller's deadline, or what was tried before, left it too little time to answer."""
         health, route = self.tools.health, self.option.candidate.route
+        now_s, failed = self.tools.clock.monotonic_s(), result.failure
         if result.images:
             health.succeeded(route)
-        elif result.failure and self.exchanges and self.exchanges.submitted:
-            now_s, failed = self.tools.clock.monotonic_s(), result.failure
-            health.failed(route, failed.kind, now_s=now_s, retry_after_s=failed.retry_after_s)
+        elif failed and self.exchanges and self.exchanges.submitted:
+            late = failed.kind is FailureKind.UNKNOWN and now_s >= self.until_s
+            if not (late and self._hurried):
+                health.failed(route, failed.kind, now_s=now_s, retry_after_s=failed.retry_after_s)
 
     def _call(self) -> tuple[Adapter, Call]:
         candidate, fitted = self.option.candidate, self.option.fitted

@@ -43,6 +43,8 @@ async def wholly(work: Coroutine[None, None, T]) -> T:
         while not doing.done():
             with suppress(asyncio.CancelledError):  # who says it twice means the same
                 await asyncio.wait({doing})
+        if not doing.cancelled():
+            doing.exception()  # which nobody is there to hear
         raise
 
 

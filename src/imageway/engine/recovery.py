@@ -56,7 +56,7 @@ class Recovery:
             self._every(settings.sweep_every_s, self.sweep),
             self._every(settings.lease_renew_s, self.engine.heed_marks),
             self._every(settings.queue_poll_s, self.expire),
-            self.engine.look(),
+            self._every(0, self.engine.look),
         )
 
     async def _every(self, pause_s: float, work: Callable[[], Awaitable[None]]) -> None:

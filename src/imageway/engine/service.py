@@ -265,15 +265,11 @@ class Engine:
         return run.ending
 
     async def look(self) -> None:
-        """Finds news of tasks elsewhere for whoever waits for them here, until it is cancelled."""
+        """Once somebody waits for tasks here: finds what became of them elsewhere."""
         watch = self.tools.watch
-        while True:
-            await watch.wanted.wait()
-            await self.tools.clock.sleep(self.tools.settings.watch_every_s)
-            try:
-                watch.compare(await self.tools.store.read(TaskStates(watch.ids)))
-            except StoreFailed as error:
-                logger().error(events.STORE_FAILED, detail=str(error))
+        await watch.wanted.wait()
+        await self.tools.clock.sleep(self.tools.settings.watch_every_s)
+        watch.compare(await self.tools.store.read(TaskStates(watch.ids)))
 
     def leave(self, handle: TaskHandle) -> None:
         """The subscriber hung up. Cancels only what nobody else hears and what never left this house."""

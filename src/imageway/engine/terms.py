@@ -48,6 +48,8 @@ class PriceTerms:
             self.learn(await store.read(ListPriceRules()))
         except StoreFailed as error:
             logger().error(events.STORE_FAILED, detail=str(error))
+        except Exception as error:  # noqa: BLE001  # the next look comes, whatever hole this one fell into
+            logger().exception(events.ROUND_FAILED, exc_info=error)
 
     def _terms(self, workspace_id: str, model: str, at_ms: int) -> Terms:
         """Remembered until the next moment at which a rule begins or ends."""

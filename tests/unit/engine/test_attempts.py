@@ -27,7 +27,7 @@ from imageway.tasks.ops import BeginAttempt
 from imageway.telemetry import events
 from tests.sim.logs import quiet
 from tests.sim.pictures import broken, picture
-from tests.unit.engine.conftest import upstream
+from tests.unit.engine.conftest import StillClock, upstream
 from tests.values import replace
 
 ANSWERED = Reply(200, {}, Page(b""))
@@ -200,6 +200,33 @@ def test_where_nothing_was_sent_nothing_is_learned(bench: Bench) -> None:
         assert result.failure is not None
         assert result.failure.kind is FailureKind.NEVER_SENT
     assert due_s(bench) == 0
+
+
+@pytest.mark.parametrize(("deadline_s", "learned"), [(5.0, False), (149.0, False), (151.0, True), (2000.0, True)])
+def test_silence_until_a_deadline_counts_where_there_was_time_to_answer(
+    bench: Bench, deadline_s: float, learned: bool
+) -> None:
+    """Else one caller in a hurry would turn everybody away from a seller that is well. An attempt may take 300 s."""
+
+    class Patient(StillClock):
+        now_s = 0.0
+
+        def monotonic_s(self) -> float:
+            return self.now_s
+
+    class Silent(Line):
+        async def send(self, upstream: Any, request: HttpRequest, scope: Scope, **limits: Any) -> Reply:
+            clock.now_s += limits["deadline_s"]
+            raise TransportFailed(FailureKind.UNKNOWN, "no complete reply in time")
+
+    clock = Patient()
+    bench.tools = replace(bench.tools, clock=clock, transport=cast("Any", Silent([])))
+    for _ in range(FAILURES_TO_OPEN):
+        part = bench.part(deadline_s=clock.now_s + deadline_s)
+        part.begin()
+        asyncio.run(part.run())
+        part.scope.release()
+    assert (due_s(bench) > 0) is learned
 
 
 def test_of_who_was_not_asked_nothing_is_learned(bench: Bench) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, ClassVar, cast
 
+from imageway.core.failures import StoreFailed
 from imageway.core.intents import TaskView
 from imageway.engine.following import news_of
 from imageway.engine.pacing import Pacer
+from imageway.engine.ports import Tools
+from imageway.engine.recovery import Recovery
+from imageway.engine.service import Engine
 from imageway.engine.watching import Watch, Watcher
-from imageway.tasks.queue import TaskState
+from imageway.tasks.queue import TaskState, TaskStates
+from tests.sim.logs import quiet
+from tests.values import replace
 
 NOW = 0.01
 
@@ -67,3 +74,26 @@ def test_a_pace_is_kept_and_not_saved_up() -> None:
     assert [pacer.delay_s(10.0, 4) for _ in range(3)] == [0.0, 0.25, 0.5]
     assert pacer.delay_s(20.0, 4) == 0.0
     assert pacer.delay_s(20.0, 4) == 0.25
+
+
+async def test_a_hole_in_one_look_does_not_end_the_looking(tools: Tools) -> None:
+    """Whoever waits would never hear of another process again."""
+
+    class Book:
+        answers: ClassVar[list[object]] = [KeyError("a row of another version"), StoreFailed("it does not answer")]
+
+        async def read(self, query: TaskStates) -> object:
+            await asyncio.sleep(0)
+            answer = self.answers.pop(0) if self.answers else (TaskState("req_1", "running", 1, 0),)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    tools = replace(tools, store=cast("Any", Book()))
+    recovery = Recovery(Engine(tools))
+    with quiet(), tools.watch.following("req_1") as watcher:
+        looking = asyncio.create_task(recovery._every(0, recovery.engine.look))
+        async with asyncio.timeout(5):
+            await watcher.news(5)
+        looking.cancel()
+    assert Book.answers == []
