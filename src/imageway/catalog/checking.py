@@ -172,8 +172,8 @@ def _image_findings(model: Model, request: ImageRequest) -> Iterator[Problem]:
     if request.mask is not None and not (model.inputs.mask or model.inputs.mask_instruction):
         yield Problem(request.mask.param, "parameter_not_supported", f"{model.id} takes no mask")
     elif request.mask is not None and not images:
-        param = request.mask.param
-        yield Problem(param, "image_required", f"{param} needs an input image that it masks")
+        message = f"{param} is missing: {request.mask.param} only says which part of it to edit"
+        yield Problem(param, "image_required", message)
     else:
         yield from arrival_problems(model.inputs, request)
 

@@ -174,7 +174,7 @@ def test_more_images_than_the_model_takes_are_refused() -> None:
 def test_a_mask_is_refused_where_there_is_none_and_needs_an_image() -> None:
     mask = picture(param="mask")
     assert not checked("gpt-image-2", images=links(1), mask=mask).problems
-    assert codes(checked("gpt-image-2", mask=mask)) == [("mask", "image_required")]
+    assert codes(checked("gpt-image-2", mask=mask)) == [("images", "image_required")]
     assert codes(checked("qwen-image-2.0", images=links(1), mask=mask)) == [("mask", "parameter_not_supported")]
 
 

@@ -12,7 +12,7 @@ from imageway.catalog import check, load
 from imageway.core.blobs import Tree
 from imageway.core.errors import InvalidRequest
 from imageway.core.intents import Dialect, Generate, Inbound
-from imageway.core.requests import ImageRequest, Operation
+from imageway.core.requests import ImageLink, ImageRequest, Operation
 from imageway.dialects import ark, dashscope, gemini, imagen, mountsea, omixa, openai_images
 from imageway.dialects.ark.fields import TABLE as ARK
 from imageway.dialects.dashscope.fields import TABLE as DASHSCOPE
@@ -75,7 +75,7 @@ CALLED: dict[str, dict[str, str | None]] = {
     "mountsea-hub": {"images": "input.image_urls", "n": "input.num_images", "prompt": "input.prompt"},
 }
 LINK, INLINE = "https://a.example/b.png", "data:image/png;base64,iVBORw0KGgo="
-UNUSUAL: dict[str, Tree] = {"upscale_factor": 2, "mask": INLINE, "mask_url": LINK, "mask_image_url": LINK}
+UNUSUAL: dict[str, Tree] = {"mask": INLINE, "mask_url": LINK, "mask_image_url": LINK}
 SAMPLES: dict[str, Tree] = {"integer": 1, "number": 1, "boolean": True, "image": LINK, "strings": ["text", "image"]}
 
 
@@ -118,6 +118,8 @@ def test_an_image_that_a_model_misses_is_looked_for_where_the_format_has_images(
     """Neither name nor message says a word of ours."""
     (problem,) = check(EDITOR, bare(name)).problems
     assert (problem.code, problem.param) == ("image_required", CALLED[name]["images"])
+    (masked,) = check(CATALOG.models["gpt-image-1"], replace(bare(name), mask=ImageLink(LINK, "mask"))).problems
+    assert (masked.code, masked.param) == ("image_required", CALLED[name]["images"])
     missing = check(CATALOG.models["gpt-image-1"], replace(bare(name), operation=Operation.EDIT)).problems
     assert [(each.param, each.message) for each in missing] == [
         (CALLED[name]["images"], f"{CALLED[name]['images']} is missing: there is nothing to edit")
@@ -132,9 +134,9 @@ def test_an_operation_that_a_model_has_not_is_looked_for_where_the_format_has_it
 
 
 def fields_of(table: Table) -> Iterator[Field]:
-    """Those that the request has under a name of its own, and that one value alone says."""
+    """Those that the request has under a name of its own, and that count by themselves."""
     for field in table.fields:
-        if field.target in NAMED - {"model", "prompt", "images", "stream"}:
+        if field.target in NAMED - {"model", "prompt", "images", "stream", "scale"}:
             yield field
 
 

@@ -107,6 +107,7 @@ def _build(written: Written, ask: Ask, *, flat: bool) -> ImageRequest:
         findings.warn("function_as_instruction", spelled["function"], message)
     if "scale" in values and not upscales:
         findings.ignored(spelled["scale"], f'it counts only beside function "{UPSCALE}"')
+        written.forget("scale")
     worked_out: dict[str, Any] = {
         "model": values.get("model", ""),
         "family": FAMILY,
@@ -116,7 +117,6 @@ def _build(written: Written, ask: Ask, *, flat: bool) -> ImageRequest:
         "turns": ask.turns,
         "mask": by_light(read_image(values["mask"], spelled["mask"], findings)) if "mask" in values else None,
         "geometry": read_geometry(written),
-        "scale": values.get("scale") if upscales else None,
         "names": TABLE.spelling if flat else CONVERSED,
     }
     request = ImageRequest(**written.direct() | worked_out)

@@ -97,12 +97,14 @@ def _build(inbound: Inbound, written: Written) -> ImageRequest:
     ask = combine(None, (), _read_contents(written), findings)
     if ask.prompt is None:
         findings.missing("contents", "contents holds no text: say what the image should show")
+    if _last(written.values.get("named", inbound.params["model"])) != inbound.params["model"]:
+        findings.warn("model_in_path", "model", f'the path names the model "{inbound.params["model"]}", which was used')
     if "refused" in written.values:
         path = written.spelled["refused"]
         message = f"{path} names a part of the prompt that is not kept here: send it in contents"
         findings.problem("parameter_not_supported", path, message)
     if written.values.get("want_text") is False:
-        del written.values["want_text"]  # images alone are what every model gives
+        written.forget("want_text")  # images alone are what every model gives
     streamed = action_of(inbound.route) == "stream" and inbound.query.get("alt") == "sse"
     worked_out: dict[str, Any] = {
         "model": inbound.params["model"],
@@ -115,6 +117,11 @@ def _build(inbound: Inbound, written: Written) -> ImageRequest:
         "stream": True if streamed else None,
     }
     return ImageRequest(**written.direct() | worked_out)
+
+
+def _last(name: str) -> str:
+    """`models/m`, `projects/p/locations/l/publishers/google/models/m` → `m`."""
+    return name.rpartition("/")[2]
 
 
 def _read_contents(written: Written) -> tuple[Turn, ...]:

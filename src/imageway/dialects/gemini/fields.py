@@ -23,7 +23,7 @@ MEANINGS: Final = {
     "refused": "stands for a part of the request that is not here",
     "container": "holds other fields of this table",
     "ignored": "known to the vendor, offered by none here: reported",
-    "silent": "says what happens anyway",
+    "named": "names the model, as the path does",
 }
 FILTERS: Final = "each provider's own safety settings hold"
 TEXT_ONLY: Final = "it concerns text, and images are made here"
@@ -39,7 +39,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("contents", "contents", ONE_OR_MORE, "The conversation: `[{role, parts: [{text} | {inlineData} | …]}]`."),
     Field("systemInstruction", "system", CONTENT, "Text that goes before the first turn's: `{parts: [{text}]}`."),
     Field("cachedContent", "refused", kinds.ANYTHING, "Refused: no part of a prompt is kept here."),
-    Field("model", "silent", kinds.TEXT, "The path names the model."),
+    Field("model", "named", kinds.TEXT, "The same as in the path, which counts."),
     Field("generationConfig", "container", kinds.OBJECT, "How it is made."),
     *_ignored(TOP, FILTERS, "safetySettings", "modelArmorConfig"),
     *_ignored(TOP, "images are made without tools here", "tools", "toolConfig"),

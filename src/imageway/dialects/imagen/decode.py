@@ -43,7 +43,7 @@ def _check(written: Written, asked: Instance, *, larger: bool) -> None:
         findings.missing(f"instances[0].{image}", message, "instances", code="image_required")
     if "scale" in written.values and not larger:
         findings.ignored(written.spelled["scale"], 'it counts only beside mode "upscale"')
-        del written.values["scale"]
+        written.forget("scale")
 
 
 def _build(inbound: Inbound, written: Written, asked: Instance, *, larger: bool) -> ImageRequest:
