@@ -204,6 +204,18 @@ def test_the_difference_is_named_by_the_callers_own_words(house: House, gateway:
     assert replayed(ask(gateway, house, body, "named"))
 
 
+def test_what_is_left_out_goes_by_the_name_that_the_format_has_for_it(house: House, gateway: Process) -> None:
+    """Of images that are not there any more, the field is named, once; what has no field is not."""
+    one = f"data:image/png;base64,{base64.b64encode(picture(size=(900, 900))).decode()}"
+    body: dict[str, Any] = {"model": SEEDREAM, "prompt": "two boats", "guidance_scale": 2, "image": [one, one]}
+    url, again = f"{gateway.url}/api/v3/images/generations", {"idempotency-key": "left out"}
+    assert call(url, body, key=house.key, headers=again).status == 200
+    told = call(url, {"model": SEEDREAM, "prompt": "two boats"}, key=house.key, headers=again)
+    assert told.status == 422, told.content
+    assert [each["param"] for each in told.json["error"]["details"]] == ["guidance_scale", "image"]
+    assert "guidance_scale, image differ" in told.json["error"]["message"]
+
+
 def test_what_failed_frees_its_key(house: House, gateway: Process) -> None:
     """A stored error would stand in the way of an honest retry."""
     failed = ask(gateway, house, {"model": GPT, "prompt": "sandbox-fault:empty"}, "freed")

@@ -152,7 +152,8 @@ async def find_earlier(engine: Engine, intent: Generate, caller: Caller, scope: 
 
 def _another(request: ImageRequest, task_id: str, first: bytes, second: bytes) -> GatewayError:
     """Names what differs, and tells nobody what it was."""
-    names = [_param(request, name) for name in differences(first, second)] if first else ["the request"]
+    found = (_param(request, name) for name in differences(first, second)) if first else ()
+    names = [*dict.fromkeys(name for name in found if name)] or ["the request"]
     told = f"{', '.join(names)} {'differs' if len(names) == 1 else 'differ'}"
     message = f"this {HEADER} was used by request {task_id} for another request: {told}"
     accepted = "the same request, or a new key"
@@ -160,14 +161,14 @@ def _another(request: ImageRequest, task_id: str, first: bytes, second: bytes) -
     return GatewayError("idempotency_key_reused", message, param=HEADER, details=details)
 
 
-def _param(request: ImageRequest, name: str) -> str:
-    """As the caller writes it, where he does."""
+def _param(request: ImageRequest, name: str) -> str | None:
+    """As the caller writes it, where he does. What is done may follow from what came, and have no field of its own."""
     if name.startswith("images["):
         images, number = images_of(request), int(name[7:-1])
         return images[number].param if number < len(images) else request.param("images")
     if name == "mask" and request.mask is not None:
         return request.mask.param
-    return request.param(name)
+    return request.named(name) if name == "operation" else request.param(name)
 
 
 def _come_again(why: str) -> GatewayError:
