@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from imageway.core.ops import Op, Query
-from imageway.ledger import access
+from imageway.ledger import access, sealed
 from imageway.ledger import ops as ledger
 from imageway.ledger import queries as asked
 from imageway.ledger import usage as summed
@@ -61,6 +61,8 @@ FINISHED = (
     " n, 0, '', n, n FROM {numbers}",
     "INSERT INTO changes (actor, action, target, before, after, at_ms)"
     " SELECT 'a', 'b', 'key_' || n, {empty}, {empty}, n FROM {numbers}",
+    "INSERT INTO secrets (kind, holder_id, key_id, sealed, changed_ms)"
+    " SELECT 'signing', 'key_' || n, 'k1', {empty}, n FROM {numbers}",
     "UPDATE webhook_deliveries SET state = 'delivered'",
     "UPDATE tasks SET state = 'succeeded', finished_ms = created_ms",
     "UPDATE usage SET delivery = 'delivered'",
@@ -95,6 +97,9 @@ QUESTIONS: tuple[Query[Any], ...] = (
     webhooks.ListSecrets("ws_1"),
     webhooks.FindDelivery("msg_77"),
     DUE,
+    sealed.FindSecret("signing", "key_77"),
+    sealed.ListSecrets("upstream"),
+    sealed.ListSecrets(after=("signing", "key_5"), limit=5),
     webhooks.ListDeliveries("ws_1", limit=5),
     webhooks.ListDeliveries(limit=5),
     webhooks.ListDeliveries(state="dead"),
