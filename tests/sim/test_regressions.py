@@ -22,10 +22,10 @@ from imageway.ledger.ops import Capture, MarkDelivery, Void
 from imageway.ledger.queries import HoldRow
 from imageway.tasks.ops import AdoptTask, BeginAttempt, CreateTask, DropLease, EndAttempt, KeepMemo
 from imageway.tasks.queries import Task
-from imageway.tasks.queue import QueueTask
+from imageway.tasks.queue import QueuedTasks, QueueTask
 from tests.sim.checkers import tables_of, violations
 from tests.sim.logs import CRASHES
-from tests.sim.machine import EPOCH_MS, ObjectsDoor, Weather
+from tests.sim.machine import EPOCH_MS, ObjectsDoor, StoreDoor, Weather
 from tests.sim.pictures import picture
 from tests.sim.plans import Script
 from tests.sim.seeds import with_inputs
@@ -506,6 +506,34 @@ def test_what_finds_no_room_holds_up_nobody_and_ends_at_its_deadline() -> None:
         line["again_after_s"] for line in logs if line["event"] == "task.without_room" and line["task"] == large.id
     ]
     assert rests == [1, 2, 4, 8, 16, 32, 60]
+
+
+def crowd(*, commit_s: float) -> Shape:
+    """Thirty tasks that wait, and two processes."""
+    requests = [replace(POLLED, prompt=f"a cat, number {number}") for number in range(30)]
+    orders = tuple(Order(number=number, request=one, background=True) for number, one in enumerate(requests))
+    return replace(shape_of(Script()), orders=orders, processes=2, weather=Weather(commit_s=commit_s))
+
+
+def test_what_began_since_somebody_looked_is_not_overlooked() -> None:
+    """Its owner's lease had run out, because commits take long; but he was alive, and went on until he was deposed."""
+    world = play(crowd(commit_s=10.0))
+    assert {task.state for task in tables_of(world).tasks.values()} == {"succeeded"}
+    assert any(task.fence == 3 for task in tables_of(world).tasks.values())
+
+
+def test_a_store_that_takes_long_to_commit_is_not_asked_in_circles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is being claimed is found again and again until that is done; hands that are free wait for it."""
+    looks, read = [0.0], StoreDoor.read
+
+    async def counted(self: StoreDoor, query: Any) -> Any:
+        looks[0] += isinstance(query, QueuedTasks)
+        return await read(self, query)
+
+    monkeypatch.setattr(StoreDoor, "read", counted)
+    world = play(crowd(commit_s=10.0))
+    assert {task.state for task in tables_of(world).tasks.values()} == {"succeeded"}
+    assert looks[0] < 4 * world.ended_s
 
 
 def test_a_sweep_that_takes_long_does_not_cost_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:

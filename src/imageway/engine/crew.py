@@ -101,11 +101,9 @@ class Crew:
 
     async def _round(self) -> None:
         while (free := self.size - len(self._at_work)) > 0 and not (self.full or self.engine.closing):
-            chosen = await self._next(free)
-            if not chosen:
+            taken = [self._take(waiting) for waiting in await self._next(free)]
+            if not any(taken):  # which may be because their claims take long: then nobody looks again before they end
                 return
-            for waiting in chosen:
-                self._take(waiting)
             if self._behind:
                 await asyncio.sleep(0)  # so that what was taken is claimed before the next look
 
@@ -121,14 +119,15 @@ class Crew:
         self._behind = len(found) == limit
         return [waiting for waiting in found if not self._rests.has(waiting.id, now_s)][:free]
 
-    def _take(self, waiting: Waiting) -> None:
-        """Those of a key that has enough wait on."""
+    def _take(self, waiting: Waiting) -> bool:
+        """Whether it was free to be taken. Those of a key that has enough wait on."""
         enough = self._of_key[waiting.key_id] >= self.tools.settings.queued_per_key_at_once
         if enough or waiting.id in self._at_work:
-            return
+            return False
         self._at_work.add(waiting.id)
         self._of_key[waiting.key_id] += 1
         self.engine.spawn(self._claim(waiting), None)
+        return True
 
     def _done(self, task_id: str, key_id: str) -> None:
         self._at_work.remove(task_id)
@@ -151,6 +150,8 @@ class Crew:
         finally:
             if not handed_on:
                 self._done(waiting.id, waiting.key_id)
+            elif self._behind:
+                self._news.set()  # it does not stand in front of the others any more
 
     async def _claimed(self, waiting: Waiting) -> Task | None:
         """None: somebody was faster."""

@@ -173,12 +173,14 @@ class Recovery:
         now = await surely(self.tools, lambda: self.tools.store.read(ShowTask(task.id)))
         return now is None or (now.state, now.owner, now.fence) != ("running", task.owner, task.fence)
 
-    async def _adopt(self, task: Task, *, proven: bool) -> None:
-        store = self.tools.store
-        adopt = AdoptTask(task.id, task.owner, task.fence, self.tools.owner)
-        if isinstance(await surely(self.tools, lambda: store.commit(adopt)), Refused) and not await self._is_ours(task):
+    async def _adopt(self, found: Task, *, proven: bool) -> None:
+        adopt = AdoptTask(found.id, found.owner, found.fence, self.tools.owner)
+        # Refused: perhaps by a first try that nobody confirmed.
+        await surely(self.tools, lambda: self.tools.store.commit(adopt))
+        task = await self._ours(found)
+        if task is None:
             return
-        logger().warning(events.TASK_ADOPTED, task=task.id, owner=task.owner)
+        logger().warning(events.TASK_ADOPTED, task=task.id, owner=found.owner)
         try:
             kept = unpack_task(task.request)
             run = self._run_of(task, kept)
@@ -188,16 +190,17 @@ class Recovery:
         self.engine.spawn(self._finish(run, task, kept.counts, proven=proven), run)
         run.scope.release()
 
-    async def _is_ours(self, task: Task) -> bool:
-        """Whether an earlier try to adopt it was done after all though nobody said so."""
-        now = await surely(self.tools, lambda: self.tools.store.read(ShowTask(task.id)))
-        adopted = ("running", self.tools.owner, task.fence + 1)
-        return now is not None and (now.state, now.owner, now.fence) == adopted
+    async def _ours(self, found: Task) -> Task | None:
+        """The task as it is since it was adopted: what began before, while its owner was not dead after all, is known,
+        and nothing begins any more. None: somebody else was faster."""
+        task = await surely(self.tools, lambda: self.tools.store.read(ShowTask(found.id)))
+        adopted = ("running", self.tools.owner, found.fence + 1)
+        return task if task is not None and (task.state, task.owner, task.fence) == adopted else None
 
     def _run_of(self, task: Task, kept: KeptTask) -> TaskRun:
         tools = self.tools
         facts = facts_of(tools, task, kept)
-        return TaskRun(tools, facts, tools.spool.scope(), (), store_images=True, fence=task.fence + 1, ask=kept.ask)
+        return TaskRun(tools, facts, tools.spool.scope(), (), store_images=True, fence=task.fence, ask=kept.ask)
 
     async def _finish(self, run: TaskRun, task: Task, counts: Sequence[int], *, proven: bool) -> None:
         latest = {attempt.part: attempt for attempt in task.attempts}.values()
@@ -222,7 +225,7 @@ class Recovery:
             options=(self._option(run, attempt),),
             attempt_id=attempt.id,
             deadline_s=self._until(min(attempt.deadline_ms, task.deadline_ms)),
-            fence=task.fence + 1,
+            fence=task.fence,
         )
 
     async def _end_of(self, part: PartRun, attempt: Attempt, proven: bool) -> PartResult:

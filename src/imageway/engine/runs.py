@@ -210,7 +210,7 @@ class TaskRun(Struct, eq=False):
 
     def _is_given_up(self, results: Sequence[PartResult]) -> bool:
         """Whether its caller wanted no more of it, and for certain there is nothing of it."""
-        return all(part.cancelled for part in self.parts) and all(map(_came_to_nothing, results))
+        return bool(results) and all(part.cancelled for part in self.parts) and all(map(_came_to_nothing, results))
 
     async def _commit(self, settlement: Settlement) -> None:
         """Ends the task durably, then tells whoever waits."""
