@@ -15,7 +15,7 @@ from imageway.cli.books import RANDOM, every_key, every_workspace
 from imageway.cli.printing import print_json, print_table
 from imageway.core.upstreams import Upstream
 from imageway.ledger.queries import ShowWallet
-from imageway.ledger.sealed import SIGNING, WEBHOOK
+from imageway.ledger.sealed import SIGNING, UPSTREAM, WEBHOOK
 from imageway.ledger.verifying import verify
 from imageway.server.administration.secrets import UNSEALED, count_secrets, find_closed
 from imageway.server.books import open_books
@@ -31,8 +31,9 @@ from imageway.transport.origins import locate
 
 REACH_S = 5.0
 MENDED: Final = {
-    WEBHOOK: "restore the ring from a backup; or: imageway webhooks rotate, for each endpoint and workspace",
-    SIGNING: "restore the ring from a backup; or: imageway keys rotate, for each signed key",
+    UPSTREAM: "imageway upstreams add, with each credential again",
+    WEBHOOK: "imageway webhooks rotate, for each endpoint and workspace",
+    SIGNING: "imageway keys rotate, for each signed key",
 }
 VERIFY_S = 5.0
 OLDEST_CLOCK_S = 1_767_225_600  # 2026-01-01: no machine with a working clock is older than this program
@@ -72,19 +73,19 @@ async def _collect(data: Path | None, config: Path | None) -> list[Finding]:
     findings += await _books(settings)
     findings.append(await _media(settings))
     findings.append(_clock(settings))
-    stored, faulty = await _stored(settings, catalog)
+    installation = Installation(settings, catalog, os.environ, RANDOM)
+    stored, faulty = await _stored(installation)
     findings += await _upstreams((*upstreams, *stored)) if not faulty or upstreams or stored else []
     findings += faulty
-    findings += await _secrets(settings, catalog)
+    findings += await _secrets(installation)
     findings += _drain(settings, catalog, (*upstreams, *stored))
     return findings
 
 
-async def _stored(settings: Settings, catalog: Catalog) -> tuple[tuple[Upstream, ...], list[Finding]]:
+async def _stored(installation: Installation) -> tuple[tuple[Upstream, ...], list[Finding]]:
     """Upstreams of the database, and what keeps others of them from being used."""
-    installation = Installation(settings, catalog, os.environ, RANDOM)
     try:
-        async with open_books(settings) as store:
+        async with open_books(installation.settings) as store:
             found = await kept_upstreams(store)
     except (OSError, StorageError):
         return (), []  # told already
@@ -93,19 +94,17 @@ async def _stored(settings: Settings, catalog: Catalog) -> tuple[tuple[Upstream,
     return opened, [Finding(f"upstream {upstream_id}", "error", why, advice) for upstream_id, why in faulty]
 
 
-async def _secrets(settings: Settings, catalog: Catalog) -> list[Finding]:
-    """Those that do not open, by kind (upstreams are told one by one already), and those that are not sealed yet."""
-    installation = Installation(settings, catalog, os.environ, RANDOM)
+async def _secrets(installation: Installation) -> list[Finding]:
+    """Those that do not open, by kind, and those that are not sealed yet."""
     try:
-        async with open_books(settings) as store:
+        async with open_books(installation.settings) as store:
             closed = await find_closed(store, installation)
             counted = await count_secrets(store, installation)
     except (OSError, StorageError):
         return []  # told already
     findings = [
-        Finding(f"secrets of {one.kind}", "error", f"{one.count} do not open: {one.why}", MENDED[one.kind])
+        Finding(f"secrets of {one.kind}", "error", f"{one.count} do not open: {one.why}", _mended(one.kind))
         for one in closed
-        if one.kind in MENDED
     ]
     unsealed = sum(row.secrets for row in counted if row.state == UNSEALED)
     if unsealed:
@@ -114,6 +113,10 @@ async def _secrets(settings: Settings, catalog: Catalog) -> list[Finding]:
     elif not closed and counted:
         findings.append(Finding("secrets", "ok", f"{sum(row.secrets for row in counted)} are sealed, and open"))
     return findings
+
+
+def _mended(kind: str) -> str:
+    return f"restore the ring from a backup; or: {MENDED[kind]}" if kind in MENDED else "restore the ring from a backup"
 
 
 async def _storage(settings: Settings) -> AsyncIterator[Finding]:

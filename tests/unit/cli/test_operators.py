@@ -150,8 +150,13 @@ def test_doctor_opens_every_secret_and_says_how_to_mend_what_does_not(shell: She
     ran = shell("doctor", "--json")
     assert ran.code == 1
     found_now = {row["about"]: row for row in json.loads(ran.out) if row["about"].startswith("secrets")}
-    assert set(found_now) == {"secrets of signing", "secrets of webhook"}
-    for kind, command in (("signing", "imageway keys rotate"), ("webhook", "imageway webhooks rotate")):
+    commands = {
+        "signing": "imageway keys rotate",
+        "upstream": "imageway upstreams add",
+        "webhook": "imageway webhooks rotate",
+    }
+    assert set(found_now) == {f"secrets of {kind}" for kind in commands}
+    for kind, command in commands.items():
         row = found_now[f"secrets of {kind}"]
         assert row["state"] == "error"
         assert row["says"].startswith("1 do not open: the keys that seal secrets cannot be read")
