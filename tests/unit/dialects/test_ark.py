@@ -150,3 +150,9 @@ def test_the_schema_is_the_tables() -> None:
     assert isinstance(properties, dict)
     assert set(properties) == {field.name for field in FIELDS if "" in field.where}
     assert DIALECT.schema("models") is None
+
+
+@pytest.mark.parametrize(("message", "told"), [("Why", "Why."), ("Why.", "Why."), ("Was it m?", "Was it m?")])
+def test_the_request_id_is_a_sentence_of_its_own(message: str, told: str) -> None:
+    error = error_of(GatewayError("model_not_found", message), "req_1")
+    assert error["message"] == f"{told} Request id: req_1"

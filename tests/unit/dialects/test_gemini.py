@@ -217,3 +217,22 @@ def test_reading(kind: Kind, value: Tree, expected: object) -> None:
     read = kind.read(value)
     assert read == expected
     assert type(read) is type(expected)
+
+
+@pytest.mark.parametrize("name", ["responseModalities", "response_modalities"])
+@pytest.mark.parametrize(
+    ("written", "want_text"),
+    [
+        ([], None),
+        (["MODALITY_UNSPECIFIED"], None),
+        (["TEXT", "IMAGE", "MODALITY_UNSPECIFIED"], True),
+        (["IMAGE"], None),
+        ("IMAGE", None),
+    ],
+)
+def test_modalities_that_say_nothing_are_absent(name: str, written: Tree, want_text: bool | None) -> None:
+    contents: Tree = [{"parts": [{"text": "a fox"}]}]
+    body: Tree = {"contents": contents, "generationConfig": {name: written}}
+    intent = gemini.DIALECT.decode(Inbound(route="v1.generate", params={"model": "m"}, body=body))
+    assert isinstance(intent, Generate)
+    assert intent.request.want_text is want_text

@@ -84,11 +84,15 @@ def error_of(error: GatewayError, request_id: str) -> dict[str, Tree]:
         code = OF_AN_IMAGE.get(error.code, code)
     body: dict[str, Tree] = {
         "code": code,
-        "message": f"{error.message.rstrip('.')}. Request id: {request_id}",
+        "message": f"{_sentence(error.message)} Request id: {request_id}",
         "param": error.param or "",
         "type": TYPES.get(status, "BadRequest"),
     }
     return body | ({"details": problems_list(error.details)} if error.details else {})
+
+
+def _sentence(message: str) -> str:
+    return message if message.endswith(("?", "!")) else f"{message.rstrip('.')}."
 
 
 def item_error(missing: Missing) -> dict[str, Tree]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from imageway.core.blobs import Tree
@@ -24,7 +25,6 @@ NUMBER: Final = re.compile("[0-9]{1,8}")
 FORMS: Final[dict[str, Form]] = {"inline": "b64_json", "uri": "url"}
 FILES: Final = ("https://generativelanguage.googleapis.com/", "http://generativelanguage.googleapis.com/")
 NESTED: Final = ("generationConfig", "generation_config")
-LISTED: Final = ("responseFormat", "response_format")
 
 
 def decode(inbound: Inbound) -> Intent:
@@ -83,13 +83,24 @@ def _said(tree: Tree) -> Tree:
     """Without enumeration values that stand for nothing; a list of formats as the one object that others write."""
     if not isinstance(tree, dict):
         return None if isinstance(tree, str) and tree.endswith("_UNSPECIFIED") else tree
-    return {name: _said(_joined(value) if name in LISTED else value) for name, value in tree.items()}
+    return {name: _said(READINGS[name](value) if name in READINGS else value) for name, value in tree.items()}
+
+
+def _chosen(tree: Tree) -> Tree:
+    """A list of enumeration values; an empty one is absent, as in all of the vendor's JSON."""
+    return [each for each in tree if _said(each) is not None] or None if isinstance(tree, list) else tree
 
 
 def _joined(tree: Tree) -> Tree:
     if not isinstance(tree, list) or not all(isinstance(entry, dict) for entry in tree):
         return tree
     return {name: value for entry in tree if isinstance(entry, dict) for name, value in entry.items()}
+
+
+READINGS: Final[dict[str, Callable[[Tree], Tree]]] = {
+    **dict.fromkeys(("responseFormat", "response_format"), _joined),
+    **dict.fromkeys(("responseModalities", "response_modalities"), _chosen),
+}
 
 
 def _build(inbound: Inbound, written: Written) -> ImageRequest:
