@@ -84,6 +84,7 @@ class RequestBody:
         """Nobody reads on. Whether the little that may be still to come is worth waiting for: not when it is late, nor
         when the client has not begun because nobody told it to; then the connection had better end."""
         self._pieces.clear()
+        self._held_bytes = 0  # what still comes of a body worth waiting for then never holds the client back
         return self.complete or (0 < self.left_bytes <= HELD_BYTES and not self._expects and not self._late)
 
     def check(self, now_s: float) -> None:

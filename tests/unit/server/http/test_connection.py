@@ -230,3 +230,20 @@ async def test_a_stream_is_closed_before_it_is_left(way: str) -> None:
     streaming.cancel()
     await asyncio.gather(streaming, return_exceptions=True)
     assert closed
+
+
+async def test_the_rest_of_a_body_that_nobody_reads_is_read_past() -> None:
+    """However much of it came before the answer: what is thrown away holds nobody back, and the next request is
+    served on the same connection."""
+    line = Line()
+    line.site.go.set()
+    body = bytes(100_000)
+    line.connection.data_received(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + body[:40_000])
+    await some_turns()
+    assert len(line.wire.written) == 1
+    for start in range(40_000, 100_000, 10_000):
+        assert line.wire.reading, f"reading stopped at byte {start}"
+        line.connection.data_received(body[start : start + 10_000])
+    line.connection.data_received(REQUEST)
+    await some_turns()
+    assert len(line.wire.written) == 2
