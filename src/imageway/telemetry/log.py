@@ -20,6 +20,7 @@ _SECRET_VALUES: Final = re.compile(
 _CONTENT_NAMES: Final = frozenset({"prompt", "negative_prompt", "image", "body", "b64_json", "data"})
 _LONGEST_VALUE: Final = 2000
 _LONGEST_TRACEBACK: Final = 8000
+_LONGEST_LOOK: Final = 65_536  # of a text that is cut: a key on the edge must be seen whole to be known for one
 _REDACTED: Final = "[redacted]"
 
 
@@ -34,7 +35,7 @@ def _clean(name: str, value: object) -> object:
         return _REDACTED
     if isinstance(value, str):
         # What a traceback tells stands at its end.
-        return _without_secrets(value[-_LONGEST_TRACEBACK:]) if name == "exception" else redact_text(value)
+        return _end_of(value) if name == "exception" else redact_text(value)
     if value is None or isinstance(value, int | float):
         return value
     if isinstance(value, Mapping):
@@ -46,7 +47,11 @@ def _clean(name: str, value: object) -> object:
 
 def redact_text(text: str) -> str:
     """A text with everything that looks like a credential taken out, and cut to a readable length."""
-    return _without_secrets(text[:_LONGEST_VALUE])
+    return _without_secrets(text[:_LONGEST_LOOK])[:_LONGEST_VALUE]
+
+
+def _end_of(text: str) -> str:
+    return _without_secrets(text[-_LONGEST_LOOK:])[-_LONGEST_TRACEBACK:]
 
 
 def _without_secrets(text: str) -> str:

@@ -129,6 +129,19 @@ def test_long_values_are_cut(written: Callable[[], str]) -> None:
     assert len(written()) < 3_000
 
 
+@pytest.mark.parametrize("kept", [*range(1, 24, 3)])
+@pytest.mark.parametrize("key", ["sk-test-abcdefghij0123456789", "postgresql://imageway:hunter22-hunter22@db/x"])
+def test_a_key_on_the_edge_of_what_is_cut_is_no_less_a_key(written: Callable[[], str], key: str, kept: int) -> None:
+    """Whether its beginning or its end would be left."""
+    assert not any(part in redact_text("y" * (2000 - kept) + "=" + key) for part in ("sk-t", "hunt"))
+    try:
+        raise ValueError(key + "y" * (8000 - kept))
+    except ValueError as error:
+        logger().exception("it.crashed", exc_info=error)
+    told = written()
+    assert not any(part in told for part in ("6789", "hunter22"))
+
+
 @pytest.fixture(autouse=True)
 def _loggers_as_they_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever ran a server in this process before may have set up its loggers in its own way."""
