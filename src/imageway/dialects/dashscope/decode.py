@@ -11,7 +11,7 @@ from imageway.core.errors import InvalidRequest, Problem
 from imageway.core.intents import CancelTask, Generate, Inbound, Intent, ShowTask
 from imageway.core.requests import Group, ImageInput, ImageRequest, Operation
 from imageway.dialects.dashscope.errors import ASYNC_ONLY, MISSING_URL, NOT_RESOLVED, RESOLVE
-from imageway.dialects.dashscope.fields import FAMILY, IMAGES, INSTRUCTIONS, TABLE, UPSCALE
+from imageway.dialects.dashscope.fields import FAMILY, IMAGES, INSTRUCTIONS, MASKED, TABLE, UPSCALE
 from imageway.dialects.dashscope.listing import read_list
 from imageway.dialects.dashscope.uploads import read_grant, read_upload
 from imageway.dialects.shared.conversation import Ask, combine, read_turns
@@ -88,10 +88,12 @@ def _look_for_what_is_missing(written: Written, ask: Ask, *, text: str, must_edi
     values, findings = written.values, written.findings
     if not values.get("model", "").strip():
         findings.missing("model", "model is missing: name the model that should draw")
-    upscales, place = values.get("function") == UPSCALE, "input.base_image_url"
-    if ask.prompt is None and not upscales:
+    function, place, mask = values.get("function"), "input.base_image_url", "input.mask_image_url"
+    if ask.prompt is None and function != UPSCALE:
         findings.missing(text, f"Field required: {text}: say what the image should show", "input")
-    if not must_edit and not upscales and "mask" not in values:
+    if function == MASKED and "mask" not in values:
+        findings.missing(mask, f"Field required: {mask}: its white pixels say where to edit", "input")
+    if not must_edit and function is None and "mask" not in values:
         return None
     if not ask.images:
         findings.missing(place, f"Field required: {place}: an edit needs an image", "input", code="image_required")

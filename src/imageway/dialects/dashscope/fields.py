@@ -12,7 +12,7 @@ from imageway.dialects.shared.table import TOP, Field, Table
 FAMILY: Final = "dashscope"
 BOTH: Final = ("parameters", TOP)  # at the top, beside `parameters`, is where they are put by mistake
 UPSCALE: Final = "super_resolution"
-EDITS: Final = ("description_edit", "description_edit_with_mask")
+DESCRIBED, MASKED = "description_edit", "description_edit_with_mask"
 INSTRUCTIONS: Final = ("stylization_all", "stylization_local", "colorization", "doodle")  # said by the prompt as well
 
 IMAGES: Final = ("images_listed", "image_base", "image_reference", "image_sketch")
@@ -37,7 +37,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     Field("ref_img", "image_reference", kinds.IMAGE, "A reference image.", ("input",), ("ref_image_url",)),
     Field("sketch_image_url", "image_sketch", kinds.IMAGE, "A sketch to go by.", ("input",)),
     Field("mask_image_url", "mask", kinds.IMAGE, "Where to edit: its white pixels.", ("input",)),
-    Field("function", "function", kinds.words(*EDITS, *INSTRUCTIONS, UPSCALE), "What to do.", ("input",)),
+    Field("function", "function", kinds.words(DESCRIBED, MASKED, *INSTRUCTIONS, UPSCALE), "What to do.", ("input",)),
     Field("negative_prompt", "negative_prompt", kinds.TEXT, "What it should not show.", (*BOTH, "input")),
     # parameters
     Field("n", "n", kinds.integers(1, MAX_IMAGES), "How many images.", BOTH),
