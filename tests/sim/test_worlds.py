@@ -37,6 +37,10 @@ def test_no_promise_breaks(first: int) -> None:
     assert not broken, "\n".join(told)
 
 
+def states_of_holds(world: World) -> set[str]:
+    return {hold.state for hold in world.store._tables.holds.values()}
+
+
 def test_the_worlds_are_as_bad_as_they_claim_to_be() -> None:
     """Every fate is met, visitors hang up, processes die with work in their hands, money is held, spent and refunded:
     a world in which nothing happens proves nothing."""
@@ -50,7 +54,10 @@ def test_the_worlds_are_as_bad_as_they_claim_to_be() -> None:
     assert states == {"succeeded", "failed", "cancelled", "unknown"}
     assert deliveries == {"none", "delivered", "stored", "refunded"}
     assert ends == {"answered", "hung_up", "cut"}
-    assert {"insufficient_balance", "overloaded", "content_policy_violation"} <= codes
+    assert {"insufficient_balance", "budget_exceeded", "overloaded", "content_policy_violation"} <= codes
+    assert any(len(tables.holds) < len(tables.tasks) for tables in (world.store._tables for world in worlds))
+    assert any(world.shape.rules and "captured" in states_of_holds(world) for world in worlds)
+    assert any(visit.order.called_off_after_s and visit.delivered for world in worlds for visit in world.visits)
     assert {"idempotency_key_in_use", "idempotency_key_reused"} <= codes
     replays = [visit for world in worlds for visit in world.visits if visit.replayed]
     assert any(visit.answer and visit.order.request.stream for visit in replays)

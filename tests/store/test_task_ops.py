@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from imageway.core.ops import Committed, Refused, Store
 from imageway.ledger.ops import RevokeKey
 from imageway.tasks import ops, queries
-from tests.store.places import KEY, WORKSPACE, attempt, commit, finish, task, usage
+from tests.store.places import KEY, WORKSPACE, attempt, commit, finish, task, usage, waiting
 
 
 @pytest.fixture
@@ -43,6 +43,16 @@ async def test_a_new_task_runs_with_fence_one(store: Store) -> None:
         deadline_ms=900_005,
         finished_ms=None,
     )
+
+
+async def test_an_id_that_was_used_up_is_accepted_no_more(store: Store) -> None:
+    """Made and ended in one unit, side by side with others: a commit of which nobody heard is refused when it comes."""
+    ids = [f"req_{number}" for number in range(4)]
+    units = (store.commit(task(task_id), finish(task_id, "cancelled")) for task_id in ids)
+    assert await asyncio.gather(*units) == [Committed()] * len(ids)
+    assert {(await shown(store, task_id)).state for task_id in ids} == {"cancelled"}
+    for late in (task("req_1"), waiting("req_1")):
+        assert await store.commit(late, attempt(task_id="req_1")) == Refused(late, "duplicate")
 
 
 async def test_what_was_accepted_goes_on_when_its_key_is_revoked(store: Store) -> None:

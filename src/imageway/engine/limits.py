@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import DecodeError, Struct, json
 
+from imageway.catalog.terms import DAY_MS
 from imageway.core.access import Budget, Period
 from imageway.core.errors import GatewayError
 from imageway.core.money import format_usd
@@ -16,8 +17,6 @@ from imageway.core.ops import Op
 from imageway.core.requests import Caller
 from imageway.core.wording import moment
 from imageway.ledger.ops import ReleaseBudget, SpendBudget
-
-DAY_MS: Final = 86_400_000
 
 
 class Spending(Struct, frozen=True):

@@ -304,6 +304,7 @@ class Engine:
     async def close(self, drain_s: float) -> None:
         """Takes nothing more; waits for what runs, at most `drain_s`; then gives up what is left (DESIGN §5)."""
         self.closing = True
+        self.tools.watch.wake()  # nobody waits here any more for what happens elsewhere
         clock = self.tools.clock
         until_s = clock.monotonic_s() + drain_s
         while self._running and (left_s := until_s - clock.monotonic_s()) > 0:

@@ -65,6 +65,11 @@ class Watch:
         for watcher in self._watchers.get(task_id, ()):
             watcher.tell()
 
+    def wake(self) -> None:
+        """Everybody looks again, whatever he waits for."""
+        for task_id in self.ids:
+            self.tell(task_id)
+
     def compare(self, states: tuple[TaskState, ...]) -> None:
         """A look at the store: whoever waits for a task that is not as it was is told."""
         for state in states:
