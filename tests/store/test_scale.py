@@ -24,7 +24,7 @@ from imageway.storage.sqlite.connection import connect, prepare
 from imageway.storage.sqlite.groups import _apply
 from imageway.tasks import ops as tasks
 from imageway.tasks import queries as tasks_asked
-from imageway.tasks import webhooks
+from imageway.tasks import sweeping, webhooks
 from tests.store.places import (
     COMMITTED,
     ENDPOINT,
@@ -81,6 +81,13 @@ QUESTIONS: tuple[Query[Any], ...] = (
     asked.ListUsage("ws_2"),
     summed.FindUsage(workspace_id="ws_1", before=(MANY - 9, MANY), limit=5),
     summed.FindUsage(before=(MANY - 9, MANY), limit=5),
+    summed.FindUsage(workspace_id="ws_1", key_id="rare"),
+    summed.FindUsage(key_id="rare"),
+    summed.FindUsage(workspace_id="ws_1", model="rare"),
+    summed.FindUsage(workspace_id="ws_1", outcome="failed"),
+    summed.FindUsage(outcome="unknown"),
+    sweeping.OldTasks(MANY // 2, 3),
+    sweeping.OldestClaim(),
     summed.SumUsage(workspace_id="ws_1", by=("day", "model")),
     asked.ListTransfers("ws_2"),
     asked.ListTransfers(after_seq=MANY - 3, limit=5),
@@ -128,6 +135,8 @@ LIFE: tuple[Op, ...] = (
     webhooks.DisableEndpoint("end_1", 23),
     webhooks.EnableEndpoint("end_1"),
     webhooks.ForgetDeliveries(5, 3),
+    sweeping.ForgetTasks(("old_3",)),
+    sweeping.ForgetClaims(5, 3),
     tasks.ReplaceResult("req_1", b"{}"),
     ledger.MarkDelivery("req_1", "refunded", 10),
     ledger.Refund("req_1", 10),

@@ -136,12 +136,14 @@ SUMMED = (
         for span_ms in summed.SPANS_MS
     ),
 )
+ROOTED_KEY = OLD_KEY[0], f"{OLD_KEY[1]} root_id", (*OLD_KEY[2], "key_1")
 OF_A_VERSION: dict[str, tuple[tuple[str, str, tuple[object, ...]], ...]] = {
     "0001": (OLD_KEY, WALLET),
     "0002": (OLD_KEY, WALLET),
     "0003": (OLD_KEY, WALLET),
     "0004": (OLD_KEY, *SUMMED),
-    "0005": ((OLD_KEY[0], f"{OLD_KEY[1]} root_id", (*OLD_KEY[2], "key_1")), *SUMMED),
+    "0005": (ROOTED_KEY, *SUMMED),
+    "0006": (ROOTED_KEY, *SUMMED),
 }
 
 

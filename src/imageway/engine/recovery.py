@@ -26,6 +26,7 @@ from imageway.engine.rows import end_waiting, facts_of, give_up
 from imageway.engine.runs import TaskRun
 from imageway.engine.service import Engine
 from imageway.engine.settlement import refunded
+from imageway.engine.sweeping import forget_old
 from imageway.ledger.queries import Undelivered, UsageRow
 from imageway.routing import Candidate
 from imageway.tasks.ops import AdoptTask, DropLease, RenewLease
@@ -39,7 +40,7 @@ REFUNDS_AT_ONCE: Final = 256
 
 @dataclass(slots=True)
 class Recovery:
-    """Renews this process's lease, looks for the dead and sweeps the media store, until it is cancelled."""
+    """Renews this process's lease, looks for the dead, sweeps images and forgets old tasks, until it is cancelled."""
 
     engine: Engine
 
@@ -54,6 +55,7 @@ class Recovery:
             self._every(settings.lease_renew_s, self.renew),
             self._every(settings.lease_renew_s, self.take_over),
             self._every(settings.sweep_every_s, self.sweep),
+            self._every(settings.sweep_every_s, lambda: forget_old(self.tools)),
             self._every(settings.lease_renew_s, self.engine.heed_marks),
             self._every(settings.queue_poll_s, self.expire),
             self._every(0, self.engine.look),

@@ -33,6 +33,7 @@ class EngineSettings:
     poll_least_s: float = 0.2
     poll_longest_s: float = 30.0
     polls_per_s: int = 2000  # of this process; what comes beyond that comes later
+    keep_tasks_s: float = 90 * 24 * 3600.0  # how long ended ones can be looked at; a month's bills come after it
     # Images
     keep_images_s: float = 24 * 3600.0
     idempotency_keep_s: float = 24 * 3600.0  # how long a key stands for the request that it was sent with first

@@ -29,7 +29,7 @@ def octets(name: str, *, key: bool = False) -> Column[bytes]:
 
 
 def seq() -> Column[int]:
-    """Grows with every row. SQLite gives max + 1: no gaps, and rows here are never deleted."""
+    """Grows with every row. SQLite gives max + 1: no gaps; rows here are never deleted, or only old ones."""
     return Column("seq", WHOLE, primary_key=True, autoincrement=True)
 
 

@@ -1,4 +1,4 @@
-"""The queries about waiting tasks, as `selects` has the others."""
+"""The queries about waiting tasks and about old ones, as `selects` has the others."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from imageway.core.ops import Query
-from imageway.storage.rows import Select, all_as, marks
-from imageway.tasks import queue
+from imageway.storage.rows import Select, all_as, first_as, marks
+from imageway.tasks import queue, sweeping
 
 _FIELDS: Final = "id, workspace_id, key_id, fence, created_ms, deadline_ms"
 _NAMES: Final = tuple(_FIELDS.split(", "))
-_QUEUED: Final = "state = 'queued'"  # word for word what the partial index says
+_QUEUED: Final = "state = 'queued'"  # word for word what the partial index says, as the next one
+_ENDED: Final = "finished_ms > 0"
 
 
 def queued_tasks(query: queue.QueuedTasks) -> Select:
@@ -38,6 +39,23 @@ def task_states(query: queue.TaskStates) -> Select:
     return Select(sql, query.ids, all_as(lambda row: queue.TaskState(*row)))
 
 
+def old_tasks(query: sweeping.OldTasks) -> Select:
+    # As values, not as conditions of a join: who has millions of rows is asked for those of one task.
+    answer = "COALESCE((SELECT delivery FROM usage WHERE request_id = tasks.id), '')"
+    to_tell = (
+        "(SELECT COUNT(*) FROM webhook_deliveries WHERE task_id = tasks.id AND state NOT IN ('delivered', 'dead'))"
+    )
+    sql = (
+        f"SELECT id FROM tasks WHERE {_ENDED} AND finished_ms < ? AND {answer} <> 'undelivered' AND {to_tell} = 0"  # noqa: S608
+        " ORDER BY finished_ms, id LIMIT ?"
+    )
+    return Select(sql, (query.before_ms, query.limit), all_as(lambda row: row[0]))
+
+
+def oldest_claim(_: sweeping.OldestClaim) -> Select:
+    return Select("SELECT MIN(at_ms) FROM claims", (), first_as(lambda row: row[0]))
+
+
 _waiting: Final = all_as(lambda row: queue.Waiting(**dict(zip(_NAMES, row, strict=True))))
 
 QUEUE_SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
@@ -45,4 +63,6 @@ QUEUE_SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
     queue.OverdueTasks: overdue_tasks,
     queue.CancelMarks: cancel_marks,
     queue.TaskStates: task_states,
+    sweeping.OldTasks: old_tasks,
+    sweeping.OldestClaim: oldest_claim,
 }

@@ -211,6 +211,17 @@ USAGE: Final = _table(
 Index("usage_by_request", USAGE.c.request_id, unique=True)
 Index("usage_by_workspace", USAGE.c.workspace_id, USAGE.c.at_ms, USAGE.c.seq)
 Index("usage_by_time", USAGE.c.at_ms, USAGE.c.seq)
+Index("usage_by_key", USAGE.c.key_id, USAGE.c.at_ms, USAGE.c.seq)
+Index("usage_by_model", USAGE.c.workspace_id, USAGE.c.model, USAGE.c.at_ms, USAGE.c.seq)
+Index(
+    "usage_by_outcome",
+    USAGE.c.workspace_id,
+    USAGE.c.outcome,
+    USAGE.c.at_ms,
+    USAGE.c.seq,
+    **partial("outcome <> 'succeeded'"),
+)
+Index("usage_by_failure", USAGE.c.outcome, USAGE.c.at_ms, USAGE.c.seq, **partial("outcome <> 'succeeded'"))
 Index("usage_undelivered", USAGE.c.owner, **partial("delivery = 'undelivered'"))
 
 # By time first: what is written now lies together, whosever it is, and a question about days reads one stretch.
@@ -256,6 +267,7 @@ Index("tasks_by_workspace", TASKS.c.workspace_id, TASKS.c.created_ms)
 Index("tasks_running", TASKS.c.owner, **partial("state IN ('queued', 'running')"))
 Index("tasks_queued", TASKS.c.workspace_id, TASKS.c.created_ms, TASKS.c.id, **partial("state = 'queued'"))
 Index("tasks_marked", TASKS.c.owner, **partial("cancel_ms IS NOT NULL AND finished_ms IS NULL"))
+Index("tasks_finished", TASKS.c.finished_ms, **partial("finished_ms > 0"))
 Index("tasks_unknown", TASKS.c.finished_ms, **partial("state = 'unknown'"))
 
 ATTEMPTS: Final = _table(
@@ -287,6 +299,7 @@ CLAIMS: Final = _table(
     octets("fingerprint"),
     clustered=True,
 )
+Index("claims_by_time", CLAIMS.c.at_ms)
 
 LEASES: Final = _table("leases", words("owner", key=True), whole("until_ms"), clustered=True)
 
@@ -337,6 +350,7 @@ Index(
     WEBHOOK_DELIVERIES.c.id,
     **partial("state = 'dead'"),
 )
+Index("webhook_deliveries_by_task", WEBHOOK_DELIVERIES.c.task_id)
 Index("webhook_deliveries_by_time", WEBHOOK_DELIVERIES.c.created_ms, WEBHOOK_DELIVERIES.c.id)
 Index(
     "webhook_deliveries_by_workspace",

@@ -15,9 +15,11 @@ from imageway.ledger.ops import RecordUsage
 from imageway.ledger.reports import SumTransfers
 from imageway.storage.memory import queue, reports, usage, webhooks
 from imageway.storage.memory.access import ACCESS_READS
+from imageway.storage.memory.sweeping import old_tasks, oldest_claim
 from imageway.storage.memory.tables import Tables
 from imageway.tasks import queries as tasks
 from imageway.tasks import queue as waiting
+from imageway.tasks import sweeping
 from imageway.tasks import webhooks as asked
 from imageway.tasks.states import FINAL_TASK
 
@@ -170,6 +172,8 @@ READS: Final[dict[type[Query[Any]], Callable[[Tables, Any], Any]]] = {
     tasks.RunningTasks: running_tasks,
     tasks.UnknownTasks: unknown_tasks,
     tasks.Owners: owners,
+    sweeping.OldTasks: old_tasks,
+    sweeping.OldestClaim: oldest_claim,
     waiting.QueuedTasks: queue.queued_tasks,
     waiting.OverdueTasks: queue.overdue_tasks,
     waiting.CancelMarks: queue.cancel_marks,

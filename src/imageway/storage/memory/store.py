@@ -11,6 +11,7 @@ from imageway.storage.errors import StorageClosed, assert_known
 from imageway.storage.memory import ledger, queue, tasks, webhooks
 from imageway.storage.memory.access import ACCESS_WRITES
 from imageway.storage.memory.reads import READS
+from imageway.storage.memory.sweeping import SWEEPING_WRITES
 from imageway.storage.memory.tables import Tables
 from imageway.storage.pump import COMMITTED
 from imageway.tasks import ops as task_ops
@@ -64,6 +65,7 @@ WRITES: Final[dict[type[Op], Apply]] = {
     webhook_ops.EndDelivery: webhooks.end_delivery,
     webhook_ops.ReplayDelivery: webhooks.replay_delivery,
     webhook_ops.ForgetDeliveries: webhooks.forget_deliveries,
+    **SWEEPING_WRITES,
     **ACCESS_WRITES,
 }
 

@@ -20,7 +20,7 @@ from imageway.storage.pump import COMMITTED, Outcome, Pump, Unit, side_by_side
 from imageway.storage.rows import Rows
 from imageway.storage.selects import select
 from imageway.tasks import ops as tasks
-from imageway.tasks import queue, webhooks
+from imageway.tasks import queue, sweeping, webhooks
 
 if TYPE_CHECKING:
     from imageway.storage.postgres.connection import Pool
@@ -75,6 +75,8 @@ KNOWN: Final[frozenset[type[Op]]] = frozenset(
         webhooks.EndDelivery,
         webhooks.ReplayDelivery,
         webhooks.ForgetDeliveries,
+        sweeping.ForgetTasks,
+        sweeping.ForgetClaims,
         access.ExpireKey,
         access.ChangeKey,
         access.SetBudget,

@@ -12,6 +12,7 @@ from imageway.ledger import ops as ledger
 from imageway.storage.sqlite.access import ACCESS_WRITES
 from imageway.storage.sqlite.queue import QUEUE_WRITES, is_good_key
 from imageway.storage.sqlite.statements import Apply, each, guarded
+from imageway.storage.sqlite.sweeping import SWEEPING_WRITES
 from imageway.storage.sqlite.usage import USAGE_WRITES
 from imageway.storage.sqlite.wallets import WALLET_WRITES
 from imageway.storage.sqlite.webhooks import WEBHOOK_WRITES
@@ -116,5 +117,6 @@ WRITES: Final[dict[type[Op], Apply]] = {
     **USAGE_WRITES,
     **QUEUE_WRITES,
     **WEBHOOK_WRITES,
+    **SWEEPING_WRITES,
     **ACCESS_WRITES,
 }
