@@ -181,6 +181,25 @@ def test_every_change_is_in_the_audit_log_without_a_secret(admin: Admin) -> None
     assert following[0]["seq"] < first["seq"]
 
 
+def test_the_audit_log_says_what_was_before_and_after(admin: Admin) -> None:
+    """Of a task that was given up its states, of a member who was removed the role."""
+    admin.made("POST", "workspaces", {"name": "audited"})
+    admin.made("POST", "workspaces/audited/wallet/topup", {"usd": "5"})
+    admin.made("PUT", "workspaces/audited/members/ada", {"role": "owner"})
+    assert admin("DELETE", "workspaces/audited/members/ada").status == 204
+    gone = assert_told(admin("DELETE", "workspaces/audited/members/ada"), 404, "not_found", "member")
+    assert gone["message"] == 'the workspace "audited" has no member "ada"'
+    key = admin.made("POST", "keys", {"workspace": "audited"})["key"]
+    asked = {"model": "qwen-image-plus", "prompt": "sandbox-fault:pending", "async": True}
+    task = call(f"{admin.url}/v1/images/generations", asked, key=key).json["id"]
+    shown = admin.made("POST", f"tasks/{task}/cancel")
+    found = admin.made("GET", "audit?limit=50")["data"]
+    rows = {row["action"]: row for row in reversed(found)}  # the newest of each
+    assert rows["member.remove"]["before"] == {"name": "ada", "role": "owner"}
+    assert rows["task.cancel"]["before"]["state"] in ("queued", "running")
+    assert rows["task.cancel"]["after"] == {"state": shown["state"]}
+
+
 def test_who_may_look_changes_nothing(house: House, url: str) -> None:
     viewer = Admin(url, admin_key(house, "--role", "viewer"))
     assert viewer("GET", "workspaces").status == 200

@@ -5,35 +5,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from imageway.cli.printing import Stop, print_json, print_table
-from imageway.core.ids import new_id
-from imageway.core.money import format_usd, parse_usd
-from imageway.core.ops import Op, Refused, Store
-from imageway.ledger.ops import CreateKey, CreateWorkspace, TopUp
-from imageway.ledger.queries import (
-    FindWorkspace,
-    Key,
-    ListKeys,
-    ListUsage,
-    ListWorkspaces,
-    ShowWallet,
-    Wallet,
-    Workspace,
-)
+from imageway.core.money import format_usd
+from imageway.core.ops import Store
+from imageway.ledger.queries import FindWorkspace, ListUsage, ShowWallet, Wallet, Workspace
 from imageway.ledger.verifying import Reader
-from imageway.server.auth import digest_of, new_key
 from imageway.server.configuration import ConfigurationError, Settings, read_settings
 from imageway.server.machine import SystemClock, SystemRandom
 
 T = TypeVar("T")
 CLOCK, RANDOM = SystemClock(), SystemRandom()
-MOST_NAME = 100
 MOST_ROWS = 1_000_000
 
 
@@ -68,46 +55,11 @@ class Books:
             raise Stop(f"the data directory cannot be used: {error}") from None
 
 
-async def commit_all(store: Store, *ops: Op) -> None:
-    done = await store.commit(*ops)
-    if isinstance(done, Refused):
-        raise Stop(f"not done: {done.why.replace('_', ' ')}")
-
-
 async def workspace_named(store: Reader, name: str) -> Workspace:
     found = await store.read(FindWorkspace(name))
     if found is None:
         raise Stop(f'there is no workspace "{name}"; make it with: imageway workspaces create {name}')
     return found
-
-
-def _named(name: str) -> str:
-    """A name that can be typed again and stays in its column."""
-    if not name.strip() or len(name) > MOST_NAME or not name.isprintable():
-        raise Stop(f"{name!r} cannot name a workspace: write 1 to {MOST_NAME} visible characters")
-    return name
-
-
-async def _made_workspace(store: Store, name: str) -> Workspace:
-    found = await store.read(FindWorkspace(name))
-    if found is None:
-        _named(name)
-        await store.commit(CreateWorkspace(new_id("ws", RANDOM), name, CLOCK.now_ms()))
-        found = await workspace_named(store, name)
-    return found
-
-
-def make_funded_key(books: Books, workspace: str, usd: str) -> str:
-    """A key of a workspace whose wallet has just been topped up; both are made when they are not there."""
-    key = new_key(RANDOM)
-
-    async def make(store: Store) -> None:
-        owner, now_ms = await _made_workspace(store, workspace), CLOCK.now_ms()
-        create = CreateKey(new_id("key", RANDOM), owner.id, "demo", digest_of(key), key[-4:], (), now_ms)
-        await commit_all(store, create, TopUp(new_id("top", RANDOM), owner.id, parse_usd(usd), now_ms))
-
-    books.do(make)
-    return key
 
 
 def wallet_of(books: Books, workspace: str) -> str:
@@ -128,25 +80,6 @@ def usage_prices(books: Books, workspace: str) -> dict[str, str]:
         return {row.request_id: format_usd(row.price_usd_micros) for row in await store.read(ListUsage(owner.id))}
 
     return books.do(read)
-
-
-async def every_key(store: Store, workspace_id: str | None = None) -> list[Key]:
-    """Page by page: however many there are."""
-    found: list[Key] = []
-    while page := await store.read(ListKeys(workspace_id, after=_last(found))):
-        found += page
-    return found
-
-
-async def every_workspace(store: Store) -> list[Workspace]:
-    found: list[Workspace] = []
-    while page := await store.read(ListWorkspaces(after=_last(found))):
-        found += page
-    return found
-
-
-def _last(found: Sequence[Key | Workspace]) -> tuple[int, str]:
-    return (found[-1].created_ms, found[-1].id) if found else (-1, "")
 
 
 def show_wallet(books: Books, workspace: str, *, as_json: bool) -> None:

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Final
 
 from imageway.catalog import Catalog, CatalogError, load
-from imageway.cli.books import RANDOM, every_key, every_workspace
+from imageway.cli.books import CLOCK, RANDOM
 from imageway.cli.printing import print_json, print_table
 from imageway.core.upstreams import Upstream
 from imageway.ledger.queries import ShowWallet
 from imageway.ledger.sealed import SIGNING, UPSTREAM, WEBHOOK
 from imageway.ledger.verifying import verify
+from imageway.server.administration.keys import list_keys
+from imageway.server.administration.office import Office
 from imageway.server.administration.secrets import UNSEALED, count_secrets, find_closed
+from imageway.server.administration.workspaces import list_workspaces
 from imageway.server.books import open_books
 from imageway.server.configuration import ConfigurationError, Settings, read_settings, upstreams_of
 from imageway.server.machine import made_private
@@ -133,8 +136,9 @@ async def _storage(settings: Settings) -> AsyncIterator[Finding]:
         )
         yield Finding("data directory", "warning" if low else "ok", says, advice)
         async with open_books(settings) as store:
-            workspaces = await every_workspace(store)
-            keys = [key for key in await every_key(store) if key.revoked_ms is None]
+            office = Office(store, CLOCK, RANDOM, "cli")
+            workspaces = await list_workspaces(office)
+            keys = [key for key in await list_keys(office, None) if key.revoked is None]
             wallets = [await store.read(ShowWallet(workspace.id)) for workspace in workspaces]
             unknown = await store.read(UnknownTasks())
             dead = await store.read(ListDeliveries(state="dead"))

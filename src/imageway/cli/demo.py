@@ -17,10 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imageway.catalog import load
-from imageway.cli.books import Books, make_funded_key, usage_prices, wallet_of
+from imageway.cli.books import Books, usage_prices, wallet_of
 from imageway.cli.children import Child, child_gateway
 from imageway.cli.generating import picture_of, post, suffix_of
+from imageway.cli.operating import operate, vault_of
 from imageway.cli.printing import Stop, print_table
+from imageway.server.administration.keys import KeyAsked, create_key
+from imageway.server.administration.office import Office
+from imageway.server.administration.wallets import MoveAsked, move
 
 WORKSPACE = "demo"
 TOP_UP_USD = "5"
@@ -54,7 +58,7 @@ def run_demo(output: Path, books: Books, *, stop: bool) -> None:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Stop(f'--output "{output}" cannot be made: {error.strerror}') from None
-    key = make_funded_key(books, WORKSPACE, TOP_UP_USD)
+    key = _funded_key(books)
     try:
         with _gateway(books) as gateway:
             print(f"The gateway answers at {gateway.url}\n", flush=True)
@@ -67,6 +71,19 @@ def run_demo(output: Path, books: Books, *, stop: bool) -> None:
         print(f"\nThe gateway has ended. Without --stop it stays, for more pictures:\n\n{_command(output, books)}")
     except KeyboardInterrupt:
         print()
+
+
+def _funded_key(books: Books) -> str:
+    """A key of a workspace whose wallet has just been topped up; both are made when they are not there."""
+    settings = books.settings()
+
+    async def make(office: Office) -> str:
+        asked = KeyAsked(workspace=WORKSPACE, name="demo")
+        made = await create_key(office, vault_of(settings, office.store), asked)
+        await move(office, WORKSPACE, "topup", MoveAsked(usd=TOP_UP_USD))
+        return made.key
+
+    return operate(books, make)
 
 
 def _gateway(books: Books) -> AbstractContextManager[Child]:

@@ -6,11 +6,11 @@ import asyncio
 import re
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from imageway.cli.books import MOST_ROWS, Books, day, show_rows, show_wallet
 from imageway.cli.books import workspace_named as named
+from imageway.cli.moments import moment_ms
 from imageway.cli.operating import operate, said
 from imageway.cli.printing import Stop, print_json
 from imageway.core.errors import GatewayError
@@ -106,7 +106,7 @@ def list_usage(books: Books, wanted: Wanted, *, limit: int, as_json: bool) -> No
         raise Stop(f'--limit "{limit}": a number from 1 to {MOST_ROWS} is needed')
     if wanted.outcome and wanted.outcome not in OUTCOMES:
         raise Stop(f'--outcome "{wanted.outcome}": one of {", ".join(sorted(OUTCOMES))} is needed')
-    since_ms, until_ms = _moment("--since", wanted.since), _moment("--until", wanted.until)
+    since_ms, until_ms = moment_ms("--since", wanted.since), moment_ms("--until", wanted.until)
 
     async def read(store: Store) -> list[UsageDetail]:
         found: list[UsageDetail] = []
@@ -132,16 +132,6 @@ def list_usage(books: Books, wanted: Wanted, *, limit: int, as_json: bool) -> No
     show_rows([_usage(row) for row in found[:limit]], _COLUMNS, as_json=as_json)
     if len(found) > limit:
         print(f"… there are more; use --limit (this was {limit})", file=sys.stderr if as_json else sys.stdout)
-
-
-def _moment(option: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Stop(f'{option} "{text}": a date such as 2026-03-01, or a moment such as 2026-03-01T12:30') from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _usage(row: UsageDetail) -> dict[str, object]:

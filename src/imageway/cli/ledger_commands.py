@@ -108,7 +108,8 @@ def usage(
     key: Id of a key.
     model: Id of a model.
     outcome: succeeded, failed, cancelled or unknown.
-    since: A date or a moment, such as 2026-03-01 or 2026-03-01T12:30:00+02:00; UTC where it says nothing else.
+    since: A date or a moment, such as 2026-03-01 or 2026-03-01T12:30:00+02:00, UTC where it says nothing else; or days
+        ago, such as 30d.
     until: The same; what happened then is not listed any more.
     limit: At most so many; a last line says when there are more.
     """

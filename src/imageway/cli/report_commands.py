@@ -38,13 +38,14 @@ def show_sums(
     """
     from imageway.cli import reports as work
     from imageway.cli.books import Books
+    from imageway.cli.moments import moment_ms
     from imageway.ledger.usage import SumUsage
 
     query = SumUsage(
         key_id=key,
         model=model,
-        since_ms=work.moment_ms(since, default=0),
-        until_ms=work.moment_ms(until, default=0) if until else None,
+        since_ms=moment_ms("--since", since),
+        until_ms=moment_ms("--until", until),
         by=work.grouped(by),
     )
     work.sums(Books(data, config), query, workspace, as_json=json)
@@ -73,11 +74,10 @@ def export_usage(
     """
     from imageway.cli import reports as work
     from imageway.cli.books import Books
+    from imageway.cli.moments import moment_ms
     from imageway.ledger.usage import FindUsage
 
-    query = FindUsage(
-        since_ms=work.moment_ms(since, default=0), until_ms=work.moment_ms(until, default=0) if until else None
-    )
+    query = FindUsage(since_ms=moment_ms("--since", since) or 0, until_ms=moment_ms("--until", until))
     work.export(Books(data, config), query, workspace, format, output)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast, get_args
 
@@ -96,20 +95,6 @@ def grouped(by: str) -> tuple[By, ...]:
         if name not in get_args(By):
             raise Stop(f'--by "{name}" is none of {", ".join(get_args(By))}')
     return cast("tuple[By, ...]", names)
-
-
-def moment_ms(written: str | None, *, default: int) -> int:
-    """A day or a time, ISO 8601, UTC's where no zone is named; or so many days ago: `30d`."""
-    if written is None:
-        return default
-    try:
-        if written.endswith("d") and written[:-1].isdecimal():
-            moment = datetime.now(UTC) - timedelta(days=int(written[:-1]))
-        else:
-            moment = datetime.fromisoformat(written)
-    except (ValueError, OverflowError):
-        raise Stop(f'"{written}" is not a time; write it like 2026-11-01, 2026-11-01T12:00 or 30d') from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _writable(file: Path) -> BinaryIO:

@@ -95,8 +95,6 @@ def test_a_missing_workspace_is_made_with_an_empty_wallet(shell: Shell) -> None:
 
 def test_lists_are_whole_however_many_pages_they_take(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two to a page here; keys made within one millisecond are told apart by their ids."""
-    for query in (ListKeys, ListWorkspaces):
-        monkeypatch.setattr("imageway.cli.books." + query.__name__, partial(query, limit=2))
     monkeypatch.setattr("imageway.server.administration.keys.ListKeys", partial(ListKeys, limit=2))
     monkeypatch.setattr("imageway.server.administration.workspaces.ListWorkspaces", partial(ListWorkspaces, limit=2))
     names = [f"w{number}" for number in range(5)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
@@ -144,8 +145,8 @@ def test_usage_is_listed_by_what_it_is_of(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--since", "yesterday"), '--since "yesterday": a date such as'),
-        (("--until", "2026-13-01"), '--until "2026-13-01": a date such as'),
+        (("--since", "yesterday"), '--since "yesterday" is not a time: write a date such as'),
+        (("--until", "2026-13-01"), '--until "2026-13-01" is not a time'),
         (("--outcome", "done"), '--outcome "done": one of cancelled, failed, succeeded, unknown'),
     ],
 )
@@ -153,6 +154,14 @@ def test_a_filter_that_means_nothing_is_refused(shell: Shell, words: tuple[str, 
     ran = shell("usage", *words)
     assert (ran.code, ran.out) == (1, "")
     assert said in ran.err
+
+
+def test_usage_may_be_of_the_last_days(shell: Shell) -> None:
+    shell("workspaces", "create", "shop")
+    book(shell, request(1, workspace_id=id_of(shell, "shop"), at_ms=int(time.time() * 1000) - 5 * 86_400_000))
+    assert len(shell("usage", "--since", "7d", "--json").json) == 1
+    assert shell("usage", "--since", "3d", "--json").json == []
+    assert shell("usage", "--until", "7d", "--json").json == []
 
 
 def test_sound_books_are_right(shell: Shell) -> None:

@@ -79,8 +79,9 @@ async def _cancel(visit: Visit) -> TaskShown:
     """As its owner would: what was sent already is delivered and charged."""
     task = await _found(visit)
     await visit.engine.cancel_task(task.id, Caller(task.key_id, task.workspace_id))
-    await visit.office.change("task.cancel", task.id)
-    return _shown(await _found(visit))
+    after = await _found(visit)
+    await visit.office.change("task.cancel", task.id, before={"state": task.state}, after={"state": after.state})
+    return _shown(after)
 
 
 async def _found(visit: Visit) -> Task:

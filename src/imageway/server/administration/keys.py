@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final, cast
 
 import msgspec
@@ -21,7 +20,7 @@ from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey
 from imageway.ledger.queries import FindWorkspace, Key, ListKeys, Workspace
 from imageway.ledger.sealed import SIGNING, Vault
 from imageway.server.administration.office import Office, sealing, unless
-from imageway.server.administration.written import Reader
+from imageway.server.administration.written import Reader, iso_second
 from imageway.server.auth import PREFIX, digest_of, new_key, read_scope
 from imageway.server.signing import new_signing_secret
 
@@ -333,4 +332,5 @@ def _budget(budget: Budget, now_ms: int) -> BudgetShown:
 
 
 def _iso(epoch_ms: int | None) -> str | None:
-    return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="seconds") if epoch_ms else None
+    """0 as None: never."""
+    return iso_second(epoch_ms) if epoch_ms else None

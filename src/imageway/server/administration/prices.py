@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -28,7 +27,7 @@ from imageway.ledger.terms import (
     terms_for,
 )
 from imageway.server.administration.office import Office, unless
-from imageway.server.administration.written import Reader
+from imageway.server.administration.written import Reader, iso_second
 
 MOST_SOURCE: Final = 500
 _MULTIPLIER: Final = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,6}))?")
@@ -102,7 +101,7 @@ async def end_rule(office: Office, rule_id: str) -> RuleShown:
     if before is None or before.until_time is not None:
         raise GatewayError("not_found", f'there is no price rule "{rule_id}" in force')
     until_ms = office.now_ms()
-    after = msgspec.structs.replace(before, until_time=_iso(until_ms))
+    after = msgspec.structs.replace(before, until_time=iso_second(until_ms))
     await office.change("price_rule.end", rule_id, EndPriceRule(rule_id, until_ms), before=before, after=after)
     return after
 
@@ -198,11 +197,7 @@ def _shown(rule: PriceRule) -> RuleShown:
         multiplier=format((Decimal(rule.multiplier_millionths) / ONE).normalize(), "f"),
         per_image_usd=format_usd(rule.per_image_usd_micros),
         prices=tuple(msgspec.json.decode(rule.rows)) if rule.rows else (),
-        from_time=_iso(rule.from_ms),
-        until_time=_iso(rule.until_ms) if rule.until_ms is not None else None,
+        from_time=iso_second(rule.from_ms),
+        until_time=iso_second(rule.until_ms) if rule.until_ms is not None else None,
         source=rule.source,
     )
-
-
-def _iso(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="seconds")

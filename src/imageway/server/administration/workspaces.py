@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
@@ -10,12 +9,13 @@ from msgspec import UNSET, Struct, UnsetType
 
 from imageway.catalog import Catalog
 from imageway.core.access import WorkspaceSettings
+from imageway.core.errors import GatewayError
 from imageway.core.money import format_usd
 from imageway.ledger.access import ROLES, AddMember, ListMembers, Member, RemoveMember, SetWorkspace
 from imageway.ledger.ops import CreateWorkspace
 from imageway.ledger.queries import FindWorkspace, ListWorkspaces, Workspace
 from imageway.server.administration.office import Conflict, Office, unless
-from imageway.server.administration.written import MOST_ENTRIES, Reader
+from imageway.server.administration.written import MOST_ENTRIES, Reader, iso_second
 from imageway.server.auth import read_settings
 
 MOST_KEPT_S: Final = 10 * 366 * 86_400
@@ -109,16 +109,26 @@ async def add_member(office: Office, workspace: str, name: str, role: str) -> Me
     reader.name("name", name)
     reader.words("role", (role,), tuple(sorted(ROLES)))
     unless(reader.problems)
-    before = {member.name: member.role for member in await office.store.read(ListMembers(owner.id))}.get(name)
+    was = await _role(office, owner.id, name)
+    before = None if was is None else {"name": name, "role": was}
     op = AddMember(owner.id, name, role, now_ms)
     await office.change("member.add", owner.id, op, before=before, after={"name": name, "role": role})
     return next(_member(one) for one in await office.store.read(ListMembers(owner.id)) if one.name == name)
 
 
+async def _role(office: Office, workspace_id: str, name: str) -> str | None:
+    members = await office.store.read(ListMembers(workspace_id))
+    return next((member.role for member in members if member.name == name), None)
+
+
 async def remove_member(office: Office, workspace: str, name: str) -> None:
     """Raises GatewayError 404."""
     owner = await office.workspace(workspace)
-    await office.change("member.remove", owner.id, RemoveMember(owner.id, name), before={"name": name})
+    role = await _role(office, owner.id, name)
+    if role is None:
+        raise GatewayError("not_found", f'the workspace "{owner.name}" has no member "{name}"', param="member")
+    before = {"name": name, "role": role}
+    await office.change("member.remove", owner.id, RemoveMember(owner.id, name), before=before)
 
 
 async def list_members(office: Office, workspace: str) -> tuple[MemberShown, ...]:
@@ -151,13 +161,9 @@ def _shown(workspace: Workspace) -> WorkspaceShown:
         watermark=settings.watermark,
         keep_images_s=settings.keep_images_s,
         alert_below_usd=None if below is None else format_usd(below),
-        created=_iso(workspace.created_ms),
+        created=iso_second(workspace.created_ms),
     )
 
 
 def _member(member: Member) -> MemberShown:
-    return MemberShown(name=member.name, role=member.role, since=_iso(member.created_ms))
-
-
-def _iso(epoch_ms: int) -> str:
-    return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="seconds")
+    return MemberShown(name=member.name, role=member.role, since=iso_second(member.created_ms))

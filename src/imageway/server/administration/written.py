@@ -131,6 +131,11 @@ class Reader:
         )
 
 
+def iso_second(epoch_ms: int) -> str:
+    """How a moment is shown to operators, to the second: 2026-11-20T08:44:13+00:00."""
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="seconds")
+
+
 def _epoch_ms(written: str) -> int | None:
     """Epoch milliseconds; None: no time, or none that a calendar has wherever it is read."""
     try:
