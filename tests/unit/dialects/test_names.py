@@ -60,7 +60,14 @@ TABLES_OF: dict[str, Table] = {
 # What is worked out of other fields, or goes by quite another name; of each format what it has.
 CALLED: dict[str, dict[str, str | None]] = {
     "openai": {"images": "image", "turns": "contents", "group": "sequential_image_generation", "prompt": "prompt"},
-    "gemini": {"images": "contents", "prompt": "contents", "n": "generationConfig.candidateCount"},
+    "gemini": {
+        "images": "contents",
+        "prompt": "contents",
+        "n": "generationConfig.candidateCount",
+        "geometry": "generationConfig.imageConfig.aspectRatio",
+        "output_format": "generationConfig.imageConfig.imageOutputOptions.mimeType",
+        "operation": None,
+    },
     "imagen": {
         "images": "instances[0].referenceImages",
         "prompt": "instances[0].prompt",
