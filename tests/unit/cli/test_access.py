@@ -162,7 +162,7 @@ def test_members_come_and_go(shell: Shell) -> None:
     ]
     assert rows[0]["since"] == added["since"]
     assert shell("members", "remove", "shop", "bob@shop.example", "--json").json["removed"]
-    assert "has no member "bob@shop.example"" in shell("members", "remove", "shop", "bob@shop.example").err
+    assert "no member" in shell("members", "remove", "shop", "bob@shop.example").err
     assert (
         '"king" is none of admin, member, owner, viewer' in shell("members", "add", "shop", "x", "--role", "king").err
     )
