@@ -30,18 +30,23 @@ LIMIT_MS: Final = 100
 TIMES: Final = 7
 BEGIN_MS: Final = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 YEAR_MS: Final = 365 * DAY_MS
+RARE: Final = 200_000
 END_MS: Final = BEGIN_MS + YEAR_MS
-# Fifty workspaces, some of which ask much more than others, of three keys each; eight models of four upstreams.
+# Fifty workspaces, some of which ask much more than others, of three keys each; eight models of four upstreams. The
+# largest has a key and a model of which there is hardly anything.
 ROW: Final = f"""
 INSERT INTO usage (request_id, workspace_id, key_id, model, outcome, n, delivered, price_usd_micros, cost_usd_micros,
   lines, delivery, owner, upstream_id, at_ms, delivery_ms, dialect, operation, offering, size, input_text_tokens,
   input_image_tokens, output_text_tokens, output_image_tokens, queue_ms, upstream_ms, total_ms, warnings, error)
-SELECT 'req_' || n || '_0123456789abcdef', 'ws_' || who, 'key_' || who || '_' || (n * 31 / 7 % 3), 'draw-' || what,
+SELECT 'req_' || n || '_0123456789abcdef', 'ws_' || who,
+  CASE WHEN n % {RARE} = 7 THEN 'key_rare' ELSE 'key_' || who || '_' || (n * 31 / 7 % 3) END,
+  CASE WHEN n % {RARE} = 9 THEN 'draw-rare' ELSE 'draw-' || what END,
   CASE WHEN n % 1000 = 0 THEN 'unknown' WHEN n % 40 = 0 THEN 'failed' ELSE 'succeeded' END, 1, 1, 40000, 30000,
   {{lines}}, 'stored', 'proc_0', 'up_' || (what / 2), at_ms, at_ms, 'unified', 'generate', 'draw-1@maker', '1024x1024',
   12, 0, 0, 272, 3, 5000, 5010, '', ''
 FROM (
-  SELECT n, (n * 7919 % 50) * (n * 104729 / 3 % 50) / 50 AS who, n * 15485863 / 11 % 8 AS what,
+  SELECT n, CASE WHEN n % {RARE} IN (7, 9) THEN 0 ELSE (n * 7919 % 50) * (n * 104729 / 3 % 50) / 50 END AS who,
+    n * 15485863 / 11 % 8 AS what,
     {BEGIN_MS} + n * {YEAR_MS} / {{rows}} AS at_ms
   FROM {{numbers}}
 ) AS made
@@ -52,8 +57,9 @@ SELECT {span_ms}, at_ms / {span_ms} * {span_ms} AS begin_ms, workspace_id, key_i
   COUNT(*), SUM(n), SUM(delivered), SUM(price_usd_micros), 0, SUM(cost_usd_micros),
   SUM(input_text_tokens + input_image_tokens + output_text_tokens + output_image_tokens), SUM(total_ms),
   SUM(upstream_ms)
-FROM usage GROUP BY 1, 2, 3, 4, 5, 6, 7
+FROM usage GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7
 """
+"""In order, as time would have written them: sums of one hour lie together then, not each on a page of its own."""
 LINES: Final = '{"price":[{"what":"image","quantity":"1","unit":"image","unit_usd":"0.04"}]}'
 NUMBERS: Final = (
     "(WITH RECURSIVE c (n) AS (VALUES ({first}) UNION ALL SELECT n + 1 FROM c WHERE n < {last}) SELECT n FROM c)"
@@ -74,10 +80,13 @@ def questions() -> Iterator[tuple[str, Query[Any]]]:
     for whose in ("", "ws_7"):
         yield f"the newest 100 rows, {whose or 'all'}", FindUsage(workspace_id=whose)
         yield f"100 rows from the middle, {whose or 'all'}", FindUsage(workspace_id=whose, before=(half_ms, 10**12))
-    yield (
-        "100 failed rows from the middle, ws_7",
-        FindUsage(workspace_id="ws_7", outcome="failed", before=(half_ms, 10**12)),
-    )
+    middle = (half_ms, 10**12)
+    yield "100 failed rows from the middle, ws_7", FindUsage(workspace_id="ws_7", outcome="failed", before=middle)
+    yield "100 unknown rows from the middle, all", FindUsage(outcome="unknown", before=middle)
+    yield "rows of a rare key of ws_0", FindUsage(workspace_id="ws_0", key_id="key_rare")
+    yield "rows of a rare key", FindUsage(key_id="key_rare")
+    yield "rows of a rare model, ws_0", FindUsage(workspace_id="ws_0", model="draw-rare")
+    yield "100 rows of a busy key and model, ws_0", FindUsage(workspace_id="ws_0", key_id="key_0_0", model="draw-1")
 
 
 async def ask(store: Store) -> float:

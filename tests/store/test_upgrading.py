@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -276,3 +277,15 @@ async def test_a_wallet_that_its_topups_do_not_explain_is_upgraded_all_the_same(
     assert wallet is not None
     assert (wallet.available, wallet.topped_up, wallet.adjusted) == (939_993, 1_000_000, -7)
     await store.close()
+
+
+async def test_a_step_may_take_longer_than_any_other_statement(
+    postgres_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index of millions of rows does, and so does waiting for whoever is making it."""
+    script = running.postgresql_script
+    monkeypatch.setattr("imageway.storage.postgres.connection.COMMAND_TIMEOUT_S", 1)
+    monkeypatch.setattr(running, "postgresql_script", lambda version: f"SELECT pg_sleep(1.5); {script(version)}")
+    for store in await asyncio.gather(postgres_place.open(), postgres_place.open()):
+        await store.close()
+    assert await version_of(postgres_place) == HEAD

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the library itself does not know that its classes are gener
 CONNECTIONS: Final = 8
 CONNECT_TIMEOUT_S: Final = 10
 COMMAND_TIMEOUT_S: Final = 30
+MIGRATION_TIMEOUT_S: Final = 6 * 3600  # an index of ten million rows takes a minute, and whoever waits for it as long
 MIGRATION_LOCK: Final = 0x696D6167657761  # "imagewa": any number, the same for every Imageway
 OUTSIDE: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 """What a connection may raise because of something out there."""
@@ -57,10 +58,10 @@ async def _prepare(connection: Connection, place: str, *, create: bool) -> None:
 
     async with connection.transaction():
         # Whoever comes at the same time waits here, then finds nothing to do.
-        await connection.execute(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+        await connection.execute(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})", timeout=MIGRATION_TIMEOUT_S)
         version = await version_in(connection)
         if is_behind(version, place):
-            await connection.execute(postgresql_script(version))
+            await connection.execute(postgresql_script(version), timeout=MIGRATION_TIMEOUT_S)
 
 
 async def version_in(connection: Connection) -> str | None:
