@@ -122,7 +122,10 @@ class Studio:
         """What stands behind a URL, without any network: our own files as they are; for every other address a
         stand-in picture that depends on the URL alone. Hosts under `.invalid`, and paths with `not-found` or
         `not-an-image` in them, fail the way their names say. Raises NotFetched."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # no URL at all
+            raise NotFetched from None
         if parts.path.startswith(PREFIX):
             kept = await self.shelf.get(parts.path)
             if kept is None:

@@ -49,6 +49,8 @@ def _shorten(line: str, font: Font, width: int) -> str:
 def write_caption(image: Image.Image, prompt: str) -> None:
     short = min(image.size)
     size, margin = max(short // 30, 9), max(short // 32, 4)
+    if image.width <= 2 * margin:
+        return  # not a letter has room
     font, small = font_of(size), font_of(max(size * 5 // 8, 8))
     lines = wrap(readable(prompt), font, int(image.width * 0.62))
     width = round(max([font.getlength(line) for line in lines] + [small.getlength(LABEL)]))

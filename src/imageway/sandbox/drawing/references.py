@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 KEPT_EDGE = 2048  # an edit is drawn from at most this many pixels a side
 MAX_PIXELS = 64_000_000
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # some of the others would run programs
 
 
 class Unreadable(Exception):
@@ -32,17 +33,17 @@ class Reference:
 def read_reference(content: bytes) -> Reference:
     """Decodes to the last byte; raises Unreadable. Takes tens of milliseconds: call it in a thread."""
     try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(content)) as opened:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return _decode(opened)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
         raise Unreadable(str(error)) from error
 
 
 def _decode(opened: Image.Image) -> Reference:
     if opened.width * opened.height > MAX_PIXELS:
         raise Unreadable(f"{opened.width}x{opened.height} is more than {MAX_PIXELS} pixels")
-    kind = (opened.format or "").lower()
+    kind = (opened.format or "").lower().replace("mpo", "jpeg")  # a JPEG with further pictures behind the first
     has_alpha = "A" in opened.getbands() or "transparency" in opened.info
     opened.load()
     upright = ImageOps.exif_transpose(opened)

@@ -108,6 +108,8 @@ def _inset(base: Image.Image, others: tuple[Reference, ...]) -> None:
     """Further references as framed thumbnails along the upper edge."""
     edge = min(min(base.size) // 4, base.width // max(len(others) + 1, 4))
     gap = max(edge // 10, 2)
+    if edge <= gap:
+        return  # not a pixel has room
     for number, reference in enumerate(others):
         thumb = ImageOps.fit(_flat(reference.image), (edge - gap, edge - gap), Image.Resampling.BILINEAR)
         left, top = gap + number * edge, gap

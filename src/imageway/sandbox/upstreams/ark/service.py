@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from imageway.sandbox.answers import Json
 from imageway.sandbox.drawing import Reference
 from imageway.sandbox.orders import Incoming, Order, Refusal, Twist, refused
+from imageway.sandbox.reading import read_object
 from imageway.sandbox.streams import Stream
 from imageway.sandbox.studio import Studio, is_forbidden, is_forbidden_output
 from imageway.sandbox.upstreams.ark.checks import Checker, Draft
@@ -63,11 +63,8 @@ class ArkUpstream:
         return Order(model=draft.model.id, prompt=draft.prompt, produce=produce, streams=draft.streams)
 
     def _parse(self, content: bytes) -> Mapping[str, object]:
-        try:
-            body = json.loads(content)
-        except (ValueError, RecursionError):
-            body = None
-        if not isinstance(body, dict):
+        body = read_object(content)
+        if body is None:
             message = "The request failed because the body is not a valid JSON object."
             raise self._speaker.refusal("InvalidParameter", message)
         return body

@@ -6,12 +6,13 @@ import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 
 from imageway.sandbox.answers import Json
 from imageway.sandbox.cabinets import Cabinet
 from imageway.sandbox.drawing import Reference
 from imageway.sandbox.orders import Incoming, Refusal
+from imageway.sandbox.reading import natural
 from imageway.sandbox.studio import is_forbidden_output
 from imageway.sandbox.upstreams.dashscope.checks import Checker, Draft
 from imageway.sandbox.upstreams.dashscope.painting import Painter, Ticket
@@ -131,7 +132,7 @@ class TaskDesk:
 
     async def _list(self, incoming: Incoming, owner: str) -> SandboxAnswer:
         query = incoming.query
-        number, size = _natural(query.get("page_no"), 1), min(_natural(query.get("page_size"), 10), 100)
+        number, size = natural(query.get("page_no")) or 1, min(natural(query.get("page_size")) or 10, 100)
         since, until = _span(query)
         found = [
             task
@@ -201,11 +202,9 @@ def _span(query: Mapping[str, str]) -> tuple[datetime | None, datetime]:
 
 
 def _moment(text: str | None) -> datetime | None:
+    """Of a year that has a day before and one after it."""
     try:
-        return datetime.strptime(text or "", "%Y%m%d%H%M%S").replace(tzinfo=BEIJING)
+        found = datetime.strptime(text or "", "%Y%m%d%H%M%S").replace(tzinfo=BEIJING)
     except ValueError:
         return None
-
-
-def _natural(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdigit() and int(text) > 0 else default
+    return found if MINYEAR < found.year < MAXYEAR else None

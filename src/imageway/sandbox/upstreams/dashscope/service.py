@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 
 from imageway.sandbox.orders import Incoming, Order, Refusal, Twist, refused
+from imageway.sandbox.reading import read_object
 from imageway.sandbox.studio import Studio, is_forbidden, is_forbidden_output
 from imageway.sandbox.upstreams.dashscope.checks import Checker
 from imageway.sandbox.upstreams.dashscope.desk import TaskDesk
@@ -104,11 +104,8 @@ class DashscopeUpstream:
             raise self._speaker.invalid("X-DashScope-SSE: this sandbox does not stream")
 
     def _parse(self, content: bytes) -> Mapping[str, object]:
-        try:
-            body = json.loads(content)
-        except (ValueError, RecursionError):
-            body = None
-        if not isinstance(body, dict):
+        body = read_object(content)
+        if body is None:
             raise self._speaker.invalid("Required body invalid, please check the request body format.")
         return body
 

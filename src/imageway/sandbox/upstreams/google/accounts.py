@@ -4,7 +4,6 @@ made anew for every sandbox."""
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping
 from random import Random
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from imageway.sandbox.answers import Headers, Json, json_answer
 from imageway.sandbox.orders import Incoming
+from imageway.sandbox.reading import read_object
 from imageway.sandbox.studio import decode_base64
 from imageway.sandbox.wire import SandboxAnswer
 
@@ -115,8 +115,4 @@ def _refused(code: str, description: str) -> SandboxAnswer:
 
 
 def _json_of(part: str) -> Mapping[str, Any] | None:
-    try:
-        found = json.loads(decode_base64(part) or b"")
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
+    return read_object(decode_base64(part) or b"")

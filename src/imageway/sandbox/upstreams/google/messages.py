@@ -111,9 +111,7 @@ class MessageReader:
 
 def _number(value: Any) -> float | None:
     """Numbers may be written as text."""
-    if isinstance(value, int | float):
-        return float(value)
     try:
-        return float(value) if isinstance(value, str) else None
-    except ValueError:
+        return float(value) if isinstance(value, int | float | str) else None
+    except (ValueError, OverflowError):
         return None

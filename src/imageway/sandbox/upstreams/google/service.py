@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +10,9 @@ from typing import Any
 from imageway.sandbox.answers import Json
 from imageway.sandbox.drawing import Reference, Unreadable
 from imageway.sandbox.orders import Incoming, Order, Refusal, Twist, refused
+from imageway.sandbox.reading import NotJson, natural, read_json
 from imageway.sandbox.streams import Stream
-from imageway.sandbox.studio import NotFetched, Studio
+from imageway.sandbox.studio import NotFetched, Studio, decode_base64
 from imageway.sandbox.upstreams.google.accounts import Accounts
 from imageway.sandbox.upstreams.google.checks import Checker, InlineImage, LinkedImage, prompt_of
 from imageway.sandbox.upstreams.google.fronts import Front, Target
@@ -118,8 +118,8 @@ class GoogleUpstream:
         if len(body) > LIMITS["payload_bytes"]:
             raise self._speaker.invalid(f"Request payload size exceeds the limit: {LIMITS['payload_bytes']} bytes.")
         try:
-            tree = json.loads(body or b"{}")
-        except (ValueError, RecursionError) as error:
+            tree = read_json(body or b"{}")
+        except NotJson as error:
             raise self._speaker.invalid(f"Invalid JSON payload received. {error}") from error
         if not isinstance(tree, dict):
             raise self._speaker.invalid(
@@ -160,8 +160,8 @@ def _signature_bytes(incoming: Incoming, prompt: str) -> int:
     """About 1 KB; as large as asked by header `x-sandbox-signature-bytes` or `sandbox-signature:BYTES` in the prompt,
     since real ones reach megabytes."""
     asked = re.search(r"sandbox-signature:(\d{1,8})", prompt)
-    text = incoming.headers.get("x-sandbox-signature-bytes") or (asked[1] if asked else "1024")
-    return min(int(text), 16 * 2**20) if text.isdigit() else 1024
+    size_bytes = natural(incoming.headers.get("x-sandbox-signature-bytes") or (asked[1] if asked else None))
+    return 1024 if size_bytes is None else min(size_bytes, 16 * 2**20)
 
 
 def _card(model: Model, *, vertex: bool) -> Json:
@@ -189,11 +189,10 @@ def _card(model: Model, *, vertex: bool) -> Json:
 
 
 def _page(query: Mapping[str, str], *, vertex: bool) -> Json:
-    """pageSize models from the one a pageToken names."""
-    size = query.get("pageSize", "")
-    count = min(int(size), 1000) if size.isdigit() and int(size) else 50
-    token = query.get("pageToken", "")
-    start = int(base64.urlsafe_b64decode(token)) if re.fullmatch(r"[A-Za-z0-9_=-]+", token) else 0
+    """pageSize models from the one a pageToken names; from the first for a token that is none of ours (assumed)."""
+    count = min(natural(query.get("pageSize")) or 50, 1000)
+    token = decode_base64(query.get("pageToken", "")) or b""
+    start = natural(token.decode("latin-1")) or 0
     models = list(MODELS.values())
     cards: list[Json] = [_card(model, vertex=vertex) for model in models[start : start + count]]
     page: dict[str, Json] = {"publisherModels" if vertex else "models": cards}

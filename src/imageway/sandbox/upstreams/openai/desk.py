@@ -3,12 +3,12 @@ came through is told by a House."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Protocol
 
 from imageway.sandbox.multipart import MalformedForm, Part, boundary_of, read_form
 from imageway.sandbox.orders import Incoming, Order, Refusal, Twist, refused
+from imageway.sandbox.reading import read_object
 from imageway.sandbox.streams import Stream
 from imageway.sandbox.studio import Studio, is_forbidden, is_forbidden_output
 from imageway.sandbox.upstreams.openai.checks import Draft, Fields, Operation, check_body
@@ -69,11 +69,8 @@ class Desk:
         if content_type.partition(";")[0].strip().lower() != "application/json":
             message = f"Unsupported content type: '{content_type}'. This API method only accepts 'application/json'."
             raise self._complaint.of(message, param=None, code="unsupported_content_type")
-        try:
-            body = json.loads(incoming.body)
-        except (ValueError, RecursionError):
-            body = None
-        if not isinstance(body, dict):
+        body = read_object(incoming.body)
+        if body is None:
             message = (
                 "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP "
                 "library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)"
