@@ -9,10 +9,11 @@ from collections import Counter
 
 import pytest
 
-from imageway.core.ops import Committed, Refused, Store
+from imageway.core.ops import Committed, Op, Refused, Store
+from imageway.engine.settlement import refunded
 from imageway.ledger import ops, queries
 from imageway.tasks import ops as tasks
-from tests.store.places import COMMITTED, KEY, WORKSPACE, Place, all_transfers, attempt, commit, finish, task
+from tests.store.places import COMMITTED, KEY, WORKSPACE, Place, all_transfers, attempt, commit, finish, task, usage
 
 PRICE = 30_000
 
@@ -176,3 +177,33 @@ async def test_commits_go_on_while_the_loop_is_busy(sqlite_place: Place) -> None
 async def test_groups_of_every_size_answer_everybody(store: Store, count: int) -> None:
     await commit(store, WORKSPACE, KEY, ops.TopUp("top_1", "ws_1", 10**9, 2))
     assert await hold_at_once([store], count) == {"committed": count}
+
+
+async def test_a_replica_that_refunds_and_one_that_books_never_wait_for_each_other_in_a_circle(
+    postgres_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both change the workspace's wallet and its sums of the hour. A deadlock would be resolved and tried again,
+    after a second in which nobody of that workspace gets anywhere; here the first one counts."""
+    monkeypatch.setattr("imageway.storage.postgres.store.TRIES", 1)
+    first, second = await postgres_place.open(), await postgres_place.open()
+    await commit(first, WORKSPACE, ops.TopUp("top_1", "ws_1", 10**9, 2), KEY)
+
+    def accepted(task_id: str) -> tuple[Op, ...]:
+        return task(task_id), ops.Hold(task_id, "ws_1", 10, 5), attempt(f"att_{task_id}", task_id=task_id)
+
+    def settled(task_id: str) -> tuple[Op, ...]:
+        return ops.Capture(task_id, 10, 9), usage(task_id), finish(task_id)
+
+    async def life(store: Store, task_id: str) -> None:
+        for unit in (accepted(task_id), settled(task_id)):
+            assert await store.commit(*unit) == COMMITTED
+
+    for turn in range(20):
+        lost = [f"lost_{turn}_{number}" for number in range(30)]
+        await asyncio.gather(*(life(first, task_id) for task_id in lost))
+        refunds = [refunded(task_id, 10, None, 10, workspace_id="ws_1") for task_id in lost]
+        busy = [life(first, f"busy_{turn}_{number}") for number in range(60)]
+        done = await asyncio.gather(*(second.commit(*refund) for refund in refunds), *busy)
+        assert set(done) == {COMMITTED, None}
+    await first.close()
+    await second.close()
