@@ -26,7 +26,7 @@ GENERATORS = {
 }
 EDITORS = {**GENERATORS, "qwen": "qwen-image-edit-plus", "imagen": "imagen-3.0-capability-001"}
 PIXELS, RATIO = (1536, 1024), (4, 3)
-DRAWN = {  # what each model makes of these wishes, by the tables of the wire pages
+DRAWN = {  # what each model makes of these wishes, by the vendors' own tables
     ("gpt_image", "pixels"): (1536, 1024),
     ("gpt_image", "ratio"): (1536, 1024),
     ("gemini", "pixels"): (1248, 832),

@@ -1,4 +1,4 @@
-"""The unified image endpoint as its callers meet it (wire page "gateways", section A): every published sample, both
+"""The unified image endpoint as its callers meet it: every published sample, both
 answer forms for every family, links, sizes, formats, money; over a real socket, from one gateway on its sandbox."""
 
 from __future__ import annotations

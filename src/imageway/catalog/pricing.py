@@ -156,7 +156,7 @@ def _shown(lines: Sequence[Line], *, estimated: bool) -> tuple[PriceLine, ...]:
 def told_apart(model: Model | None, bill: Bill) -> Usage | None:
     """The reported tokens of the images produced. A model that always writes besides, and says nothing of it, has its
     text told from its images: what the table and the previews do not account for (an event of a stream splits no
-    output, wire page 1.8)."""
+    output: openai-python, types/image_gen_completed_event.py)."""
     usage, images = bill.usage, bill.delivered if bill.produced is None else bill.produced
     if usage is None or usage.output_text or not images or model is None or not model.output_text_tokens:
         return usage

@@ -67,7 +67,7 @@ KINDS: Final[dict[str, FailureKind]] = {
     "RequestCanceled": FailureKind.FAILED,
     "InternalServiceError": FailureKind.FAILED,
 }
-"""The code up to its first dot → kind (wire page 1.8)."""
+"""The code up to its first dot → kind (volcengine.com/docs/82379/1299023)."""
 
 MARKS: Final[dict[str, FailureKind]] = {
     "SensitiveContentDetected": FailureKind.REFUSED,

@@ -78,8 +78,8 @@ KINDS: Final[dict[str, FailureKind]] = {
     "RewriteFailed": FailureKind.FAILED,
     "RequestTimeOut": FailureKind.FAILED,
 }
-"""The whole code, else its part before the first dot → kind, in HTTP errors and in failed tasks alike (wire page 2.4);
-what is not here goes by the HTTP status, a failed task without a known code is `failed`."""
+"""The whole code, else its part before the first dot → kind, in HTTP errors and in failed tasks alike (Model Studio:
+error codes); what is not here goes by the HTTP status, a failed task without a known code is `failed`."""
 
 
 def encode(call: Call) -> Send:

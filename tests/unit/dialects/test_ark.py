@@ -93,7 +93,7 @@ def test_every_error_is_written_in_the_envelope(code: str) -> None:
 
 
 def test_what_was_blocked_once_drawn_is_told_from_a_prompt_that_was_blocked() -> None:
-    """The vendor has a code for each, also where no image of a request is left (wire page 1.8)."""
+    """The vendor has a code for each, also where no image of a request is left (volcengine.com/docs/82379/1299023)."""
     error = GatewayError("content_policy_violation", "Why.")
     assert error_of(error, "req_1")["code"] == "SensitiveContentDetected"
     error.drawn = True

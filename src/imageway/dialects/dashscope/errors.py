@@ -1,4 +1,4 @@
-"""Errors in this provider's envelope: its codes and statuses for ours (Model Studio: error codes; wire page 2.4)."""
+"""Errors in this provider's envelope: its codes and statuses for ours (Model Studio: error codes)."""
 
 from __future__ import annotations
 

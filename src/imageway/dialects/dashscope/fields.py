@@ -1,5 +1,5 @@
-"""The one table of fields that callers may write at these endpoints: DashScope's own, those of the other families under
-the names that they have elsewhere, and where each may stand."""
+"""The one table of fields that callers may write at these endpoints: DashScope's own (Model Studio: qwen-image-api),
+those of the other families under the names that they have elsewhere, and where each may stand."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def decode(inbound: Inbound) -> Intent:
 
 
 def _not_counted(inbound: Inbound) -> Problem:
-    """In the vendor's words for a method that a model does not have (wire page 2.8)."""
+    """In the vendor's words for a method that a model does not have, as its API answers it."""
     version, name = inbound.path.split("/")[1], inbound.params["model"]
     message = f"models/{name} is not found for API version {version}, or is not supported for countTokens."
     advice = "Call ModelService.ListModels to see the list of available models and their supported methods."

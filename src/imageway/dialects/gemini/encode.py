@@ -145,7 +145,7 @@ def encode_error(where: Where, error: GatewayError) -> Answer:
 
 def _failure(where: Where, error: GatewayError) -> Object:
     """The body, which is also what a stream that has begun ends with. A picture that was blocked once it was there is a
-    candidate without content; a prompt that was blocked has none (wire page 2.7)."""
+    candidate without content; a prompt that was blocked has none (ai.google.dev/api/generate-content)."""
     request_id = error.request_id or where.request_id
     if error.code != REFUSED:
         return status_body(where.route, error, request_id)

@@ -1,5 +1,5 @@
-"""The fields of a prediction and where each may stand, in camelCase and in snake_case. Type checks, unknown fields,
-error texts and documents come from this table."""
+"""The fields of a prediction (google-genai, models.py) and where each may stand, in camelCase and in snake_case. Type
+checks, unknown fields, error texts and documents come from this table."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Streams in this format: previews while an image is drawn, then every image whole. These leave once they are paid for;
-the last event carries the usage."""
+"""Streams in this format (openai-openapi: ImageGenPartialImageEvent and its like): previews while an image is drawn,
+then every image whole. These leave once they are paid for; the last event carries the usage."""
 
 from __future__ import annotations
 

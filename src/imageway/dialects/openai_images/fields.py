@@ -1,5 +1,6 @@
-"""The one table of fields that callers may write at this endpoint: OpenAI's own, those of the unified endpoint's four
-families, and where each may stand. Type checks, unknown fields, error texts and documents all come from it."""
+"""The one table of fields that callers may write at this endpoint: OpenAI's own (openai-openapi), those of the unified
+endpoint's four families, and where each may stand. Type checks, unknown fields, error texts and documents all come from
+it."""
 
 from __future__ import annotations
 

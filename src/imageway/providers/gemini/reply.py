@@ -1,5 +1,5 @@
-"""What is answered: one response or its pieces (wire page 2.5, 2.6), why there is no image in it (2.7), and the tokens
-it took."""
+"""What is answered: one response or its pieces, why there is no image in it, and the tokens it took
+(ai.google.dev/api/generate-content)."""
 
 from __future__ import annotations
 

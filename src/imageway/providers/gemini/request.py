@@ -1,5 +1,5 @@
-"""What is sent: contents and configuration (wire page 2.4); `personGeneration` and output formats only where they are
-known (3.3)."""
+"""What is sent: contents and configuration (ai.google.dev/api/generate-content); `personGeneration` and output formats
+only where they are known."""
 
 from __future__ import annotations
 

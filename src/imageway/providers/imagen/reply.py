@@ -1,4 +1,4 @@
-"""What is answered: predictions, those that were filtered out among them, or an error (wire page 3.4)."""
+"""What is answered: predictions, those that were filtered out among them, or an error (google-genai, models.py)."""
 
 from __future__ import annotations
 

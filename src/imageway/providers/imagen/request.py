@@ -1,4 +1,4 @@
-"""What is sent: one instance and its parameters (wire page 3.4)."""
+"""What is sent: one instance and its parameters (google-genai, models.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an error means, by its code, else its type, else the HTTP status (wire page 1.9, 1.14)."""
+"""What an error means, by its code, else its type, else the HTTP status (openai-openapi; Azure's own codes beside)."""
 
 from __future__ import annotations
 

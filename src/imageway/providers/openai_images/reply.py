@@ -1,4 +1,5 @@
-"""What is answered: images in one piece, or event by event (wire page 1.7, 1.8); and the tokens they took."""
+"""What is answered: images in one piece, or event by event, and the tokens they took
+(openai-openapi: ImagesResponse, ImageGenCompletedEvent)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How a vendor's methods are asked for a file format (wire page 3.3, 3.4)."""
+"""How a vendor's methods are asked for a file format (aiplatform.googleapis.com: ImageConfig; google-genai,
+models.py)."""
 
 from __future__ import annotations
 

@@ -14,13 +14,14 @@ _EVERYWHERE: Final = "global"
 
 
 def on_platform(call: Call) -> bool:
-    """Option `door` "platform" of an offering; it takes fields that the studio calls unknown (wire page 3.3)."""
+    """Option `door` "platform" of an offering; it takes fields that the studio calls unknown."""
     return call.options.get("door") == PLATFORM
 
 
 def path_of(call: Call, method: str) -> str:
     """`/v1beta/models/m:predict`; on the platform below `publishers/google`, and below the upstream's own `project` and
-    `location` where it names a project. The upstream's `api_version` goes before the usual one (wire page 3.1)."""
+    `location` where it names a project. The upstream's `api_version` goes before the usual one (google-genai,
+    _api_client.py)."""
     facts = call.upstream
     version = facts.get("api_version") or _VERSIONS.get(call.options.get("door", ""), _STUDIO_VERSION)
     if not on_platform(call):

@@ -1,4 +1,5 @@
-"""What an error in a google.rpc.Status means: by its details, its words and its status (wire page 2.8)."""
+"""What an error in a google.rpc.Status means: by its details, its words and its status (google/rpc/status.proto,
+error_details.proto)."""
 
 from __future__ import annotations
 

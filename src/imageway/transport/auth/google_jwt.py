@@ -1,5 +1,5 @@
 """A service account's key file in place of a key: its signed claim is taken to the token endpoint that it names, which
-gives a bearer token for it (RFC 7523; the vendor's guide to service accounts, wire page 3.2). Anything else is an API
+gives a bearer token for it (RFC 7523; the vendor's guide to service accounts). Anything else is an API
 key, as express mode has it."""
 
 from __future__ import annotations
