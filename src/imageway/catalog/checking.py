@@ -165,7 +165,8 @@ def _image_findings(model: Model, request: ImageRequest) -> Iterator[Problem]:
         message = f"{len(images)} input images are too many; {model.id} takes at most {limit}"
         yield Problem(images[limit].param, "too_many_images", message, (f"at most {limit} images",))
     elif len(images) < model.inputs.minimum:
-        message = f"{model.id} edits images and needs {model.inputs.minimum} of them{_instead(model.text_model)}"
+        short = f"{len(images)} input images are too few" if images else f"{param} is missing"
+        message = f"{short}: {model.id} edits images and needs {model.inputs.minimum}{_instead(model.text_model)}"
         yield Problem(param, "image_required", message, _only(model.text_model))
     elif not images and request.operation is not Operation.GENERATE:
         yield Problem(param, "image_required", f"{param} is missing: there is nothing to {what}")

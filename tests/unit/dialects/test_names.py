@@ -125,6 +125,7 @@ def test_an_image_that_a_model_misses_is_looked_for_where_the_format_has_images(
     """Neither name nor message says a word of ours."""
     (problem,) = check(EDITOR, bare(name)).problems
     assert (problem.code, problem.param) == ("image_required", CALLED[name]["images"])
+    assert problem.message.startswith(f"{problem.param} is missing: {EDITOR.id} edits images")
     (masked,) = check(CATALOG.models["gpt-image-1"], replace(bare(name), mask=ImageLink(LINK, "mask"))).problems
     assert (masked.code, masked.param) == ("image_required", CALLED[name]["images"])
     missing = check(CATALOG.models["gpt-image-1"], replace(bare(name), operation=Operation.EDIT)).problems
