@@ -51,6 +51,8 @@ class Books:
 
         try:
             return asyncio.run(opened())
+        except BrokenPipeError:
+            raise
         except OSError as error:
             raise Stop(f"the data directory cannot be used: {error}") from None
 

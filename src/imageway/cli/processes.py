@@ -23,7 +23,7 @@ def run_worker(flags: Flags) -> None:
     try:
         run_unheard(_opener(settings))
     except (OSError, ConfigurationError, ValueError) as error:
-        raise Stop(f"cannot work: {error}") from None
+        raise Stop(_why(error, "cannot work")) from None
 
 
 def _settings(flags: Flags) -> Settings:
@@ -51,7 +51,13 @@ def _run(opener: Opener, settings: Settings) -> None:
         limits = settings.connections
         run(opener, host=settings.host, port=settings.port, drain_s=settings.drain_s, limits=limits)
     except (OSError, ConfigurationError, ValueError) as error:
-        raise Stop(f"cannot serve on {settings.host}:{settings.port}: {error}") from None
+        raise Stop(_why(error, f"cannot serve on {settings.host}:{settings.port}")) from None
+
+
+def _why(error: Exception, otherwise: str) -> str:
+    """An error about a file is one of the data directory, whatever was to be done there."""
+    about_files = isinstance(error, OSError) and error.filename is not None
+    return f"{'the data directory cannot be used' if about_files else otherwise}: {error}"
 
 
 def run_sandbox(host: str, port: int, *, latency_s: float, faults: tuple[str, ...]) -> None:

@@ -42,12 +42,21 @@ def export(books: Books, query: FindUsage, workspace: str | None, form: usage.Fo
         target = _writable(output) if output else sys.stdout.buffer
         try:
             async for chunk in usage.export(office.store, asked, form).chunks():
-                target.write(chunk)
+                _put(target, chunk, output)
         finally:
             if output:
                 target.close()
 
     operate(books, write)
+
+
+def _put(target: BinaryIO, chunk: bytes, output: Path | None) -> None:
+    try:
+        target.write(chunk)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Stop(f"{output or 'standard output'} cannot be written: {error.strerror}") from None
 
 
 def show_statement(books: Books, workspace: str, month: str, *, as_json: bool) -> None:

@@ -41,6 +41,9 @@ def list_upstreams(books: Books, *, as_json: bool) -> None:
 
 def add_upstream(books: Books, asked: UpstreamAsked, *, key_env: str | None, keep_key: bool, as_json: bool) -> None:
     installation = _installation(books)
+    providers = installation.catalog.providers
+    if asked.provider not in providers:
+        raise Stop(f'provider "{asked.provider}" is none of {", ".join(providers)}')
     given = asked if keep_key else msgspec.structs.replace(asked, key=_credential(key_env))
     shown = operate(books, lambda office: upstreams.put_upstream(office, installation, given))
     _say(shown, f"{shown.id} is there; a running gateway uses it within a second.", as_json=as_json)

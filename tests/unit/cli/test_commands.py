@@ -387,6 +387,14 @@ def test_a_data_directory_that_cannot_be_made_is_one_sentence(shell: Shell, tmp_
     assert "imageway: the data directory cannot be used: " in ran.err
 
 
+@pytest.mark.parametrize("arguments", [("serve", "--port", "0"), ("worker",)])
+def test_a_gateway_without_a_place_for_its_data_says_so(shell: Shell, arguments: tuple[str, ...]) -> None:
+    (shell.data.parent / "file").write_bytes(b"")
+    ran = shell.plain(*arguments, "--data", str(shell.data.parent / "file" / "data"))
+    assert (ran.code, ran.out) == (1, "")
+    assert "imageway: the data directory cannot be used: " in ran.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -75,6 +75,12 @@ def test_without_a_credential_nothing_is_added(shell: Shell) -> None:
     assert shell("upstreams", "list", "--json").json == []
 
 
+def test_a_provider_that_nobody_knows_is_told_before_a_credential_is_asked_for(shell: Shell) -> None:
+    ran = shell("upstreams", "add", "nobody", "--key-env", "NO_KEY")
+    assert (ran.code, ran.out) == (1, "")
+    assert 'provider "nobody" is none of openai, ' in ran.err
+
+
 def test_an_upstream_is_switched_changed_and_removed(shell: Shell) -> None:
     add(shell, "openai", "--id", "own")
     before = shell("secrets", "list", "--json").json

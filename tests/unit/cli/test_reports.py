@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,6 +24,37 @@ def test_a_file_that_cannot_be_written_is_named(shell: Shell, tmp_path: Path) ->
         1,
         f"imageway: {tmp_path}/missing/usage.csv cannot be written: No such file or directory\n",
     )
+
+
+class Gone:
+    """A reader that has left, or a disk that is full."""
+
+    def __init__(self, error: OSError) -> None:
+        self.error = error
+
+    def write(self, content: bytes) -> None:
+        raise self.error
+
+    def close(self) -> None: ...
+
+
+def test_a_reader_of_an_export_that_leaves_is_no_fault(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`report export | head` ends as every program does whose reader has enough."""
+    shell("workspaces", "create", "studio")
+    monkeypatch.setattr(
+        "imageway.cli.reports.sys",
+        SimpleNamespace(stdout=SimpleNamespace(buffer=Gone(BrokenPipeError(32, "Broken pipe")))),
+    )
+    ran = shell("report", "export")
+    assert (ran.code, ran.err) == (141, "")
+
+
+def test_a_file_that_grows_too_large_is_named(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell("workspaces", "create", "studio")
+    full = Gone(OSError(28, "No space left on device"))
+    monkeypatch.setattr("imageway.cli.reports._writable", lambda file: full)
+    ran = shell("report", "export", "--output", str(tmp_path / "usage.csv"))
+    assert (ran.code, ran.err) == (1, f"imageway: {tmp_path}/usage.csv cannot be written: No space left on device\n")
 
 
 def test_a_rule_that_leaves_the_catalogs_rows_shows_none(shell: Shell) -> None:
