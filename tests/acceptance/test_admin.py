@@ -200,6 +200,37 @@ def test_the_audit_log_says_what_was_before_and_after(admin: Admin) -> None:
     assert rows["task.cancel"]["after"] == {"state": shown["state"]}
 
 
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("usage?workspace=paged", "before"),
+        ("tasks?workspace=paged", "before"),
+        ("audit?", "before"),
+        ("workspaces/paged/wallet/transfers?", "after"),
+    ],
+)
+def test_pages_of_one_are_the_list(admin: Admin, path: str, place: str) -> None:
+    """Each row once and in its order, however the pages fall; the last page names no next one."""
+    if admin("GET", "workspaces/paged").status == 404:
+        admin.made("POST", "workspaces", {"name": "paged"})
+        admin.made("POST", "workspaces/paged/wallet/topup", {"usd": "5"})
+        key = admin.made("POST", "keys", {"workspace": "paged"})["key"]
+        for _ in range(3):
+            assert call(f"{admin.url}/v1/images/generations", PICTURE, key=key).status == 200
+        wait_for(lambda: len(admin.made("GET", "usage?workspace=paged")["data"]) == 3)
+    whole = admin.made("GET", f"{path}&limit=1000")
+    assert whole["next"] is None
+    assert len(whole["data"]) >= 3
+    rows: list[object] = []
+    page = admin.made("GET", f"{path}&limit=1")
+    while True:
+        rows += page["data"]
+        if page["next"] is None:
+            break
+        page = admin.made("GET", f"{path}&limit=1&{place}={page['next']}")
+    assert rows == whole["data"]
+
+
 def test_who_may_look_changes_nothing(house: House, url: str) -> None:
     viewer = Admin(url, admin_key(house, "--role", "viewer"))
     assert viewer("GET", "workspaces").status == 200
