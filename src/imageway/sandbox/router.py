@@ -13,6 +13,7 @@ from imageway.sandbox.faults import UnknownFault, bend, check_rates, fault_by_ch
 from imageway.sandbox.journal import Entry, Journal, Received
 from imageway.sandbox.orders import Incoming, Order, Upstream
 from imageway.sandbox.shelf import PREFIX as FILES_PREFIX
+from imageway.sandbox.shelf import Shelf
 from imageway.sandbox.streams import Stream
 from imageway.sandbox.studio import Studio
 from imageway.sandbox.wire import SandboxAnswer, SandboxRequest
@@ -43,7 +44,9 @@ class Room:
             if request.path.startswith(FILES_PREFIX):
                 fault = fault_in(request.headers)
                 _reset_if(fault)
-                return await bend(await self.studio.shelf.answer(request.method, request.path), fault)
+                shelf = self.studio.shelf
+                answer = _own_error(shelf, fault) or await shelf.answer(request.method, request.path)
+                return await bend(answer, fault)
             for upstream in self._upstreams:
                 if request.path.startswith(upstream.prefix + "/"):
                     return await self._serve(upstream, request)
@@ -118,7 +121,7 @@ def _reset_if(fault: str | None) -> None:
         raise ConnectionResetError("reset on demand")
 
 
-def _own_error(upstream: Upstream, fault: str | None, *, streams: bool = False) -> SandboxAnswer | None:
+def _own_error(upstream: Upstream | Shelf, fault: str | None, *, streams: bool = False) -> SandboxAnswer | None:
     if fault in ("rate_limit", "rate_limit_bare"):
         return upstream.rate_limited(hint=fault == "rate_limit")
     return upstream.broken() if fault == "error_500" or (fault == "error_event" and not streams) else None

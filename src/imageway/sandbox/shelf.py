@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from imageway.sandbox.answers import bytes_answer, json_answer
+from imageway.sandbox.answers import Headers, bytes_answer, json_answer
 from imageway.sandbox.cabinets import Cabinet
 from imageway.sandbox.wire import SandboxAnswer
 
@@ -28,9 +28,20 @@ class Shelf:
     async def answer(self, method: str, path: str) -> SandboxAnswer:
         """What an object store says: the file, or 404."""
         content = await self.get(path)
-        if content is None or method not in ("GET", "HEAD"):
-            status, code = (404, "NoSuchKey") if content is None else (405, "MethodNotAllowed")
-            return json_answer(status, {"code": code}, (("content-type", "application/json"),))
+        if content is None:
+            return _refusal(404, "NoSuchKey")
+        if method not in ("GET", "HEAD"):
+            return _refusal(405, "MethodNotAllowed")
         media_type = f"image/{path.rpartition('.')[2]}"
         headers = (("content-type", media_type), ("accept-ranges", "bytes"), ("cache-control", "private"))
         return bytes_answer(200, content, headers)
+
+    def rate_limited(self, *, hint: bool) -> SandboxAnswer:
+        return _refusal(429, "TooManyRequests", (("retry-after", "1"),) if hint else ())
+
+    def broken(self) -> SandboxAnswer:
+        return _refusal(500, "InternalError")
+
+
+def _refusal(status: int, code: str, more: Headers = ()) -> SandboxAnswer:
+    return json_answer(status, {"code": code}, (("content-type", "application/json"), *more))

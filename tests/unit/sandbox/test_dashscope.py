@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from imageway.sandbox import Room, open_sandbox
+from imageway.sandbox.upstreams.dashscope import DashscopeUpstream
+from imageway.sandbox.upstreams.dashscope import tasks as tasks_module
+from imageway.sandbox.upstreams.dashscope.tasks import Task
 from tests.unit.sandbox.asking import Answered, ask, data_url, file_of, picture
 
 BASE = "/dashscope/api/v1"
@@ -262,3 +265,42 @@ async def test_the_only_picture_fails_as_a_whole(room: Room) -> None:
     await asyncio.sleep(0.6)
     output = (await poll(room, receipt.json["output"]["task_id"]))["output"]
     assert (output["task_status"], output["code"]) == ("FAILED", BROKEN)
+
+
+def tasks_of(room: Room) -> dict[str, Task]:
+    found = next(upstream for upstream in room._upstreams if isinstance(upstream, DashscopeUpstream))
+    return found._desk._tasks._tasks
+
+
+async def edit(room: Room, input_bytes: int = 0, text: str = "redder") -> str:
+    """A task that edits a picture whose URL is at least so long."""
+    image = data_url(file_of() + bytes(input_bytes))
+    body = {"model": "qwen-image-3.0-pro", "input": message(text, image)}
+    task_id: str = (await ask(room, TASK, body, headers=ASYNC)).json["output"]["task_id"]
+    return task_id
+
+
+async def test_a_task_keeps_no_inputs_once_there_is_nothing_to_draw(room: Room) -> None:
+    """Neither their pixels nor the text they came in: it is kept for a day."""
+    drawn, cancelled, failed = await edit(room), await edit(room), await edit(room, text="forbidden-output")
+    tasks = tasks_of(room)
+    assert [tasks[task_id].input_bytes > 0 for task_id in (drawn, cancelled, failed)] == [True, True, False]
+    assert (await ask(room, f"{BASE}/tasks/{cancelled}/cancel", b"", method="POST")).status == 200
+    await asyncio.sleep(0.6)
+    assert (await poll(room, drawn))["usage"]["input_image_count"] == 1
+    assert (await poll(room, failed))["output"]["task_status"] == "FAILED"
+    for task_id in (drawn, cancelled, failed):
+        assert (tasks[task_id].draw, tasks[task_id].input_bytes, tasks[task_id].draft.image_urls) == (None, 0, ())
+    finished = tasks[drawn].finished
+    assert finished is not None
+    assert [reference.image.size for reference in finished.ticket.references] == [(1, 1)]
+    assert (await poll(room, drawn))["usage"]["input_image_count"] == 1
+
+
+async def test_tasks_that_nobody_asks_for_are_forgotten_for_their_inputs(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks_module, "INPUT_BYTES", 300_000)
+    ids = [await edit(room, 100_000) for _ in range(4)]
+    told = [(await poll(room, task_id))["output"]["task_status"] for task_id in ids]
+    assert told == ["UNKNOWN", "UNKNOWN", "PENDING", "PENDING"]

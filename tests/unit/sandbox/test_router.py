@@ -248,6 +248,20 @@ async def test_reads_obey_the_header_too(room: Room) -> None:
         await ask(room, "/openai/v1/models", headers={"x-sandbox-fault": "reset_before"})
 
 
+async def test_files_obey_the_header_as_an_object_store_does(room: Room) -> None:
+    path = await room.studio.shelf.put(b"a picture", "png")
+
+    async def fetch(fault: str) -> Answered:
+        return await ask(room, path, headers={"x-sandbox-fault": fault})
+
+    limited, bare = await fetch("rate_limit"), await fetch("rate_limit_bare")
+    assert (limited.status, bare.status, (await fetch("error_500")).status) == (429, 429, 500)
+    assert [answer.headers.get("retry-after") for answer in (limited, bare)] == ["1", None]
+    with pytest.raises(ConnectionResetError):
+        await fetch("truncated")
+    assert (await fetch("late")).content == b"a picture"
+
+
 async def test_latency_comes_before_the_answer_but_not_before_a_refusal() -> None:
     room = open_sandbox(latency_s=0.3)
     started_s = time.monotonic()

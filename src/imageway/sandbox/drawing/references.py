@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image, ImageOps
 
@@ -28,6 +28,10 @@ class Reference:
     format: str
     has_alpha: bool
     transparent: bool
+
+    def without_pixels(self) -> Reference:
+        """What can be told of it when nothing will be drawn from it any more."""
+        return replace(self, image=Image.new("RGBA", (1, 1)))
 
 
 def read_reference(content: bytes) -> Reference:

@@ -10,7 +10,6 @@ from datetime import MAXYEAR, MINYEAR, datetime, timedelta
 
 from imageway.sandbox.answers import Json
 from imageway.sandbox.cabinets import Cabinet
-from imageway.sandbox.drawing import Reference
 from imageway.sandbox.orders import Incoming, Refusal
 from imageway.sandbox.reading import natural
 from imageway.sandbox.studio import is_forbidden_output
@@ -41,11 +40,11 @@ class TaskDesk:
         self._lasting = cabinet is not None
         self._tasks = TaskList(cabinet, self._restore)
 
-    async def take(self, record: Record, draft: Draft, references: tuple[Reference, ...]) -> SandboxAnswer:
+    async def take(self, record: Record, draft: Draft) -> SandboxAnswer:
         """Files a task and gives its receipt. Raises NotKept."""
         # The ids of one seed are the same in every process; a lasting task needs one of its own.
         task_id = str(uuid.uuid4()) if self._lasting else self._speaker.new_id()
-        await self._tasks.add(self._task(task_id, record, draft, references), record)
+        await self._tasks.add(self._task(task_id, record, draft), record)
         return self._speaker.success({"output": {"task_status": "PENDING", "task_id": task_id}})
 
     def _restore(self, task_id: str, record: Record) -> Task | None:
@@ -54,28 +53,29 @@ class TaskDesk:
             draft = Checker(record.body, self._speaker, record.way).check()
         except Refusal:
             return None
-        return self._task(task_id, record, draft, None)
+        return self._task(task_id, record, draft)
 
-    def _task(self, task_id: str, record: Record, draft: Draft, references: tuple[Reference, ...] | None) -> Task:
-        """`references` None: they are read when the picture is drawn."""
-        draft = replace(draft, seed=record.seed)
+    def _task(self, task_id: str, record: Record, draft: Draft) -> Task:
+        """Its inputs are read when the picture is drawn: pixels would take ten times their room until then."""
+        failure, urls = _failure(draft, record), draft.image_urls
+        draft = replace(draft, seed=record.seed, image_urls=())
+        twist, owner, origin = record.twist, record.owner, record.origin
 
         async def draw() -> Finished:
-            inputs = references or await self._painter.read(draft.image_urls, record.owner)
-            ticket, lost = Ticket(draft, inputs, record.origin), int(record.twist.item_failed)
-            if record.twist.empty:
-                return Finished(ticket, [])
-            return Finished(ticket, await self._painter.draw(ticket, lost), lost)
+            ticket, lost = Ticket(draft, await self._painter.read(urls, owner), origin), int(twist.item_failed)
+            drawn = [] if twist.empty else await self._painter.draw(ticket, lost)
+            return Finished(ticket.without_pixels(), drawn, 0 if twist.empty else lost)
 
         return Task(
             id=task_id,
-            owner=record.owner,
+            owner=owner,
             draft=draft,
             submitted=moment(record.submitted_s),
             submitted_s=loop_time(record.submitted_s),
-            late_s=record.twist.late_s,
-            draw=draw,
-            failure=_failure(draft, record),
+            late_s=twist.late_s,
+            draw=None if failure else draw,
+            input_bytes=0 if failure else sum(map(len, urls)),
+            failure=failure,
             cancelled=record.cancelled,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from imageway.sandbox.drawing import Reference, Sketch, Unreadable
@@ -29,6 +29,10 @@ class Ticket:
     @property
     def pixels(self) -> Pixels:
         return self.draft.pixels(self.references)
+
+    def without_pixels(self) -> Ticket:
+        """What answers tell of it."""
+        return replace(self, references=tuple(reference.without_pixels() for reference in self.references))
 
 
 class Painter:

@@ -91,7 +91,7 @@ class DashscopeUpstream:
                 twist=twist,
                 seed=self._studio.pick_seed() if draft.seed is None else draft.seed,
             )
-            return await self._desk.take(record, draft, references)
+            return await self._desk.take(record, draft)
 
         return Order(model=draft.model.id, prompt=draft.prompt, produce=produce, is_task=way != "sync")
 

@@ -18,6 +18,7 @@ from imageway.sandbox.upstreams.dashscope.records import Record, read_record
 KEPT = 5_000
 KEPT_S = 86_400
 KEPT_BYTES = 64 * 2**20
+INPUT_BYTES = 256 * 2**20  # of tasks that nobody has asked for since they could be drawn; the oldest are forgotten
 PENDING_S = 0.1
 RUNNING_S = 0.4
 BEIJING = timezone(timedelta(hours=8))
@@ -34,8 +35,9 @@ class Finished:
 
 @dataclass(slots=True)
 class Task:
-    """`finished` is filled by the first look at a finished task; `failure` is (code, message) of one that fails.
-    Seconds are the loop's, so that a loop with its own time rules here too; `submitted` alone is the wall clock's."""
+    """`finished` is filled by the first look at a finished task; `failure` is (code, message) of one that fails. `draw`
+    holds `input_bytes` of what it draws from, until nothing is to be drawn any more. Seconds are the loop's, so that a
+    loop with its own time rules here too; `submitted` alone is the wall clock's."""
 
     id: str
     owner: str
@@ -43,7 +45,8 @@ class Task:
     submitted: datetime
     submitted_s: float
     late_s: float
-    draw: Callable[[], Awaitable[Finished]]
+    draw: Callable[[], Awaitable[Finished]] | None
+    input_bytes: int
     failure: tuple[str, str] | None = None
     cancelled: bool = False
     finished: Finished | None = None
@@ -63,8 +66,15 @@ class Task:
         inputs again."""
         async with self.lock:
             if self.finished is None:
+                if self.draw is None:
+                    raise RuntimeError("a task that was cancelled, or failed, has no pictures")
                 self.finished = await self.draw()
+                self.let_go()
             return self.finished
+
+    def let_go(self) -> None:
+        """Of what it was to be drawn from."""
+        self.draw, self.input_bytes = None, 0
 
     def time_text(self, offset_s: float) -> str:
         moment = self.submitted.astimezone(BEIJING) + timedelta(seconds=offset_s)
@@ -115,13 +125,18 @@ class TaskList:
         if self._cabinet is not None and record is not None:
             await self._cabinet.put(task.id, replace(record, cancelled=True).as_bytes())
         task.cancelled = True
+        task.let_go()
 
     def _remember(self, task: Task) -> Task:
         """The one object there is of a task, whoever read it first."""
-        known = self._tasks.setdefault(task.id, task)
-        while len(self._tasks) > KEPT:
-            self._tasks.popitem(last=False)
-        return known
+        if known := self._tasks.get(task.id):
+            return known
+        self._tasks[task.id] = task
+        input_bytes = sum(task.input_bytes for task in self._tasks.values())
+        while len(self._tasks) > KEPT or (input_bytes > INPUT_BYTES and len(self._tasks) > 1):
+            _, oldest = self._tasks.popitem(last=False)
+            input_bytes -= oldest.input_bytes
+        return task
 
     async def _read(self, task_id: str) -> Task | None:
         content = await self._cabinet.get(task_id) if self._cabinet is not None else None
