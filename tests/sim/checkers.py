@@ -369,6 +369,19 @@ def who_was_turned_away_pays_nothing(world: World) -> Iterator[str]:
                 yield f"visitor {visit.order.number} was turned away, and {task.id} was bought for him"
 
 
+def nothing_is_sent_of_what_was_called_off(world: World) -> Iterator[str]:
+    """Once there was time to heed it, and whoever has it by then; a process that stalls heeds nothing."""
+    shape = world.shape
+    if any(trouble.what == "stall" and not trouble.die_at for trouble in shape.troubles):
+        return
+    heeded_s = shape.settings.lease_renew_s + 4 * shape.weather.commit_s + (20 if shape.weather.is_bad else 1)
+    for task in _tasks(world):
+        for submit in _submits(world, task) if task.cancel_ms is not None else ():
+            late_s = submit.at_s - (task.cancel_ms or 0) / 1000 + EPOCH_MS / 1000
+            if late_s > heeded_s:
+                yield f"{task.id} was sent to {submit.upstream} {late_s:.1f} s after it was called off"
+
+
 def only_who_wished_so_is_cancelled(world: World) -> Iterator[str]:
     """Once something was sent, a task is `cancelled` by its caller alone."""
     for task in _tasks(world):
@@ -773,6 +786,7 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     unknown_is_told_as_unknown,
     what_was_not_accepted_is_nothing,
     who_was_turned_away_pays_nothing,
+    nothing_is_sent_of_what_was_called_off,
     only_who_wished_so_is_cancelled,
     who_waits_is_given_what_was_paid_for,
     a_key_buys_once,

@@ -7,7 +7,7 @@ import pytest
 from imageway.core.requests import ImageRequest
 from tests.sim.checkers import tables_of
 from tests.sim.plans import Script
-from tests.sim.test_regressions import COUNTED, POLLED, code, only, play, shape_of
+from tests.sim.test_regressions import COUNTED, POLLED, SINGLE, code, only, play, shape_of
 from tests.sim.world import Trouble
 from tests.values import replace
 
@@ -57,3 +57,12 @@ def test_nothing_is_sent_again_for_who_wants_no_more_of_it() -> None:
     _, hold, _ = only(world)
     assert [submit.fate for submit in world.providers.submits] == ["busy_soon"]
     assert hold.state == "voided"
+
+
+def test_what_was_called_off_while_nobody_had_it_is_never_sent() -> None:
+    """Who had it is dead, which nobody knows yet; whoever comes next finds the mark, and does not begin."""
+    died = Trouble(process=0, die_at=("after_claim", 1), successor_after_s=100)
+    shape = shape_of(Script(), SINGLE, troubles=(died,), background=True, process=0, called_off_after_s=5.0)
+    world = play(replace(shape, processes=2, proves=False))
+    task, hold, _ = only(world)
+    assert (task.state, hold.state, world.providers.submits) == ("cancelled", "voided", [])

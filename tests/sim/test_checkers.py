@@ -100,6 +100,15 @@ SPENDERS = replace(
 """Nine at once, whose keys' daily budget covers three."""
 
 
+CALLED_OFF = replace(
+    world_of(request=SINGLE, background=True, process=0, called_off_after_s=5.0),
+    troubles=(Trouble(process=0, die_at=("after_claim", 1), successor_after_s=100),),
+    processes=2,
+    proves=False,
+)
+"""By the time that anybody knows that who had it is dead."""
+
+
 def dying_stream(fate: str, request: ImageRequest | None = None) -> Shape:
     """After two events."""
     return world_of(fate, "ok", request=request or PREVIEWS)
@@ -409,6 +418,11 @@ def what_was_not_accepted_has_failed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(service, "never_ops", failing)
 
 
+def marks_are_not_seen_by_who_comes_next(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Crew, "_wanted", lambda self, run, kept, task: True)
+    patch.setattr(TaskRun, "cancel_unsent", lambda self: False)
+
+
 def what_failed_is_called_cancelled(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TaskRun, "_is_given_up", lambda self, results: all(map(runs._came_to_nothing, results)))
 
@@ -636,6 +650,7 @@ BUGS = (
         nobody_knows_what_became_of_a_commit,
         hiccup("untold", request=POLLED, background=True),
     ),
+    Bug("nothing_is_sent_of_what_was_called_off", marks_are_not_seen_by_who_comes_next, CALLED_OFF),
     Bug("only_who_wished_so_is_cancelled", what_failed_is_called_cancelled, world_of("failed")),
     Bug(
         "who_waits_is_given_what_was_paid_for",

@@ -273,10 +273,10 @@ class PartRun(Struct, eq=False):
         """Proved images speak for a route, whatever was answered; where nothing was sent, nothing can be learned, nor
         where the caller's deadline, or what was tried before, left it too little time to answer."""
         health, route = self.tools.health, self.option.candidate.route
-        now_s, failed = self.tools.clock.monotonic_s(), result.failure
         if result.images:
             health.succeeded(route)
-        elif failed and self.exchanges and self.exchanges.submitted:
+        elif (failed := result.failure) and self.exchanges and self.exchanges.submitted:
+            now_s = self.tools.clock.monotonic_s()
             late = failed.kind is FailureKind.UNKNOWN and now_s >= self.until_s
             if not (late and self._hurried):
                 health.failed(route, failed.kind, now_s=now_s, retry_after_s=failed.retry_after_s)

@@ -172,8 +172,8 @@ class Crew:
         except Exception as error:  # noqa: BLE001  # a model that is gone, a row of another version: not readable here
             await give_up(self.tools, task, error)
             return False
-        if self.engine.closing or not self._has_room(run, kept):
-            await run.put_back()
+        if not self._wanted(run, kept, task):
+            await (run.put_back() if task.cancel_ms is None else run.withdraw())
             run.scope.release()
             return False
         self._rests.end(task.id)
@@ -182,6 +182,10 @@ class Crew:
         self.engine.supervise(run, run.run_claimed(partial(self._plan, run, kept, task)))
         run.scope.release()
         return True
+
+    def _wanted(self, run: TaskRun, kept: KeptTask, task: Task) -> bool:
+        """Whether to begin it here and now. One that was called off while somebody else had it ends unsent."""
+        return task.cancel_ms is None and not self.engine.closing and self._has_room(run, kept)
 
     def _run_of(self, task: Task, kept: KeptTask) -> TaskRun:
         tools = self.tools
