@@ -30,6 +30,12 @@ class _Kept(Struct, frozen=True):
     until_s: float
 
 
+class _Failed(Struct, frozen=True):
+    at_s: float
+    kind: FailureKind
+    detail: str
+
+
 class Tokens:
     """Of one transport, whose `ask` posts a grant's form within so many seconds. Times are the event loop's."""
 
@@ -37,32 +43,51 @@ class Tokens:
         self._ask = ask
         self._kept: dict[tuple[str, str], _Kept] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._failed: dict[tuple[str, str], _Failed] = {}
 
     async def of(self, upstream: Upstream, scope: Scope, deadline_s: float) -> Credential | None:
         """None: its scheme needs none. Raises TransportFailed: DENIED when no token is granted, NEVER_SENT when nobody
-        knows."""
+        knows, or not within the deadline."""
         grant = granting(upstream.auth)
         if grant is None:
             return None
-        place = upstream.id, upstream.secrets.get(KEY, "")
-        lock = self._locks.setdefault(place, asyncio.Lock())
-        async with lock:
-            kept, now_s = self._kept.get(place), asyncio.get_running_loop().time()
-            if kept is not None and now_s < kept.until_s:
+        kept = self._kept.get(_place(upstream))
+        if kept is not None and asyncio.get_running_loop().time() < kept.until_s:
+            return kept.credential
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await self._asked_for(upstream, grant, scope, min(deadline_s, DEADLINE_S))
+        except TimeoutError:
+            raise TransportFailed(FailureKind.NEVER_SENT, f"no token within {deadline_s:g} s") from None
+
+    async def _asked_for(
+        self, upstream: Upstream, grant: Callable[[Upstream], Grant | None], scope: Scope, deadline_s: float
+    ) -> Credential | None:
+        """Who waited while another asked gets what that one got, a failure too: behind an endpoint that hangs, one
+        after the other would wait for it anew."""
+        place, loop = _place(upstream), asyncio.get_running_loop()
+        since_s = loop.time()
+        async with self._locks.setdefault(place, asyncio.Lock()):
+            kept, failed = self._kept.get(place), self._failed.get(place)
+            if kept is not None and loop.time() < kept.until_s:
                 return kept.credential
+            if failed is not None and failed.at_s > since_s:
+                raise TransportFailed(failed.kind, failed.detail)
             try:
                 asked = grant(upstream)
+                if asked is None:
+                    return None
+                kept = self._kept[place] = await self._granted(upstream, asked, scope, deadline_s)
             except MissingCredential as missing:
                 raise TransportFailed(FailureKind.DENIED, str(missing)) from None
-            if asked is None:
-                return None
-            kept = await self._granted(upstream, asked, scope, min(deadline_s, DEADLINE_S))
-            self._kept[place] = kept
+            except TransportFailed as failure:
+                self._failed[place] = _Failed(loop.time(), failure.kind, failure.detail)
+                raise
             return kept.credential
 
     def forget(self, upstream: Upstream) -> None:
         """A token that was not taken: the next request asks for another one."""
-        self._kept.pop((upstream.id, upstream.secrets.get(KEY, "")), None)
+        self._kept.pop(_place(upstream), None)
 
     async def _granted(self, upstream: Upstream, grant: Grant, scope: Scope, deadline_s: float) -> _Kept:
         try:
@@ -78,6 +103,10 @@ class Tokens:
         known = isinstance(lives_s, int | float) and not isinstance(lives_s, bool) and lives_s > 0
         until_s = asyncio.get_running_loop().time() + (float(str(lives_s)) if known else USUAL_S) - EARLY_S
         return _Kept(Credential(headers=(("authorization", f"Bearer {token}"),)), until_s)
+
+
+def _place(upstream: Upstream) -> tuple[str, str]:
+    return upstream.id, upstream.secrets.get(KEY, "")
 
 
 def _member(tree: Tree, name: str) -> Tree:

@@ -166,3 +166,33 @@ async def test_a_private_key_that_cannot_be_read_is_told_without_showing_it() ->
     with pytest.raises(TransportFailed, match='private key in the key file of upstream "one"') as failed:
         await tokens.of(upstream(key_file(private_key="-----BEGIN PRIVATE KEY-----")), NOWHERE, 10)
     assert failed.value.kind is FailureKind.DENIED
+
+
+async def test_who_waits_for_a_token_waits_no_longer_than_he_was_given() -> None:
+    """Although somebody else is asking, who may wait longer."""
+
+    async def hang(upstream: Upstream, grant: Grant, scope: Scope, deadline_s: float) -> Reply:
+        await asyncio.sleep(deadline_s)
+        raise TransportFailed(FailureKind.NEVER_SENT, "silence")
+
+    tokens = Tokens(hang)
+    first = asyncio.create_task(tokens.of(upstream(key_file()), NOWHERE, 0.5))
+    await asyncio.sleep(0)
+    with pytest.raises(TransportFailed, match=r"no token within 0\.05 s") as failed:
+        await tokens.of(upstream(key_file()), NOWHERE, 0.05)
+    assert failed.value.kind is FailureKind.NEVER_SENT
+    assert not first.done()
+    with pytest.raises(TransportFailed):
+        await first
+
+
+async def test_one_is_refused_for_all_who_wait_and_the_next_asks_again() -> None:
+    endpoint = Endpoint(lambda number: Reply(503, {}, Page(b"later")) if number == 1 else granted(number))
+    tokens = Tokens(endpoint)
+    found = await asyncio.gather(
+        *(tokens.of(upstream(key_file()), NOWHERE, 10) for _ in range(5)), return_exceptions=True
+    )
+    assert all(isinstance(each, TransportFailed) and each.kind is FailureKind.NEVER_SENT for each in found)
+    assert len(endpoint.asked) == 1
+    assert await tokens.of(upstream(key_file()), NOWHERE, 10) is not None
+    assert len(endpoint.asked) == 2
