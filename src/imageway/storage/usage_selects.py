@@ -42,10 +42,7 @@ def _detail(row: Row) -> usage.UsageDetail:
 
 def _found(query: usage.FindUsage) -> Iterator[Condition]:
     """Each column has an index that begins with it and goes on in the order of pages, `outcome` of what went wrong."""
-    if query.workspace_id:
-        # Not as a column beside a key's: of its workspace's index more would be read, and only the key is rare.
-        yield "workspace_id || '' = ?" if query.key_id else "workspace_id = ?", (query.workspace_id,)
-    for column in ("key_id", "model", "outcome"):
+    for column in ("workspace_id", "key_id", "model", "outcome"):
         if wanted := getattr(query, column):
             yield f"{column} = ?", (wanted,)
     if query.outcome and query.outcome != "succeeded":
