@@ -23,11 +23,17 @@ def networks_of(blocks: Iterable[str]) -> tuple[Network, ...]:
     found = []
     for block in blocks:
         try:
-            found.append(ip_network(_without_zone(block.strip())))
+            found.append(_plain(ip_network(_without_zone(block.strip()))))
         except ValueError as error:
             hint = "write a CIDR block such as 203.0.113.0/24 or 2001:db8::/32"
             raise ValueError(f'"{block}" names no network ({error}); {hint}') from None
     return tuple(found)
+
+
+def _plain(network: Network) -> Network:
+    """IPv4 written as IPv6 (RFC 4291, section 2.5.5.2) as what it is: addresses are looked at like that too."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    return network if mapped is None or network.prefixlen < 96 else IPv4Network((mapped, network.prefixlen - 96))
 
 
 def _without_zone(block: str) -> str:

@@ -191,6 +191,11 @@ async def test_an_invoice_is_compared_by_day_and_model(office: Office) -> None:
     [
         ("a,b\n1,2\n", ["date", "model", "amount"]),
         ("day,model,cost\n2026-11-02,x,1\nsoon,x,1\n2026-11-02,x,much\n", ["line 3", "line 4"]),
+        (
+            "day,model,cost\n2026-11-02,x,1e999999999\n2026-11-02,x,Infinity\n2026-11-02,x,1e30\n2026-11-02,x,NaN\n",
+            ["line 2", "line 3", "line 4", "line 5"],
+        ),
+        (f"day,model,cost\n2026-11-02,{'x' * 200_000},1\n", ["invoice"]),
     ],
 )
 def test_everything_wrong_with_an_invoice_is_told_at_once(content: str, params: list[str]) -> None:

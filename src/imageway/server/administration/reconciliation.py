@@ -23,6 +23,7 @@ from imageway.server.administration.usage import iso
 from imageway.tasks.queries import UnknownTasks
 
 MOST_UNKNOWN: Final = 10_000
+MOST_DIGITS: Final = 12  # of dollars
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "date": ("date", "day", "usage_date", "start_time"),
     "model": ("model", "sku", "product", "item"),
@@ -172,7 +173,14 @@ def _day_ms(day: str) -> int:
 def read_invoice(upstream: str, lines: Iterable[str]) -> Invoice:
     """A CSV file with a header: a day (ISO 8601), a model, and dollars a row, whatever else it has; rows of one day and
     model are added up. Raises InvalidRequest with every line that is wrong."""
-    rows = csv.DictReader(lines)
+    try:
+        return Invoice(upstream, _summed(csv.DictReader(lines)))
+    except csv.Error as error:
+        raise InvalidRequest(Problem("invoice", "invalid_value", f"the file is no CSV: {error}")) from None
+
+
+def _summed(rows: csv.DictReader[str]) -> dict[tuple[str, str], int]:
+    """Micro-dollars by day and model. Raises InvalidRequest, csv.Error."""
     columns = {name.strip().lower(): name for name in rows.fieldnames or ()}
     chosen = {need: next((columns[name] for name in names if name in columns), None) for need, names in NAMES.items()}
     problems = [_missing(need) for need, column in chosen.items() if column is None]
@@ -182,8 +190,7 @@ def read_invoice(upstream: str, lines: Iterable[str]) -> Invoice:
     for number, row in enumerate(rows, start=2):
         try:
             day = date.fromisoformat((row[chosen["date"] or ""] or "").strip()[:10]).isoformat()
-            usd = Decimal((row[chosen["amount"] or ""] or "").strip().removeprefix("$"))
-            usd_micros = int((usd * MICROS_PER_USD).to_integral_value())
+            usd_micros = _usd_micros(row[chosen["amount"] or ""] or "")
         except (ValueError, InvalidOperation):
             problems.append(Problem(f"line {number}", "invalid_value", f"line {number} has no day or no amount"))
             continue
@@ -191,7 +198,15 @@ def read_invoice(upstream: str, lines: Iterable[str]) -> Invoice:
         sums[place] = sums.get(place, 0) + usd_micros
     if problems:
         raise InvalidRequest(*problems)
-    return Invoice(upstream, sums)
+    return sums
+
+
+def _usd_micros(written: str) -> int:
+    """Raises ValueError, InvalidOperation."""
+    usd = Decimal(written.strip().removeprefix("$"))
+    if not usd.is_finite() or usd.adjusted() > MOST_DIGITS:
+        raise ValueError("nobody is sent such an invoice")
+    return int((usd * MICROS_PER_USD).to_integral_value())
 
 
 def _missing(need: str) -> Problem:
