@@ -116,7 +116,7 @@ async def open_gateway(
     recovery, crew = Recovery(engine), Crew(engine, settings.workers)
     engine.queued = crew.offer
     await asyncio.gather(tools.terms.look(store), recovery.renew(), _seal_earlier(vault, clock.now_ms()))
-    await recovery.take_over()
+    await recovery.begin()
     _forget_dead(settings.data, locks)
     rounds = _rounds(recovery, crew, courier, live)
     _say_started(owner, tools.upstreams)
