@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Collection
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from imageway.bodies import Scope
 from imageway.catalog import Bill, told_apart
@@ -76,7 +77,8 @@ class Harvest(Struct, eq=False):
 
     @property
     def spoiled(self) -> tuple[Failed, ...]:
-        return tuple([slot.image for slot in self._slots if isinstance(slot.image, Failed)])
+        """What came and is no image, each with the place that it would have had."""
+        return tuple([replace(slot.image, place=slot.place) for slot in self._slots if isinstance(slot.image, Failed)])
 
     @property
     def reported(self) -> Usage | None:

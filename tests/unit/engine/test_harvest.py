@@ -176,7 +176,8 @@ async def test_what_cannot_be_proved_is_not_told(tools: Tools) -> None:
     await field.add(More((CUT, produced(1))))
     await field.harvest.finish(Done((CUT,)))
     assert (field.told, field.shades, field.harvest.produced) == (["image 0"], [1], 3)
-    assert [failed.code for failed in field.harvest.spoiled] == ["unprovable", "unprovable"]
+    assert [(failed.code, failed.place) for failed in field.harvest.spoiled] == [("unprovable", 0), ("unprovable", 2)]
+    assert [arrived.place async for arrived in history(field)] == [1]
 
 
 async def test_a_stream_that_died_leaves_what_it_brought(tools: Tools) -> None:
