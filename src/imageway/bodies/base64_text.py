@@ -85,8 +85,8 @@ class Base64Reader:
     def feed_plain(self, run: bytes) -> bool:
         """`feed` for a run that is kept as it is. False, and nothing has changed: something in it is to be mended or
         refused, or is not of this text at all. Decoding finds that, except among the last characters, which may wait
-        for others."""
-        if self._padded or run[-4:].translate(None, _ALPHABET):
+        for others, and where padding ends the group that waited for the first ones."""
+        if self._padded or (run[:3] + run[-4:]).translate(None, _ALPHABET):
             return False
         standard = self._standard
         try:

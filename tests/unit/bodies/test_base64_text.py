@@ -103,3 +103,14 @@ def test_a_plain_run_is_fed_as_any_other_and_anything_else_changes_nothing(
         reader.feed(text[at:])
     reader.finish()
     assert b"".join(pieces) == content
+
+
+@pytest.mark.parametrize("held", [1, 2, 3])
+@pytest.mark.parametrize("padding", [b"=", b"==", b"==="])
+def test_padding_at_the_start_of_a_plain_run_ends_the_text(held: int, padding: bytes) -> None:
+    """It may end the group whose first characters waited: then nothing may follow, whatever could be decoded."""
+    reader = Base64Reader(lambda _: None)
+    reader.feed(b"AAAAQUJD"[: 4 + held])
+    assert not reader.feed_plain(padding + b"QUJDQUJD")
+    with pytest.raises(InvalidBase64, match="behind the padding"):
+        reader.feed(padding + b"QUJDQUJD")

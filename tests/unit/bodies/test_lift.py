@@ -239,3 +239,15 @@ async def test_a_refused_body_leaves_nothing_behind_once_its_scope_closes(spool:
     scope.release()
     assert spool.budget.used_bytes == 0
     await until(lambda: not list(spool.folder.iterdir()))
+
+
+async def test_padding_inside_of_base64_is_refused_at_every_cut(scope: Scope) -> None:
+    """What lies in a blob can always be decoded: nobody looks at it again before it leaves."""
+    text = base64.b64encode(bytes(range(90))).decode()
+    limits = LiftLimits(blob_bytes=24, text_bytes=40)
+    for at in range(44, 60):
+        body = f'{{"image": "{text[:at]}={text[at:]}"}}'.encode()
+        for size in range(1, 24):
+            with pytest.raises(LiftError) as refused:
+                await lift(body, scope, size, limits)
+            assert refused.value.code in ("invalid_base64", "text_too_large")
