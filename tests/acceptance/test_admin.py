@@ -382,5 +382,9 @@ def test_a_name_may_hold_what_divides_paths(admin: Admin) -> None:
 def test_the_document_has_every_endpoint(admin: Admin, tmp_path: Path) -> None:
     document = call(f"{admin.url}/admin/v1/openapi.json").json
     assert document["openapi"] == "3.1.0"
+    for path in ("/admin/v1/openapi.json", "/openapi.json"):
+        refused = call(f"{admin.url}{path}", {})
+        assert_told(refused, 405, "method_not_allowed")
+        assert refused.headers["allow"] == "GET"
     assert len({operation["operationId"] for path in document["paths"].values() for operation in path.values()}) >= 32
     assert document["paths"]["/admin/v1/keys"]["post"]["responses"]["201"]

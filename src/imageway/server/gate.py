@@ -106,7 +106,9 @@ class Gate:
         match: Match | None = None
         scope = self.spool.scope()
         try:
-            if head.path in self.documents and head.method == "GET":
+            if head.path in self.documents:
+                if head.method != "GET":
+                    raise MethodNotAllowed(head.method, head.path, ("GET",))
                 return self._outgoing(Answer(200, self.documents[head.path]()), scope)
             match = self.routes.find(head)
             return await self._serve(head, match, chunks, scope)

@@ -46,7 +46,9 @@ class AdminSite:
     async def handle(self, head: Head, chunks: Chunks) -> Outgoing:
         """Never raises but CancelledError (the client hung up)."""
         try:
-            if head.path == DOCUMENT and head.method == "GET":
+            if head.path == DOCUMENT:
+                if head.method != "GET":
+                    raise MethodNotAllowed(head.method, head.path, ("GET",))
                 return self._out(200, msgspec.json.encode(self.document()))
             return await self._serve(head, chunks)
         except asyncio.CancelledError:
