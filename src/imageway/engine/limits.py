@@ -83,11 +83,13 @@ def window_end_ms(period: Period, window_ms: int) -> int | None:
 
 
 def spending_of(caller: Caller, now_ms: int) -> Spending | None:
-    """None: the key has no budgets."""
+    """None: the key has no budgets. Where another process has begun a window that by this clock is still to come, what
+    is held counts there, and goes back there."""
     if not caller.budgets:
         return None
-    periods = sorted(budget.period for budget in caller.budgets)
-    return Spending(caller.budget_id, tuple((period, window_of(period, now_ms)) for period in periods))
+    budgets = sorted(caller.budgets, key=lambda budget: budget.period)
+    windows = ((one.period, max(window_of(one.period, now_ms), one.window_ms)) for one in budgets)
+    return Spending(caller.budget_id, tuple(windows))
 
 
 def spend_ops(spending: Spending | None, usd_micros: int) -> tuple[Op, ...]:

@@ -93,6 +93,14 @@ def test_a_hold_takes_of_every_budget_in_one_order_and_gives_back_to_the_same_wi
     assert release_ops(spending, 3) == tuple(ReleaseBudget("key_0", period, window, 3) for period, window in windows)
 
 
+def test_a_clock_that_lags_takes_and_gives_back_in_the_window_that_others_have_begun() -> None:
+    """Else what it takes would count in that one, and never go back there."""
+    now, tomorrow = ms(2024, 2, 29, 23, 59), ms(2024, 3, 1)
+    begun = Budget("day", 9, used_usd_micros=2, window_ms=tomorrow), Budget("month", 9, window_ms=ms(2024, 2, 1))
+    spending = spending_of(caller(*begun), now)
+    assert spending == Spending("key_0", (("day", tomorrow), ("month", ms(2024, 2, 1))))
+
+
 def test_without_budgets_or_a_rest_there_is_nothing_to_write() -> None:
     assert spending_of(caller(), 1) is None
     assert spend_ops(None, 7) == release_ops(None, 7) == ()
