@@ -9,6 +9,7 @@ import pytest
 from imageway.core.ops import Committed, Op
 from imageway.engine import sweeping
 from imageway.engine.ports import Tools
+from imageway.ledger.access import SetWorkspace
 from imageway.ledger.ops import CreateKey, CreateWorkspace
 from imageway.storage.memory.store import MemoryStore
 from imageway.tasks.ops import ClaimKey, CreateTask, FinishTask
@@ -91,13 +92,25 @@ async def test_the_operator_says_for_how_long(tools: Tools) -> None:
 
 async def test_no_task_goes_while_its_idempotency_key_stands(tools: Tools) -> None:
     """However short tasks are kept: the key's second request would buy the images again."""
-    tools = replace(tools, settings=replace(tools.settings, keep_tasks_s=0.0, idempotency_keep_s=2 * 24 * 3600.0))
+    short = replace(tools.settings, keep_tasks_s=0.0, keep_images_s=0.0, idempotency_keep_s=2 * 24 * 3600.0)
+    tools = replace(tools, settings=short)
     await end(tools, "req_old", day=997, key="old")
     await end(tools, "req_young", day=999, key="young")
     await sweeping.forget_old(tools)
     assert await left(tools) == ["req_young"]
     assert await tools.store.read(FindClaim("ws_1", "old")) is None
     assert await tools.store.read(FindClaim("ws_1", "young"))
+
+
+async def test_no_task_goes_while_any_workspace_may_keep_its_images(tools: Tools) -> None:
+    """By key, an image is found, and removed, by the task that made it."""
+    settings = b'{"keep_images_s":%d}' % (200 * 24 * 3600)
+    await tools.store.commit(CreateWorkspace("ws_2", "archive", 2), CreateWorkspace("ws_3", "other", 3))
+    await tools.store.commit(SetWorkspace("ws_2", settings, None))
+    await end(tools, "req_old", day=799)
+    await end(tools, "req_young", day=801)
+    await sweeping.forget_old(tools)
+    assert await left(tools) == ["req_young"]
 
 
 async def test_many_go_in_small_steps_with_pauses(tools: Tools) -> None:
