@@ -56,8 +56,9 @@ def _run(opener: Opener, settings: Settings) -> None:
 
 def _why(error: Exception, otherwise: str) -> str:
     """An error about a file is one of the data directory, whatever was to be done there."""
-    about_files = isinstance(error, OSError) and error.filename is not None
-    return f"{'the data directory cannot be used' if about_files else otherwise}: {error}"
+    if not isinstance(error, OSError):
+        return f"cannot start: {error}"
+    return f"{otherwise if error.filename is None else 'the data directory cannot be used'}: {error}"
 
 
 def run_sandbox(host: str, port: int, *, latency_s: float, faults: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -21,6 +22,7 @@ from imageway.server.scopes import Network, networks_of
 T = TypeVar("T", EngineSettings, ConnectionLimits)
 FILE_NAME = "imageway.toml"
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+_PUBLIC_URL = re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#]*)?", re.IGNORECASE)
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -183,7 +185,7 @@ def _check(values: Mapping[str, Any]) -> None:
     """What no type says."""
     if not 0 <= values.get("port", 0) <= 65_535:
         raise ConfigurationError(f'port is "{values["port"]}"; a number from 0 to 65535 is needed')
-    if not values.get("public_url", "http://").startswith(("http://", "https://")):
+    if "public_url" in values and not _PUBLIC_URL.fullmatch(values["public_url"]):
         raise ConfigurationError(f'public_url is "{values["public_url"]}"; http:// or https:// and a host are needed')
     if values.get("log_level", "info").lower() not in LOG_LEVELS:
         raise ConfigurationError(f'log_level is "{values["log_level"]}"; it is one of {", ".join(LOG_LEVELS)}')

@@ -20,6 +20,7 @@ _LINK: Final = re.compile(
     re.I,
 )
 _NAME: Final = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.?")
+_WHO: Final = re.compile(r"//[^/]*@")  # a user, and often a password
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
@@ -82,7 +83,7 @@ def _of_operator(written: str, url: str) -> Link:
     try:
         return read_link(url)
     except FetchRefused as refusal:
-        raise ValueError(f'"{written}" cannot be used: {refusal.message}') from None
+        raise ValueError(f'"{_WHO.sub("//…@", written)}" cannot be used: {refusal.message}') from None
 
 
 def _host(written: str) -> str:

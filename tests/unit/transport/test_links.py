@@ -133,3 +133,11 @@ def test_an_allowed_host_without_a_port_means_both_usual_ones() -> None:
     assert authorities("[::1]:9000") == ("[::1]:9000",)
     with pytest.raises(ValueError, match='"user@host" cannot be used'):
         authorities("user@host")
+
+
+@pytest.mark.parametrize("url", ["http://user:pass-word@host/v1", "https://pass-word@host"])
+def test_an_operators_password_is_not_repeated(url: str) -> None:
+    with pytest.raises(ValueError, match="cannot be used") as caught:
+        origin_of(url)
+    assert "pass-word" not in str(caught.value)
+    assert "host" in str(caught.value)
