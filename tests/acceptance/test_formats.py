@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.acceptance.tongues import TONGUES, Order, Told, Tongue
-from tests.integration.processes import House, Process, clean_environment
+from tests.acceptance.tongues import TONGUES, Order, Told, Tongue, events_of
+from tests.integration.processes import House, Process, call, clean_environment
 
 MAKERS = {"png": "qwen-image-plus", "jpeg": "doubao-seedream-4-0-250828"}
 """What comes → the model that makes nothing else, and cannot be asked for anything else."""
@@ -97,3 +98,27 @@ def test_a_model_that_can_be_asked_is_asked(house: House, gateway: Process, tong
     _, image = drawn(told)
     assert (image.format, is_signed(image)) == ("JPEG", True)
     assert "transcoded" not in {each["code"] for each in told.warnings}
+
+
+STREAMS = {
+    "openai": ("/v1/images/generations", {"output_format": "webp", "response_format": "b64_json"}),
+    "ark": ("/api/v3/images/generations", {"output_format": "webp"}),
+    "omixa": ("/api/v1/images/generations", {"output_format": "webp"}),
+}
+
+
+@pytest.mark.parametrize("name", [*STREAMS, "gemini"])
+def test_a_stream_tells_at_its_end_what_its_header_could_not(house: House, gateway: Process, name: str) -> None:
+    """That an image was converted is known once it is there."""
+    if name == "gemini":
+        config = {"imageConfig": {"imageOutputOptions": {"mimeType": "image/webp"}}}
+        body: dict[str, Any] = {"contents": [{"parts": [{"text": "a sea"}]}], "generationConfig": config}
+        path = f"/v1beta/models/{MAKERS['png']}:streamGenerateContent?alt=sse"
+    else:
+        path, fields = STREAMS[name]
+        body = {"model": MAKERS["png"], "prompt": "a sea", "stream": True, **fields}
+    answer = call(f"{gateway.url}{path}", body, key=house.key)
+    assert answer.status == 200, answer.content
+    assert "transcoded" not in answer.headers.get("x-imageway-warnings", "")
+    last = [data for _, data in events_of(answer.content) if isinstance(data, dict)][-1]
+    assert "transcoded" in [each["code"] for each in last["warnings"]]

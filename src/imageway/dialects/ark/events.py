@@ -12,7 +12,7 @@ from imageway.core.intents import Arrived, Broken, Event, Finished, Generate, Ge
 from imageway.core.streams import StreamEvent
 from imageway.dialects.ark.encode import item_of, usage_of
 from imageway.dialects.ark.errors import error_of, item_error
-from imageway.dialects.shared.answers import in_place
+from imageway.dialects.shared.answers import in_place, warnings_list
 
 SUCCEEDED: Final = "image_generation.partial_succeeded"
 FAILED: Final = "image_generation.partial_failed"
@@ -70,4 +70,6 @@ def _completed(intent: Generate, generated: Generated) -> StreamEvent:
         "created": generated.created_s,
         "usage": usage_of(intent, generated),
     }
+    if generated.warnings:  # some are known only now, when the headers have left
+        body["warnings"] = warnings_list(generated.warnings)
     return StreamEvent(body, COMPLETED)

@@ -27,7 +27,7 @@ from imageway.core.intents import (
 )
 from imageway.core.steps import Usage
 from imageway.core.streams import StreamEvent
-from imageway.dialects.shared.answers import error_headers, in_place, told
+from imageway.dialects.shared.answers import error_headers, in_place, told, warnings_list
 from imageway.dialects.shared.cloud import action_of, is_platform, status_body, status_of
 
 Object = dict[str, Tree]
@@ -60,7 +60,10 @@ def encode_event(intent: Generate, event: Event) -> tuple[StreamEvent, ...]:
     outcome, platform = event.generated, is_platform(intent.shape)
     *before, last = ([candidate] for candidate in _candidates(intent, outcome))
     chunks = [_frame(outcome, each, platform=platform) for each in before]
-    return tuple(map(StreamEvent, (*chunks, _response(outcome, last, platform=platform))))
+    closing = _response(outcome, last, platform=platform)
+    if outcome.warnings:  # some are known only now, when the headers have left
+        closing["warnings"] = warnings_list(outcome.warnings)
+    return tuple(map(StreamEvent, (*chunks, closing)))
 
 
 def _response(outcome: Generated, candidates: list[Tree], *, platform: bool) -> Object:

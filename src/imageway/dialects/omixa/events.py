@@ -11,6 +11,7 @@ from imageway.core.money import format_usd
 from imageway.core.steps import Settled
 from imageway.core.streams import StreamEvent
 from imageway.dialects.omixa.encode import error_of
+from imageway.dialects.shared.answers import warnings_list
 
 PARTIAL: Final = "image_generation.partial_image"
 COMPLETED: Final = "image_generation.completed"
@@ -41,6 +42,8 @@ def _completed(intent: Generate, generated: Generated) -> Iterator[StreamEvent]:
             "created_at": generated.created_s,
             "usage": {"billed_amount": format_usd(paid)},
         }
+        if index == last and generated.warnings:  # some are known only now, when the headers have left
+            body["warnings"] = warnings_list(generated.warnings)
         yield StreamEvent(body, COMPLETED)
 
 
