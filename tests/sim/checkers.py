@@ -609,6 +609,11 @@ def nothing_is_stored_twice(world: World) -> Iterator[str]:
         yield from (f"{name} was stored {times} times" for name, times in world.objects.puts.items() if times > 1)
 
 
+def no_image_is_replaced(world: World) -> Iterator[str]:
+    """Whoever stores something for a task, and however late."""
+    yield from (f"{name} was stored, and then something else under its name" for name in world.objects.replaced)
+
+
 def previews_are_of_images_to_come(world: World) -> Iterator[str]:
     """Counted from 0 for each, also for one that could not be proved in the end and left its number to the next."""
     for visit in world.visits:
@@ -803,6 +808,7 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     the_last_event_comes_after_the_capture,
     events_tell_what_is_delivered,
     nothing_is_stored_twice,
+    no_image_is_replaced,
     previews_are_of_images_to_come,
     background_tasks_run_on,
     inputs_go_with_their_task,

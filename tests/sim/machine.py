@@ -255,6 +255,7 @@ class MemoryObjects:
 
     rows: dict[str, tuple[StoredObject, bytes]] = field(default_factory=dict)
     puts: dict[str, int] = field(default_factory=dict)  # how often each name was taken
+    replaced: list[str] = field(default_factory=list)  # by another content
 
 
 @dataclass(slots=True)
@@ -281,6 +282,8 @@ class ObjectsDoor:
             created_ms=self.clock.now_ms(),
             expires_ms=expires_ms,
         )
+        if name in self.objects.rows and self.objects.rows[name][0].etag != row.etag:
+            self.objects.replaced.append(name)
         self.objects.rows[name] = (row, body)
         self.objects.puts[name] = self.objects.puts.get(name, 0) + 1
         await self.machine.pause(0.001)

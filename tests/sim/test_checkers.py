@@ -21,6 +21,7 @@ from imageway.engine import (
     attempts,
     courier,
     harvest,
+    pictures,
     preparation,
     recovery,
     replay,
@@ -514,6 +515,10 @@ def what_was_made_ready_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Arrivals, "bring", forgetful)
 
 
+def all_images_have_one_name(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(pictures, "count", lambda first: itertools.repeat(first))
+
+
 def previews_are_never_counted(patch: pytest.MonkeyPatch) -> None:
     preview = Arrivals.preview
     patch.setattr(Arrivals, "preview", lambda self, blob, index: preview(self, blob, 7))
@@ -684,6 +689,7 @@ BUGS = (
         world_of(request=replace(STREAM, output_format="webp")),
     ),
     Bug("nothing_is_stored_twice", what_was_made_ready_is_forgotten, world_of(request=STREAM, form="url")),
+    Bug("no_image_is_replaced", all_images_have_one_name, world_of(form="url")),
     Bug("previews_are_of_images_to_come", previews_are_never_counted, world_of(request=PREVIEWS)),
     Bug(
         "background_tasks_run_on",

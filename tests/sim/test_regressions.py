@@ -190,6 +190,16 @@ def test_evidence_of_a_process_that_only_stalled_is_taken() -> None:
     assert (hold.state, visit.delivered) == ("captured", True)
 
 
+@pytest.mark.parametrize("proves", [True, False])
+def test_who_takes_over_stores_images_under_numbers_of_his_own(proves: bool) -> None:
+    """Who had the task before may only have been cut off, and store his as well."""
+    shape = shape_of(Script(), replace(POLLED, n=2), troubles=(Trouble(process=0, die_at=("after_memo", 2)),))
+    world = play(replace(shape, proves=proves))
+    task, _, _ = only(world)
+    names = [picture.name for picture in unpack_result(task.result).pictures]
+    assert names == [f"{task.id}-{100 * task.fence + number}.png" for number in (0, 1)]
+
+
 def test_a_deposed_process_starts_nothing_new() -> None:
     """What *starts* is fenced: after a stall that cost it the task, "busy" no longer leads to another upstream."""
     stall = Trouble(process=0, at_s=2, what="stall", stall_s=60)

@@ -14,7 +14,8 @@ from imageway.engine.limits import Spending
 class TaskFacts(Struct, frozen=True, kw_only=True):
     """`images` is how many were asked for; `warnings` are those of before the first attempt. `model` has the prices of
     this caller, which `terms` say the reasons of; `dialect` is the one he spoke. `spending`: the budgets that the hold
-    was taken of; `keep_images_s`: how long his workspace keeps images (None: as everybody's)."""
+    was taken of; `keep_images_s`: how long his workspace keeps images (None: as everybody's). `first_image`: from which
+    number on stored images are named; who took the task over has numbers of his own."""
 
     task_id: str
     workspace_id: str
@@ -31,3 +32,4 @@ class TaskFacts(Struct, frozen=True, kw_only=True):
     dialect: str = ""
     spending: Spending | None = None
     keep_images_s: float | None = None
+    first_image: int = 0

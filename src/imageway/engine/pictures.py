@@ -42,12 +42,14 @@ async def make_ready(tools: Tools, facts: TaskFacts, scope: Scope, image: Proved
     return await _converted(tools, facts, scope, picture, image.facts.format)
 
 
-async def store_all(tools: Tools, task_id: str, pictures: Sequence[Ready], expires_ms: int) -> tuple[str, ...]:
-    """Puts every picture that is not there yet into the media store; returns all their names in order. Raises OSError
-    when it takes one of them not even at a later try."""
+async def store_all(
+    tools: Tools, task_id: str, pictures: Sequence[Ready], expires_ms: int, *, first: int = 0
+) -> tuple[str, ...]:
+    """Puts every picture that is not there yet into the media store, numbered from `first` on; returns all their names
+    in order. Raises OSError when it takes one of them not even at a later try."""
     names = [picture.name for picture in pictures]
     taken = {name.partition(".")[0] for name in names}
-    free = (f"{task_id}-{number}" for number in count() if f"{task_id}-{number}" not in taken)
+    free = (f"{task_id}-{number}" for number in count(first) if f"{task_id}-{number}" not in taken)
     for index, picture in enumerate(pictures):
         if not picture.name:
             names[index] = (await put_picture(tools, next(free), picture, expires_ms)).name

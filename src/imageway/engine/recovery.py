@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import replace
+
 from imageway.catalog import fit
 from imageway.catalog.schema import Offering
 from imageway.core.failures import StoreFailed
@@ -36,6 +38,8 @@ from imageway.tasks.states import FINAL_PART
 from imageway.telemetry import events, logger
 
 REFUNDS_AT_ONCE: Final = 256
+NUMBERS: Final = 100
+"""Of images, for each who took a task over: whoever had it before may still store some of his under the first ones."""
 
 
 @dataclass(slots=True)
@@ -201,7 +205,7 @@ class Recovery:
 
     def _run_of(self, task: Task, kept: KeptTask) -> TaskRun:
         tools = self.tools
-        facts = facts_of(tools, task, kept)
+        facts = replace(facts_of(tools, task, kept), first_image=NUMBERS * task.fence)
         return TaskRun(tools, facts, tools.spool.scope(), (), store_images=True, fence=task.fence, ask=kept.ask)
 
     async def _finish(self, run: TaskRun, task: Task, counts: Sequence[int], *, proven: bool) -> None:

@@ -67,7 +67,7 @@ async def settle(
     expires_ms, names = 0, ("",) * len(pictures)
     if stored:
         expires_ms = next((p.expires_ms for p in pictures if p.name), 0) or tools.keep_until_ms(facts.keep_images_s)
-        names = await store_all(tools, facts.task_id, pictures, expires_ms)
+        names = await store_all(tools, facts.task_id, pictures, expires_ms, first=facts.first_image)
     price = charge(tools.catalog, facts.model, bill_of(served, len(pictures)))
     captured = min(price.usd_micros, facts.hold_usd_micros)
     warnings = (*facts.warnings, *_told(facts, served), *transcoded)
