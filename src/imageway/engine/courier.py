@@ -48,6 +48,7 @@ RETRY_AFTER_S: Final = (5, 30, 120, 900, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 4
 JITTER: Final = 0.2
 LAST_WORDS_S: Final = 5.0
 FORGOTTEN_AT_ONCE: Final = 1000
+FORGOTTEN_EVERY_S: Final = 10.0  # with the line above: a hundred a second, more than any one process delivers for long
 GONE: Final = 410
 _encoder: Final = msgspec.json.Encoder()
 
@@ -253,6 +254,6 @@ class Courier:
         settings, clock = self.tools.settings, self.tools.clock
         if clock.monotonic_s() < self._forgets_at_s:
             return
-        self._forgets_at_s = clock.monotonic_s() + settings.sweep_every_s
+        self._forgets_at_s = clock.monotonic_s() + min(settings.sweep_every_s, FORGOTTEN_EVERY_S)
         before_ms = clock.now_ms() - int(settings.keep_webhooks_s * 1000)
         await self.tools.store.commit(ForgetDeliveries(before_ms, FORGOTTEN_AT_ONCE))

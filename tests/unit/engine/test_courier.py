@@ -688,6 +688,23 @@ async def test_what_ended_long_ago_is_forgotten(
     assert await store.read(webhooks.FindDelivery("msg_1")) is None
 
 
+async def test_more_than_is_forgotten_at_once_is_forgotten_soon(
+    courier: Courier, store: Store, receiver: Receiver, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a busy installation would write more of them than it ever forgets."""
+    monkeypatch.setattr("imageway.engine.courier.FORGOTTEN_AT_ONCE", 1)
+    for name in ("msg_1", "msg_2"):
+        await called(store, clock, name)
+        await turn(courier)
+    clock.at_s += 30 * 24 * 3600 + 1
+    await turn(courier)
+    left = [await store.read(webhooks.FindDelivery(name)) for name in ("msg_1", "msg_2")]
+    assert [row is None for row in left] == [True, False]
+    clock.at_s += 10
+    await turn(courier)
+    assert await store.read(webhooks.FindDelivery("msg_2")) is None
+
+
 async def test_a_courier_keeps_its_secrets_to_itself(courier: Courier, store: Store, clock: Clock) -> None:
     secret = await listed(store, clock)
     await turn(courier)
