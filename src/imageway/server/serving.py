@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ctypes
 import gc
+import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -47,6 +48,14 @@ def keep_arenas() -> None:
         libc.mallopt(_M_TOP_PAD, 16 * 1024 * 1024)
     except (OSError, AttributeError):
         return  # another libc; nothing depends on it
+
+
+def allow_files() -> None:
+    """As many open files as the system lets this process have: every connection is one, and so is every blob that is
+    being sent. The usual 1,024 are fewer than the connections that are kept open, and for programs that `select`."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:  # without a limit there is no number to ask for
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -122,6 +131,7 @@ def run_unheard(opener: Opener) -> None:
     import uvloop
 
     keep_arenas()
+    allow_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_work(opener))
 
@@ -131,6 +141,7 @@ def run(opener: Opener, *, host: str, port: int, drain_s: float, limits: Connect
     import uvloop
 
     keep_arenas()
+    allow_files()
     listener = listen(host, port)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

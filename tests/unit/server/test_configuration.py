@@ -110,7 +110,7 @@ def test_a_file_that_was_named_has_to_be_there(write: Write) -> None:
         ("port = '1'", "$.port"),
         ("port = ", "imageway.toml"),
         ("[limits]\ntasks = 1", '[limits] has no "tasks"; there are '),
-        ("[connections]\nhead = 1", '[connections] has no "head"; there are body_idle_s, body_s, head_bytes'),
+        ("[connections]\nhead = 1", '[connections] has no "head"; there are at_once, body_idle_s, body_s'),
         ("[limits]\ntasks_at_once = 0", '[limits] tasks_at_once is "0"; a whole number from 1 up is needed'),
         ("[limits]\ntasks_at_once = 1.5", '[limits] tasks_at_once is "1.5"'),
         ("[limits]\ntasks_at_once = inf", '[limits] tasks_at_once is "inf"'),

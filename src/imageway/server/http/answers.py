@@ -17,6 +17,7 @@ _RANDOM: Final = SystemRandom()
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BODILESS: Final = frozenset({204, 304})
+_NOT_AGAIN: Final = "x-should-retry: false"
 
 
 def has_body(method: str, status: int) -> bool:
@@ -48,12 +49,14 @@ def head_of(outgoing: Outgoing, *, date: str, closes: bool, chunked: bool) -> by
 
 
 def refusal(status: int, code: str, message: str) -> bytes:
-    """A whole answer that ends its connection. No dialect can be asked: there may not even be a path."""
+    """A whole answer that ends its connection. No dialect can be asked: there may not even be a path. Only a 503 is
+    worth coming again for."""
+    kind, hint = ("server_error", "retry-after: 1") if status == 503 else ("invalid_request_error", _NOT_AGAIN)
     request_id = new_id("req", _RANDOM)
-    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code, "request_id": request_id}
+    error = {"message": message, "type": kind, "param": None, "code": code, "request_id": request_id}
     content = json.dumps({"error": error}).encode()
     head = (
         f"{_STATUS_LINES[status]}content-type: application/json\r\ncontent-length: {len(content)}\r\n"
-        f"x-request-id: {request_id}\r\nx-should-retry: false\r\nconnection: close\r\n\r\n"
+        f"x-request-id: {request_id}\r\n{hint}\r\nconnection: close\r\n\r\n"
     )
     return head.encode() + content

@@ -71,6 +71,8 @@ class Connection(asyncio.Protocol):
         self._peer = _host(self._transport.get_extra_info("peername"))
         self._due_s = self._loop.time() + self._limits.head_s
         self._shared.connections.add(self)
+        if len(self._shared.connections) > self._limits.at_once:
+            self._turn_away()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
@@ -256,6 +258,12 @@ class Connection(asyncio.Protocol):
         self._sender.write(refusal(status, code, message))
         self._leave()
         self._linger()
+
+    def _turn_away(self) -> None:
+        """At once, whatever else is said: a place that is given up slowly is no place for the next."""
+        message = f"there are {self._limits.at_once:,} connections already, and no more are kept open"
+        self._sender.write(refusal(503, "overloaded", message))
+        self._sender.close()
 
     def _linger(self) -> None:
         """RFC 9112 §9.6: a client still sending gets to read the answer before the connection is closed on it."""

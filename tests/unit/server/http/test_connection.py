@@ -247,3 +247,28 @@ async def test_the_rest_of_a_body_that_nobody_reads_is_read_past() -> None:
     line.connection.data_received(REQUEST)
     await some_turns()
     assert len(line.wire.written) == 2
+
+
+async def test_who_comes_when_all_places_are_taken_is_told_to_come_again() -> None:
+    """Nothing of him is read, and a place that is given up is free again."""
+    line = Line()
+    line.shared.limits = ConnectionLimits(at_once=2)
+
+    def come() -> tuple[Connection, Wire]:
+        wire, connection = Wire(), Connection(line.shared)
+        connection.connection_made(cast("Any", wire))
+        return connection, wire
+
+    _, second = come()
+    third_connection, third = come()
+    assert not second.written
+    assert third.closing
+    head, _, content = third.written[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: 1\r\n" in head
+    assert b"x-should-retry" not in head
+    assert b'"code": "overloaded"' in content
+    third_connection.connection_lost(None)
+    line.lose()
+    _, fourth = come()
+    assert not fourth.written
