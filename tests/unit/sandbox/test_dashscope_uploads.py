@@ -180,3 +180,12 @@ async def test_a_list_is_filtered_by_model_and_time(room: Room) -> None:
     assert (await ask(room, f"{BASE}/tasks/?model_name=qwen-image")).json["total"] == 0
     for when in ("end_time=20200101000000", "start_time=20200101000000"):
         assert (await ask(room, f"{BASE}/tasks/?{when}")).json["total"] == 0
+
+
+async def test_an_upscale_beyond_what_can_be_drawn_is_refused_with_the_submit(room: Room) -> None:
+    """A few kilobytes of one colour would fill the memory of whoever draws them sixteen times as large."""
+    given = {"prompt": "a hat", "function": "super_resolution", "base_image_url": data_url(file_of(size=(4200, 4200)))}
+    assert (await submit(room, given, upscale_factor=1)).status == 200
+    refused = await submit(room, given, upscale_factor=2)
+    assert (refused.status, refused.json["code"]) == (400, "InvalidParameter")
+    assert "8400*8400" in refused.json["message"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from imageway.sandbox.drawing import Reference
 from imageway.sandbox.orders import Incoming, Order, Refusal, Twist, refused
 from imageway.sandbox.reading import read_object
 from imageway.sandbox.studio import Studio, is_forbidden, is_forbidden_output
-from imageway.sandbox.upstreams.dashscope.checks import Checker
+from imageway.sandbox.upstreams.dashscope.checks import Checker, Draft
 from imageway.sandbox.upstreams.dashscope.desk import TaskDesk
+from imageway.sandbox.upstreams.dashscope.limits import LIMITS
 from imageway.sandbox.upstreams.dashscope.painting import Painter, Ticket
 from imageway.sandbox.upstreams.dashscope.records import Record, owner_of
 from imageway.sandbox.upstreams.dashscope.results import sync_body
@@ -74,6 +76,7 @@ class DashscopeUpstream:
             draft = Checker(body, self._speaker, way).check()
             resolves = incoming.headers.get("x-dashscope-ossresourceresolve", "").lower() == "enable"
             references = await self._painter.read(draft.image_urls, owner_of(key) if resolves else "")
+            self._check_pixels(draft, references)
             if is_forbidden(draft.prompt) and not is_forbidden_output(draft.prompt):
                 raise self._speaker.blocked()
         except Refusal as refusal:
@@ -94,6 +97,11 @@ class DashscopeUpstream:
             return await self._desk.take(record, draft)
 
         return Order(model=draft.model.id, prompt=draft.prompt, produce=produce, is_task=way != "sync")
+
+    def _check_pixels(self, draft: Draft, references: tuple[Reference, ...]) -> None:
+        width, height = draft.pixels(references)
+        if width * height > LIMITS["output_pixels"]:
+            raise self._speaker.invalid(f"The output image of {width}*{height} pixels is too large.")
 
     def _check_mode(self, incoming: Incoming, way: str) -> None:
         wants_task = incoming.headers.get("x-dashscope-async", "").lower() == "enable"
