@@ -146,6 +146,26 @@ def test_a_mistake_in_the_file_is_told_by_serve_and_doctor(tmp_path: Path, mista
     assert all(finding["advice"] for finding in errors)
 
 
+@pytest.mark.parametrize("kept_in", ["IMAGEWAY_SECRETS_KEYS", "secrets.keys"])
+def test_keys_of_secrets_that_cannot_be_read_are_told_by_serve_worker_and_doctor(tmp_path: Path, kept_in: str) -> None:
+    """Before the first secret is kept: the place and what is accepted, never what stands there."""
+    written = "k1:c2VjcmV0LXRoYXQtaXMtdG9vLXNob3J0"
+    variable = {kept_in: written} if kept_in.isupper() else {}
+    (tmp_path / "imageway-data").mkdir()
+    if not variable:
+        (tmp_path / "imageway-data" / kept_in).write_text(written)
+    for command in (("serve", "--port", "0"), ("worker",)):
+        ran = run(*command, folder=tmp_path, **variable)
+        told(ran, kept_in, "cannot start", "entry 1", "ID:KEY", "32 bytes")
+        assert "c2VjcmV0" not in ran.err
+    found = run("doctor", "--json", folder=tmp_path, **variable)
+    assert found.code == 1
+    (error,) = [finding for finding in found.json if finding["state"] == "error"]
+    assert (error["about"], error["advice"] != "") == ("keys of secrets", True)
+    assert all(word in error["says"] for word in (kept_in, "entry 1", "ID:KEY", "32 bytes"))
+    assert "c2VjcmV0" not in found.out
+
+
 def test_a_port_that_is_taken_is_told(tmp_path: Path, gateway: Process) -> None:
     port = gateway.url.rpartition(":")[2]
     told(run("serve", "--port", port, folder=tmp_path), port)

@@ -15,7 +15,7 @@ from imageway.cli.books import CLOCK, RANDOM
 from imageway.cli.printing import print_json, print_table
 from imageway.core.upstreams import Upstream
 from imageway.ledger.queries import ShowWallet
-from imageway.ledger.sealed import SIGNING, UPSTREAM, WEBHOOK
+from imageway.ledger.sealed import SIGNING, UPSTREAM, WEBHOOK, SealingError
 from imageway.ledger.verifying import verify
 from imageway.server.administration.keys import list_keys
 from imageway.server.administration.office import Office
@@ -24,6 +24,7 @@ from imageway.server.administration.workspaces import list_workspaces
 from imageway.server.books import open_books
 from imageway.server.configuration import ConfigurationError, Settings, read_settings, upstreams_of
 from imageway.server.machine import made_private
+from imageway.server.sealing import ring_there
 from imageway.server.upstreams import Installation, kept_upstreams, opened_upstreams
 from imageway.storage import StorageError, open_objects
 from imageway.storage.snapshots import open_snapshot
@@ -80,7 +81,7 @@ async def _collect(data: Path | None, config: Path | None) -> list[Finding]:
     stored, faulty = await _stored(installation)
     findings += await _upstreams((*upstreams, *stored)) if not faulty or upstreams or stored else []
     findings += faulty
-    findings += await _secrets(installation)
+    findings += [*_ring(installation), *await _secrets(installation)]
     findings += _drain(settings, catalog, (*upstreams, *stored))
     return findings
 
@@ -95,6 +96,16 @@ async def _stored(installation: Installation) -> tuple[tuple[Upstream, ...], lis
     opened, faulty = opened_upstreams(installation, Transport(), found)
     advice = "see: imageway upstreams list"
     return opened, [Finding(f"upstream {upstream_id}", "error", why, advice) for upstream_id, why in faulty]
+
+
+def _ring(installation: Installation) -> list[Finding]:
+    """Whether what seals secrets can be read, even while there are none."""
+    try:
+        ring_there(installation.settings.data, installation.environment)
+    except SealingError as error:
+        advice = "correct it, or restore it from a backup: no gateway starts with it"
+        return [Finding("keys of secrets", "error", str(error), advice)]
+    return []
 
 
 async def _secrets(installation: Installation) -> list[Finding]:

@@ -38,13 +38,14 @@ from imageway.sandbox.wire import Sandbox
 from imageway.server.admin.site import AdminSite
 from imageway.server.app import App
 from imageway.server.auth import KeyRing
-from imageway.server.configuration import Settings, upstreams_of
+from imageway.server.configuration import ConfigurationError, Settings, upstreams_of
 from imageway.server.contents import Contents
 from imageway.server.gate import Gate
 from imageway.server.keyfiles import MEDIA_KEY, key_in
 from imageway.server.links import MediaLinks
 from imageway.server.machine import KillSwitch, ProcessLocks, SystemClock, SystemRandom, Threads, made_private
 from imageway.server.openapi import openapi
+from imageway.server.sealing import ring_there
 from imageway.server.signing import Signatures
 from imageway.server.uploads import Uploads
 from imageway.server.upstreams import Installation, LiveUpstreams
@@ -76,7 +77,7 @@ async def open_gateway(
     settings: Settings, *, public_url: str, environment: Mapping[str, str] = os.environ
 ) -> AsyncIterator[Gateway]:
     """Opens storage, takes over what dead processes left, and serves until the context ends."""
-    made_private(settings.data)
+    _prepare(settings, environment)
     faults = KillSwitch.from_text(environment.get("IMAGEWAY_FAULT", ""))
     clock, random, threads = SystemClock(), SystemRandom(), Threads()
     catalog = load(settings.catalog)
@@ -132,6 +133,16 @@ async def open_gateway(
         threads.close()
         locks.release()
         logger().info(events.STOPPED, owner=owner)
+
+
+def _prepare(settings: Settings, environment: Mapping[str, str]) -> None:
+    """The data directory; and keys of secrets that cannot be read are told now, not when the first secret is kept.
+    Raises ConfigurationError, OSError."""
+    made_private(settings.data)
+    try:
+        ring_there(settings.data, environment)
+    except SealingError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def _rounds(recovery: Recovery, crew: Crew, courier: Courier, live: LiveUpstreams) -> asyncio.Future[list[None]]:

@@ -75,19 +75,39 @@ class Ring:
 
 
 def ring_of(data: Path, environment: Mapping[str, str], random: Random | None = None) -> Ring:
-    """From IMAGEWAY_SECRETS_KEYS, for replicas that share no directory; else from the data directory, where it is made
-    when it is not there: of the key that an earlier Imageway left, or, when `random` is given, of chance. Raises
-    SealingError."""
+    """The one that is there; else it is made in the data directory: of the key that an earlier Imageway left, or, when
+    `random` is given, of chance. Raises SealingError."""
+    ring, path = ring_there(data, environment), data / RING_FILE
+    if ring is None:
+        try:
+            _make(path, random)
+        except OSError as error:
+            raise _unreadable(path, str(error)) from None
+        ring = ring_there(data, environment)
+    if ring is None:
+        raise _unreadable(path, "it is not there")
+    return ring
+
+
+def ring_there(data: Path, environment: Mapping[str, str]) -> Ring | None:
+    """From IMAGEWAY_SECRETS_KEYS, for replicas that share no directory; else from the data directory; None: it is not
+    made yet. Raises SealingError for one that cannot be read."""
     written = environment.get(RING_VARIABLE, "")
     if written.strip():
         return Ring(_read(written, RING_VARIABLE))
     path = data / RING_FILE
     try:
-        if not path.exists():
-            _make(path, random)
         return Ring(_read(path.read_text(), f'"{path}"'), path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SealingError(f'the keys that seal secrets cannot be read from "{path}": {error}') from None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except UnicodeDecodeError:
+        raise _unreadable(path, "it is no text") from None
+    except OSError as error:
+        raise _unreadable(path, str(error)) from None
+
+
+def _unreadable(path: Path, why: str) -> SealingError:
+    return SealingError(f'the keys that seal secrets cannot be read from "{path}": {why}')
 
 
 def _make(path: Path, random: Random | None) -> None:
@@ -128,7 +148,10 @@ def _read(text: str, place: str) -> dict[str, bytes]:
     for number, written in enumerate(re.split(r"[\s,]+", text.strip()), 1):
         entry = _ENTRY.fullmatch(written)
         if entry is None:
-            raise SealingError(f"{place}, entry {number}: write ID:KEY, the key as base64 of {_KEY_BYTES} bytes")
+            raise SealingError(
+                f"{place}, entry {number}: write ID:KEY, an id of 1 to 32 letters, digits, - or _, and the key as "
+                f"base64 of {_KEY_BYTES} bytes; spaces or commas stand between entries"
+            )
         if entry[1] in keys:
             raise SealingError(f'{place} holds two keys of the id "{entry[1]}"')
         keys[entry[1]] = b64decode(entry[2])

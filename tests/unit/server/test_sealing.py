@@ -12,7 +12,7 @@ import pytest
 
 from imageway.ledger.sealed import PutSecret, Secret
 from imageway.server.machine import SystemRandom
-from imageway.server.sealing import RING_FILE, RING_VARIABLE, Ring, SealingError, ring_of, with_new_key
+from imageway.server.sealing import RING_FILE, RING_VARIABLE, Ring, SealingError, ring_of, ring_there, with_new_key
 
 PLAIN = "sk-test-very-secret"
 CHANCE = SystemRandom()
@@ -82,6 +82,26 @@ def test_a_faulty_ring_is_a_sentence_that_repeats_no_key(text: str) -> None:
         ring_in(text)
     assert OLD[:8] not in str(raised.value)
     assert NEW[:8] not in str(raised.value)
+
+
+def test_a_faulty_ring_is_known_without_a_secret_to_open(tmp_path: Path) -> None:
+    """One that is not made yet is none that is wrong; nothing is made by looking."""
+    assert ring_there(tmp_path / "nowhere", {}) is None
+    assert ring_there(tmp_path, {}) is None
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / RING_FILE).write_text(f"a:{OLD[:-4]}")
+    with pytest.raises(SealingError, match=f'{RING_FILE}", entry 1: write ID:KEY.*32 bytes'):
+        ring_there(tmp_path, {})
+    (tmp_path / RING_FILE).write_bytes(b"\xff\xfe")
+    with pytest.raises(SealingError, match=f'cannot be read from ".*{RING_FILE}": it is no text'):
+        ring_there(tmp_path, {})
+    (tmp_path / RING_FILE).unlink()
+    (tmp_path / RING_FILE).mkdir()
+    with pytest.raises(SealingError, match=f'cannot be read from ".*{RING_FILE}"'):
+        ring_there(tmp_path, {})
+    found = ring_there(tmp_path, {RING_VARIABLE: f"a:{OLD}"})
+    assert found is not None
+    assert found.current == "a"
 
 
 def test_no_key_shows_in_a_repr() -> None:
