@@ -38,6 +38,15 @@ def is_data_url(text: bytes) -> bool:
     return _DATA_URL.match(text) is not None
 
 
+def is_base64(text: bytes) -> bool:
+    """Whether it is, or begins, a text that could be read to its end."""
+    try:
+        Base64Reader(lambda _: None).feed(text)
+    except InvalidBase64:
+        return False
+    return True
+
+
 def to_standard(text: bytes) -> bytes:
     """base64url in the standard alphabet."""
     return text.translate(_TO_STANDARD)

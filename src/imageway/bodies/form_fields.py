@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from imageway.bodies.base64_text import Base64Reader, InvalidBase64, is_data_url, split_data_url
+from imageway.bodies.base64_text import InvalidBase64, is_base64, is_data_url, split_data_url
 from imageway.bodies.limits import LiftError, LiftLimits
 from imageway.bodies.spool import Scope
 from imageway.bodies.trail import spell
@@ -77,18 +77,10 @@ class FieldReader:
 
     def _unfit(self) -> LiftError:
         text = bytes(self.text[:_BEGINNING_BYTES])
-        if self._name not in self._limits.text_keys and (is_data_url(text) or _is_base64(text)):
+        if self._name not in self._limits.text_keys and (is_data_url(text) or is_base64(text)):
             return self._refuse("invalid_base64", "The part begins as base64 and goes on as something else.")
         limit = self._limits.text_bytes >> 10
         return self._refuse("text_too_large", f"The part is longer than the {limit} KiB allowed for text.")
 
     def _refuse(self, code: str, message: str) -> LiftError:
         return LiftError(code, spell([self._name]), message)
-
-
-def _is_base64(text: bytes) -> bool:
-    try:
-        Base64Reader(lambda _: None).feed(text)
-    except InvalidBase64:
-        return False
-    return True

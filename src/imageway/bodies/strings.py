@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from imageway.bodies.base64_text import Base64Reader, InvalidBase64, is_data_url, split_data_url
+from imageway.bodies.base64_text import InvalidBase64, is_base64, is_data_url, split_data_url
 from imageway.bodies.limits import LiftError, LiftLimits
 from imageway.bodies.spool import Scope
 from imageway.bodies.writer import BlobWriter
@@ -144,7 +144,7 @@ class StringReader:
         return writer
 
     def _unfit(self, text: bytes) -> LiftError:
-        if not self._stays_text and (is_data_url(text) or _is_base64(text[:_BEGINNING_BYTES])):
+        if not self._stays_text and (is_data_url(text) or is_base64(text[:_BEGINNING_BYTES])):
             return self._refuse("invalid_base64", "The string begins as base64 and goes on as something else.")
         limit = self._limits.text_bytes >> 10
         return self._refuse("text_too_large", f"The string is longer than the {limit} KiB allowed for text.")
@@ -206,12 +206,3 @@ def _text_length(written: bytearray) -> int:
         return len(json.loads(b'"%b"' % bytes(written), strict=False).encode("utf-8", "replace"))
     except ValueError:
         return 0
-
-
-def _is_base64(text: bytes) -> bool:
-    reader = Base64Reader(lambda _: None)
-    try:
-        reader.feed(text)
-    except InvalidBase64:
-        return False
-    return True
