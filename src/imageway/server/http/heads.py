@@ -12,6 +12,7 @@ from msgspec import Struct
 from imageway.server.routes import Head
 
 CHUNKED: Final = -1
+QUERY_FIELDS: Final = 1000  # a head full of empty ones costs 30 ms, before anybody has shown a key
 _NAME: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _FIELD: Final = rf"{_NAME}:[\t -~\x80-\xff]*+\r\n"
 _METHOD: Final = "(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE)"
@@ -125,8 +126,10 @@ def _relative(target: str) -> str:
 
 
 def _split(target: str) -> tuple[str, dict[str, str]]:
-    """Path and query. A fragment is none of ours."""
+    """Path and query. A fragment is none of ours. Raises Malformed."""
     path, _, text = target.partition("#")[0].partition("?")
+    if text.count("&") >= QUERY_FIELDS:
+        raise Malformed(f"the query has more than {QUERY_FIELDS:,} fields")
     if "%" in path:
         path = unquote(path)
     return path or "/", dict(parse_qsl(text, keep_blank_values=True)) if text else {}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imageway.server.http.heads import CHUNKED, Malformed, could_begin, read_head
+from imageway.server.http.heads import CHUNKED, QUERY_FIELDS, Malformed, could_begin, read_head
 
 LINE = b"POST /v1/images/generations HTTP/1.1\r\n"
 
@@ -282,3 +282,14 @@ def test_every_beginning_of_a_head_could_be_one(content: bytes, data: Any) -> No
 )
 def test_garbage_is_known_before_its_end(garbage: bytes) -> None:
     assert not could_begin(garbage)
+
+
+def test_a_query_has_so_many_fields_and_no_more() -> None:
+    """Each costs a microsecond before anybody has shown a key, and a head has room for 30,000."""
+
+    def asked(count: int) -> bytes:
+        return b"GET /?" + b"&".join(b"a%d=1" % number for number in range(count)) + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    assert len(read_head(asked(QUERY_FIELDS)).head.query) == QUERY_FIELDS
+    with pytest.raises(Malformed, match="more than 1,000 fields"):
+        read_head(asked(QUERY_FIELDS + 1))
