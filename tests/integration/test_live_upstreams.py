@@ -98,6 +98,16 @@ def test_an_upstream_is_not_removed_from_under_what_runs_there(house: House, tmp
         assert all(word in refused.err for word in ('"own"', "2 tasks", "--force"))
         error = assert_told(admin("DELETE", "upstreams/own"), 409, "upstream_in_use", "upstream")
         assert "2 tasks" in error["message"]
+        moved = {**upstream, "base_url": "http://127.0.0.1:9/v1"}
+        error = assert_told(admin("PUT", "upstreams", moved), 409, "upstream_in_use", "upstream")
+        assert "2 tasks" in error["message"]
+        add = ("upstreams", "add", "openai", "--id", "own", "--keep-key", *data)
+        refused = run(*add, "--base-url", "http://127.0.0.1:9/v1", folder=tmp_path)
+        assert (refused.code, refused.out) == (1, "")
+        assert all(word in refused.err for word in ('"own"', "2 tasks", "--force"))
+        assert admin("PUT", "upstreams", {**upstream, "weight": 2}).status == 200
+        assert admin("PUT", "upstreams?force=true", moved).status == 200
+        assert run(*add, "--base-url", "http://127.0.0.1:9/v2", "--force", folder=tmp_path).code == 0
         assert admin("DELETE", "upstreams/own?force=true").status == 204
         assert [one.result().status for one in answers] == [200, 200]
     assert admin("DELETE", "upstreams/own").status == 404

@@ -35,11 +35,13 @@ def add_upstream(
     base_url: str = "",
     weight: int = 1,
     value: Words = None,
+    force: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
     data: Data = None,
     config: Config = None,
 ) -> None:
-    """Add an upstream, or replace the one of that id. Its credential is asked for, or read from standard input.
+    """Add an upstream, or replace the one of that id. Its credential is asked for, or read from standard input. Where
+    it leads is not changed while tasks are under way there.
 
     Parameters
     ----------
@@ -50,6 +52,7 @@ def add_upstream(
     base_url: Another address than the provider's.
     weight: How often it is chosen beside others of the same model.
     value: NAME=VALUE that its provider asks for, such as project=my-project; several may follow.
+    force: Lead elsewhere also while tasks are under way there.
     """
     from imageway.cli import upstreams as work
     from imageway.cli.books import Books
@@ -57,7 +60,7 @@ def add_upstream(
 
     values = work.values_in(value or ())
     asked = UpstreamAsked(provider=provider, id=name, base_url=base_url, weight=weight, values=values)
-    work.add_upstream(Books(data, config), asked, key_env=key_env, keep_key=keep_key, as_json=json)
+    work.add_upstream(Books(data, config), asked, key_env=key_env, keep_key=keep_key, force=force, as_json=json)
 
 
 @upstreams.command(name="remove")

@@ -39,13 +39,16 @@ def list_upstreams(books: Books, *, as_json: bool) -> None:
     show_rows([plain(one) for one in found], UPSTREAM_COLUMNS, as_json=as_json)
 
 
-def add_upstream(books: Books, asked: UpstreamAsked, *, key_env: str | None, keep_key: bool, as_json: bool) -> None:
+def add_upstream(
+    books: Books, asked: UpstreamAsked, *, key_env: str | None, keep_key: bool, force: bool, as_json: bool
+) -> None:
     installation = _installation(books)
     providers = installation.catalog.providers
     if asked.provider not in providers:
         raise Stop(f'provider "{asked.provider}" is none of {", ".join(providers)}')
     given = asked if keep_key else msgspec.structs.replace(asked, key=_credential(key_env))
-    shown = operate(books, lambda office: upstreams.put_upstream(office, installation, given))
+    put = partial(upstreams.put_upstream, installation=installation, asked=given, force=force)
+    shown = operate(books, put, _said)
     _say(shown, f"{shown.id} is there; a running gateway uses it within a second.", as_json=as_json)
 
 

@@ -30,7 +30,9 @@ from imageway.server.machine import SystemClock, SystemRandom
 from imageway.server.sealing import with_new_key
 from imageway.server.upstreams import Installation, LiveUpstreams
 from imageway.storage.memory import MemoryStore
+from imageway.tasks.ops import EndAttempt
 from imageway.transport import Transport
+from tests.store.places import KEY, WORKSPACE, attempt, commit, task
 
 CATALOG = load()
 CHANCE = SystemRandom()
@@ -131,6 +133,54 @@ async def test_it_goes_with_its_credential(office: Office, installation: Install
     ):
         with pytest.raises(GatewayError, match='no upstream "own"'):
             await work
+
+
+ELSEWHERE = ({"base_url": "https://other.example/v1"}, {"provider": "google"}, {"values": {"project": "other"}})
+HERE = (
+    {"key": "sk-test-other"},
+    {"key": "", "weight": 9},
+    {"enabled": False},
+    {"base_url": "https://images.example/v1"},
+)
+
+
+@pytest.mark.parametrize("changes", ELSEWHERE)
+async def test_it_does_not_move_from_under_what_runs_there(
+    office: Office, installation: Installation, changes: dict[str, Any]
+) -> None:
+    """What was sent to one address would be asked for at another; unless an operator says so."""
+    await put_upstream(office, installation, ASKED)
+    await commit(office.store, WORKSPACE, KEY, task(), attempt(upstream_id="own"), attempt("att_2", upstream_id="own"))
+    await commit(office.store, task("req_2"), attempt("att_3", "req_2", upstream_id="elsewhere"))
+    before = await office.store.read(ListUpstreams()), await office.store.read(ListSecrets())
+    with pytest.raises(GatewayError, match='1 task is under way at the upstream "own"') as raised:
+        await put_upstream(office, installation, replace(ASKED, **changes))
+    told = (raised.value.code, raised.value.kind.status, raised.value.param)
+    assert told == ("upstream_in_use", 409, "upstream")
+    assert (await office.store.read(ListUpstreams()), await office.store.read(ListSecrets())) == before
+    moved = await put_upstream(office, installation, replace(ASKED, **changes), force=True)
+    assert (await list_upstreams(office, installation)) == (moved,)
+    await put_upstream(office, installation, ASKED, force=True)
+    await commit(office.store, EndAttempt("att_1", "proved", "", 7), EndAttempt("att_2", "failed", "", 7))
+    assert await put_upstream(office, installation, replace(ASKED, **changes)) != before
+
+
+@pytest.mark.parametrize("changes", HERE)
+async def test_where_it_stays_everything_else_may_change_while_tasks_run(
+    office: Office, installation: Installation, changes: dict[str, Any]
+) -> None:
+    """The same address, written otherwise, is the same."""
+    await put_upstream(office, installation, ASKED)
+    await commit(office.store, WORKSPACE, KEY, task(), attempt(upstream_id="own"))
+    shown = await put_upstream(office, installation, replace(ASKED, **changes))
+    assert await list_upstreams(office, installation) == (shown,)
+
+
+async def test_the_providers_own_address_is_the_same_written_out(office: Office, installation: Installation) -> None:
+    await put_upstream(office, installation, replace(ASKED, base_url=""))
+    await commit(office.store, WORKSPACE, KEY, task(), attempt(upstream_id="own"))
+    written_out = CATALOG.providers["openai"].base_url
+    assert (await put_upstream(office, installation, replace(ASKED, base_url=written_out))).base_url == written_out
 
 
 # What a running gateway makes of it

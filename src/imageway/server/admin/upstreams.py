@@ -15,7 +15,7 @@ class SwitchAsked(Struct, frozen=True, kw_only=True):
     enabled: bool
 
 
-class DropAsked(Struct, frozen=True, kw_only=True):
+class Forced(Struct, frozen=True, kw_only=True):
     """`force`: also while tasks are under way there."""
 
     force: bool = False
@@ -26,7 +26,7 @@ async def _list(visit: Visit) -> Page:
 
 
 async def _put(visit: Visit) -> UpstreamShown:
-    return await upstreams.put_upstream(visit.office, visit.installation, visit.body)
+    return await upstreams.put_upstream(visit.office, visit.installation, visit.body, force=visit.query.force)
 
 
 async def _switch(visit: Visit) -> UpstreamShown:
@@ -54,8 +54,9 @@ ENDPOINTS: Final = (
         method="PUT",
         path="upstreams",
         name="putUpstream",
-        summary="Makes or replaces an upstream; every gateway uses it within a second.",
+        summary="Makes or replaces an upstream; it leads nowhere else while tasks are under way there.",
         work=_put,
+        query=Forced,
         body=UpstreamAsked,
         answer=UpstreamShown,
     ),
@@ -74,7 +75,7 @@ ENDPOINTS: Final = (
         name="dropUpstream",
         summary="Drops an upstream; not while tasks are under way there.",
         work=_drop,
-        query=DropAsked,
+        query=Forced,
         status=204,
     ),
 )

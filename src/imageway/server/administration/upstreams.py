@@ -33,6 +33,14 @@ OPEN: Final = frozenset({"submitted", "polling"})
 DATABASE: Final = "database"
 UNSEEN: Final = "a credential that is there and stays"
 CONFIGURATION: Final = "configuration"
+DROPPING: Final = (
+    "disable it, and remove it when they have ended; or force it, and nobody can ask for what a gateway that restarts "
+    "meanwhile had sent there"
+)
+MOVING: Final = (
+    "its provider, base URL and values stay until they have ended: add another upstream, or disable this one and wait; "
+    "or force it, and a gateway that restarts meanwhile asks the new place for what was sent to the old one"
+)
 
 
 class UpstreamAsked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -65,9 +73,11 @@ class UpstreamShown(Struct, frozen=True, kw_only=True):
     changed: str | None
 
 
-async def put_upstream(office: Office, installation: Installation, asked: UpstreamAsked) -> UpstreamShown:
-    """Makes or replaces; every gateway uses it within a second. Raises InvalidRequest with everything that is wrong,
-    GatewayError."""
+async def put_upstream(
+    office: Office, installation: Installation, asked: UpstreamAsked, *, force: bool = False
+) -> UpstreamShown:
+    """Makes or replaces; every gateway uses it within a second. Raises InvalidRequest with everything that is wrong;
+    GatewayError 409 where it would lead elsewhere while tasks are under way there, unless `force`."""
     reader, upstream_id, now_ms = Reader(), asked.id or asked.provider, office.now_ms()
     reader.name("id", upstream_id)
     if upstream_id.startswith(PRETEND):
@@ -92,6 +102,8 @@ async def put_upstream(office: Office, installation: Installation, asked: Upstre
     secret = [_sealed(office, installation, upstream_id, asked.key)] if asked.key else []
     shown = _shown(installation, after)
     was = None if before is None else _shown(installation, before)
+    if was is not None and not force and _leads_to(was) != _leads_to(shown):
+        await _refuse_in_use(office, upstream_id, MOVING)
     await office.change("upstream.put", upstream_id, put, *secret, before=was, after=shown)
     return shown
 
@@ -116,14 +128,8 @@ async def switch_upstream(
 async def drop_upstream(office: Office, installation: Installation, upstream_id: str, *, force: bool = False) -> None:
     """With its credential. Raises GatewayError: 404; 409 while tasks are under way there, unless `force`."""
     row = await _found(office, upstream_id)
-    under_way = 0 if force else await _under_way(office, upstream_id)
-    if under_way:
-        tasks = "1 task is" if under_way == 1 else f"{under_way} tasks are"
-        message = (
-            f'{tasks} under way at the upstream "{upstream_id}": disable it, and remove it when they have ended; or '
-            "force it, and nobody can ask for what a gateway that restarts meanwhile had sent there"
-        )
-        raise Conflict("upstream_in_use", message, param="upstream")
+    if not force:
+        await _refuse_in_use(office, upstream_id, DROPPING)
     _, secrets = await kept_upstreams(office.store)
     secret = [DropSecret(UPSTREAM, row.id)] if any(one.holder_id == row.id for one in secrets) else []
     await office.change("upstream.drop", row.id, DropUpstream(row.id), *secret, before=_shown(installation, row))
@@ -133,6 +139,20 @@ async def list_upstreams(office: Office, installation: Installation) -> tuple[Up
     """Those of the configuration, then those of the database, disabled ones too."""
     configured = tuple(_configured(upstream) for upstream in installation.configured())
     return (*configured, *(_shown(installation, row) for row in await office.store.read(ListUpstreams())))
+
+
+def _leads_to(shown: UpstreamShown) -> tuple[str, str, dict[str, str]]:
+    """Where what was sent by it is asked for."""
+    return shown.provider, shown.base_url, shown.values
+
+
+async def _refuse_in_use(office: Office, upstream_id: str, advice: str) -> None:
+    """Raises GatewayError 409 with the number of tasks under way there, when there are any."""
+    under_way = await _under_way(office, upstream_id)
+    if under_way:
+        tasks = "1 task is" if under_way == 1 else f"{under_way} tasks are"
+        message = f'{tasks} under way at the upstream "{upstream_id}": {advice}'
+        raise Conflict("upstream_in_use", message, param="upstream")
 
 
 async def _under_way(office: Office, upstream_id: str) -> int:
