@@ -14,6 +14,7 @@ from imageway.server.http.heads import CHUNKED, RequestHead
 from imageway.server.limits import ConnectionLimits
 
 HELD_BYTES: Final = 64 * 1024
+_CRUMBS: Final = 8  # more chunks in what was read at once are one piece: each costs everybody on its way
 
 
 class Flow(Protocol):
@@ -63,7 +64,10 @@ class RequestBody:
         """Takes what has come. What stands behind the end of the body is given back; None: there is more to come.
         Raises Malformed."""
         if self._chunked is not None:
-            for piece in self._chunked.feed(data):
+            pieces = self._chunked.feed(data)
+            if len(pieces) > _CRUMBS:
+                pieces = [b"".join(pieces)]
+            for piece in pieces:
                 self._keep(piece)
             rest = self._chunked.rest
             self.complete = rest is not None

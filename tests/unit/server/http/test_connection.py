@@ -13,9 +13,12 @@ import pytest
 from imageway.bodies import Payload
 from imageway.server.gate import Chunks, Head, Outgoing
 from imageway.server.http.connection import Connection, Shared
+from imageway.server.http.heads import read_head
+from imageway.server.http.request_body import RequestBody
 from imageway.server.http.sending import Sender
 from imageway.server.limits import ConnectionLimits
 
+CHUNKED_HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 REQUEST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"
 
 
@@ -272,3 +275,11 @@ async def test_who_comes_when_all_places_are_taken_is_told_to_come_again() -> No
     line.lose()
     _, fourth = come()
     assert not fourth.written
+
+
+async def test_chunks_of_a_byte_come_as_one_piece() -> None:
+    """Thousands of them would cost everybody who reads a body a turn each."""
+    body = RequestBody(Line().connection, read_head(CHUNKED_HEAD), ConnectionLimits())
+    assert body.arrive(b"".join(b"1\r\n%c\r\n" % byte for byte in b"abcdefghijkl") + b"3\r\nxyz\r\n") is None
+    assert body.arrive(b"2\r\n01\r\n2\r\n23\r\n0\r\n\r\n") == b""
+    assert [piece async for piece in body] == [b"abcdefghijklxyz", b"01", b"23"]
