@@ -52,6 +52,21 @@ async def test_a_key_is_found_with_all_that_it_was_made_with(store: Store) -> No
     assert await store.read(queries.ListKeys()) == (plain, found)
 
 
+async def test_a_key_is_shown_by_its_id_as_by_its_digest(store: Store) -> None:
+    """Revoked ones too, with the budgets of their root and their workspace's settings."""
+    await commit(store, ROTATED, DAY, access.SetBudget("key_1", "total", 900))
+    await commit(store, access.SetWorkspace("ws_1", SETTINGS, None), RevokeKey("key_1", 7))
+    for made in (KEY, ROTATED):
+        found = await store.read(queries.ShowKey(made.id))
+        assert found == await key_of(store, made.digest)
+        assert found is not None
+        assert (found.id, found.settings) == (made.id, SETTINGS)
+        assert found.budgets == (Budget("day", 500), Budget("total", 900))
+        assert found.revoked_ms == (7 if made is KEY else None)
+    assert await store.read(queries.ShowKey("key_3")) is None
+    assert await store.read(queries.ShowKey("laptop")) is None
+
+
 async def test_from_its_end_on_a_key_makes_no_task(store: Store) -> None:
     await commit(store, access.ExpireKey("key_1", 9))
     assert (await key_of(store)).expires_ms == 9
@@ -174,7 +189,7 @@ def test_a_role_that_there_is_not_is_not_given() -> None:
 # Operators
 
 
-async def test_an_operators_key_is_found_by_its_digest(store: Store) -> None:
+async def test_an_operators_key_is_found_by_its_digest_and_by_its_id(store: Store) -> None:
     viewer = replace(ADMIN, id="adm_0", digest=bytes(32), role="viewer", at_ms=6)
     await commit(store, viewer, ADMIN)
     first, second = (
@@ -184,10 +199,13 @@ async def test_an_operators_key_is_found_by_its_digest(store: Store) -> None:
     assert await store.read(access.FindAdminKey(ADMIN.digest)) == first
     assert await store.read(access.FindAdminKey(b"\x09" * 32)) is None
     assert await store.read(access.ListAdminKeys()) == (first, second)
+    assert await store.read(access.ShowAdminKey("adm_0")) == second
+    assert await store.read(access.ShowAdminKey("adm_2")) is None
     await commit(store, access.RevokeAdminKey("adm_1", 8))
     found = await store.read(access.FindAdminKey(ADMIN.digest))
     assert found is not None
     assert found.revoked_ms == 8
+    assert await store.read(access.ShowAdminKey("adm_1")) == found
 
 
 async def test_a_signature_is_good_once_until_it_is_over(store: Store) -> None:

@@ -73,8 +73,10 @@ RARE_KEY = summed.FindUsage(workspace_id="ws_1", key_id="rare")
 QUESTIONS: tuple[Query[Any], ...] = (
     asked.FindKey(KEY.digest),
     asked.ListKeys("ws_1", limit=5),
+    asked.ShowKey("key_1"),
     access.ListMembers("ws_1"),
     access.FindAdminKey(KEY.digest),
+    access.ShowAdminKey("adm_1"),
     access.ListChanges("key_1", limit=5),
     access.LowWallets(),
     asked.ShowWallet("ws_1"),

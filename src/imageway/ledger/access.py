@@ -205,6 +205,13 @@ class FindAdminKey(Query[AdminKey | None]):
 
 
 @dataclass(frozen=True, slots=True)
+class ShowAdminKey(Query[AdminKey | None]):
+    """By its id, a revoked one too."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ListAdminKeys(Query[tuple[AdminKey, ...]]):
     """In the order they were created."""
 

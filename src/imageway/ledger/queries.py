@@ -124,6 +124,13 @@ class FindKey(Query[Key | None]):
 
 
 @dataclass(frozen=True, slots=True)
+class ShowKey(Query[Key | None]):
+    """By its id, a revoked one too."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ListKeys(Query[tuple[Key, ...]]):
     """In the order they were created, revoked ones too, from the one after `after` (created ms, id) on."""
 

@@ -42,6 +42,10 @@ def find_key(query: ledger.FindKey) -> Select:
     return Select(f"{_KEY_COLUMNS} FROM keys {_KEY_JOINS} WHERE digest = ? ORDER BY period", (query.digest,), _one_key)
 
 
+def show_key(query: ledger.ShowKey) -> Select:
+    return Select(f"{_KEY_COLUMNS} FROM keys {_KEY_JOINS} WHERE keys.id = ? ORDER BY period", (query.id,), _one_key)
+
+
 def list_keys(query: ledger.ListKeys) -> Select:
     where, values = ("", ()) if query.workspace_id is None else ("workspace_id = ? AND ", (query.workspace_id,))
     chosen = f"SELECT * FROM keys WHERE {where}(created_ms, id) > (?, ?) ORDER BY created_ms, id LIMIT ?"  # noqa: S608  (callers' words are parameters)
@@ -61,6 +65,10 @@ def list_members(query: access.ListMembers) -> Select:
 
 def find_admin_key(query: access.FindAdminKey) -> Select:
     return Select(f"{_ADMIN_KEY} WHERE digest = ?", (query.digest,), first_as(_admin_key))
+
+
+def show_admin_key(query: access.ShowAdminKey) -> Select:
+    return Select(f"{_ADMIN_KEY} WHERE id = ?", (query.id,), first_as(_admin_key))
 
 
 def list_admin_keys(_: access.ListAdminKeys) -> Select:
@@ -166,10 +174,12 @@ ACCESS_SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
     ledger.FindWorkspace: find_workspace,
     ledger.ListWorkspaces: list_workspaces,
     ledger.FindKey: find_key,
+    ledger.ShowKey: show_key,
     ledger.ListKeys: list_keys,
     access.FindBudgets: find_budgets,
     access.ListMembers: list_members,
     access.FindAdminKey: find_admin_key,
+    access.ShowAdminKey: show_admin_key,
     access.ListAdminKeys: list_admin_keys,
     access.ListChanges: list_changes,
     access.LowWallets: low_wallets,

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from imageway.core.errors import GatewayError
 from imageway.core.wording import moment
-from imageway.ledger.access import ADMIN_ROLES, AdminKey, CreateAdminKey, ListAdminKeys, RevokeAdminKey
+from imageway.ledger.access import ADMIN_ROLES, AdminKey, CreateAdminKey, ListAdminKeys, RevokeAdminKey, ShowAdminKey
 from imageway.server.administration.office import Office, unless
 from imageway.server.administration.written import Reader
 from imageway.server.auth import PREFIX, digest_of, new_key
@@ -67,9 +67,8 @@ async def list_admin_keys(office: Office) -> tuple[AdminKeyShown, ...]:
 
 async def revoke_admin_key(office: Office, key_id: str) -> None:
     """From its next request on it is worth nothing. Raises GatewayError 404."""
-    rows = await office.store.read(ListAdminKeys())
-    found = next((row for row in rows if row.id == key_id and row.revoked_ms is None), None)
-    if found is None:
+    found = await office.store.read(ShowAdminKey(key_id))
+    if found is None or found.revoked_ms is not None:
         raise GatewayError("not_found", f'there is no admin key "{key_id}", or it is revoked', param="key")
     await office.change("admin_key.revoke", key_id, RevokeAdminKey(key_id, office.now_ms()), before=_shown(found))
 

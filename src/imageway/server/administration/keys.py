@@ -17,7 +17,7 @@ from imageway.core.ops import Op
 from imageway.engine.limits import window_end_ms, window_of
 from imageway.ledger.access import PERIODS, ChangeKey, DropBudget, ExpireKey, ResetBudget, SetBudget
 from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey
-from imageway.ledger.queries import FindWorkspace, Key, ListKeys, Workspace
+from imageway.ledger.queries import FindWorkspace, Key, ListKeys, ShowKey, Workspace
 from imageway.ledger.sealed import SIGNING, Vault
 from imageway.server.administration.office import Office, sealing, unless
 from imageway.server.administration.written import Reader, iso_second
@@ -227,7 +227,7 @@ def _last(found: list[Key]) -> tuple[int, str]:
 
 
 async def _found(office: Office, key_id: str) -> Key:
-    found = next((key for key in await every_key(office) if key.id == key_id), None)
+    found = await office.store.read(ShowKey(key_id))
     if found is None:
         raise GatewayError("not_found", f'there is no key "{key_id}"', param="key")
     return found

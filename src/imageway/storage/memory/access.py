@@ -210,6 +210,10 @@ def find_admin_key(tables: Tables, query: access.FindAdminKey) -> access.AdminKe
     return None if key_id is None else tables.admin_keys[key_id]
 
 
+def show_admin_key(tables: Tables, query: access.ShowAdminKey) -> access.AdminKey | None:
+    return tables.admin_keys.get(query.id)
+
+
 def list_admin_keys(tables: Tables, _: access.ListAdminKeys) -> tuple[access.AdminKey, ...]:
     return tuple(sorted(tables.admin_keys.values(), key=lambda row: (row.created_ms, row.id)))
 
@@ -297,6 +301,7 @@ ACCESS_READS: Final[dict[type[Query[Any]], Callable[[Tables, Any], Any]]] = {
     access.FindBudgets: find_budgets,
     access.ListMembers: list_members,
     access.FindAdminKey: find_admin_key,
+    access.ShowAdminKey: show_admin_key,
     access.ListAdminKeys: list_admin_keys,
     access.ListChanges: list_changes,
     access.LowWallets: low_wallets,

@@ -44,6 +44,11 @@ def find_key(tables: Tables, query: ledger.FindKey) -> ledger.Key | None:
     return None if key_id is None else _shown(tables, tables.keys[key_id])
 
 
+def show_key(tables: Tables, query: ledger.ShowKey) -> ledger.Key | None:
+    key = tables.keys.get(query.id)
+    return None if key is None else _shown(tables, key)
+
+
 def list_keys(tables: Tables, query: ledger.ListKeys) -> tuple[ledger.Key, ...]:
     rows = (row for row in tables.keys.values() if query.workspace_id in (None, row.workspace_id))
     return tuple(_shown(tables, row) for row in _page(rows, query.after, query.limit))
@@ -161,6 +166,7 @@ READS: Final[dict[type[Query[Any]], Callable[[Tables, Any], Any]]] = {
     ledger.ListWorkspaces: list_workspaces,
     ledger.ShowWallet: show_wallet,
     ledger.FindKey: find_key,
+    ledger.ShowKey: show_key,
     ledger.ListKeys: list_keys,
     ledger.ListUsage: list_usage,
     ledger.Undelivered: undelivered,

@@ -1,0 +1,82 @@
+"""Operations on one key, an API key or an operator's own: what they ask the store, however many keys there are."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from imageway.core.errors import GatewayError
+from imageway.core.ops import Op, Query, Store
+from imageway.ledger.access import ListAdminKeys
+from imageway.ledger.queries import ListKeys
+from imageway.server.administration import admin_keys, keys
+from imageway.server.administration.admin_keys import AdminKeyAsked
+from imageway.server.administration.keys import KeyAsked, KeyChange
+from imageway.server.administration.office import Office
+from imageway.server.machine import SystemClock, SystemRandom
+from imageway.storage.memory import MemoryStore
+from tests.vaults import vault_on
+
+
+@dataclass
+class Watched:
+    """A store that notes what it is asked."""
+
+    store: Store
+    asked: list[Query[Any]] = field(default_factory=list)
+
+    async def read(self, query: Query[Any]) -> Any:
+        self.asked.append(query)
+        return await self.store.read(query)
+
+    async def commit(self, *ops: Op) -> Any:
+        return await self.store.commit(*ops)
+
+    async def close(self) -> None:
+        await self.store.close()
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched(MemoryStore())
+
+
+@pytest.fixture
+def office(watched: Watched) -> Office:
+    return Office(watched, SystemClock(), SystemRandom(), "cli")
+
+
+OPERATIONS: dict[str, Callable[[Office, str], Awaitable[object]]] = {
+    "show": keys.show_key,
+    "change": lambda office, key_id: keys.update_key(office, key_id, KeyChange(name="other")),
+    "rotate": lambda office, key_id: keys.rotate_key(office, vault_on(office.store), key_id, "1h"),
+    "budgets": lambda office, key_id: keys.change_budgets(office, key_id, {"day": "5"}),
+    "revoke": keys.revoke_key,
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_what_is_done_to_one_key_reads_no_other(office: Office, watched: Watched, operation: str) -> None:
+    made = [await keys.create_key(office, vault_on(watched), KeyAsked(name=name)) for name in "abc"]
+    watched.asked.clear()
+    await OPERATIONS[operation](office, made[1].id)
+    assert watched.asked
+    assert not [query for query in watched.asked if isinstance(query, ListKeys)]
+    with pytest.raises(GatewayError, match='there is no key "b"') as raised:
+        await OPERATIONS[operation](office, "b")
+    assert raised.value.code == "not_found"
+
+
+async def test_an_operators_key_is_revoked_without_a_look_at_the_others(office: Office, watched: Watched) -> None:
+    made = [await admin_keys.create_admin_key(office, AdminKeyAsked(name=name)) for name in "abc"]
+    watched.asked.clear()
+    await admin_keys.revoke_admin_key(office, made[1].id)
+    assert watched.asked
+    assert not [query for query in watched.asked if isinstance(query, ListAdminKeys)]
+    assert [one.revoked is None for one in await admin_keys.list_admin_keys(office)] == [True, False, True]
+    for wrong in (made[1].id, "b"):
+        with pytest.raises(GatewayError, match="there is no admin key"):
+            await admin_keys.revoke_admin_key(office, wrong)
