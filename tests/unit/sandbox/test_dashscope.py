@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from imageway.sandbox import Room, open_sandbox
+from imageway.sandbox.shelf import LIMIT_BYTES
 from imageway.sandbox.upstreams.dashscope import DashscopeUpstream
 from imageway.sandbox.upstreams.dashscope import tasks as tasks_module
 from imageway.sandbox.upstreams.dashscope.tasks import Task
@@ -304,3 +305,14 @@ async def test_tasks_that_nobody_asks_for_are_forgotten_for_their_inputs(
     ids = [await edit(room, 100_000) for _ in range(4)]
     told = [(await poll(room, task_id))["output"]["task_status"] for task_id in ids]
     assert told == ["UNKNOWN", "UNKNOWN", "PENDING", "PENDING"]
+
+
+async def test_a_task_whose_input_is_gone_when_it_is_drawn_has_failed(room: Room) -> None:
+    path = await room.studio.shelf.put(file_of(), "png")
+    body = {"model": "qwen-image-3.0-pro", "input": message("redder", f"http://sandbox.test{path}")}
+    task_id = (await ask(room, TASK, body, headers=ASYNC)).json["output"]["task_id"]
+    await room.studio.shelf.put(bytes(LIMIT_BYTES), "png")
+    await asyncio.sleep(0.6)
+    for output in [(await poll(room, task_id))["output"] for _ in range(2)]:
+        assert (output["task_status"], output["code"]) == ("FAILED", "BadRequest.InputDownloadFailed")
+        assert output["task_metrics"] == {"TOTAL": 1, "SUCCEEDED": 0, "FAILED": 1}

@@ -14,7 +14,7 @@ from imageway.sandbox.orders import Incoming, Refusal
 from imageway.sandbox.reading import natural
 from imageway.sandbox.studio import is_forbidden_output
 from imageway.sandbox.upstreams.dashscope.checks import Checker, Draft
-from imageway.sandbox.upstreams.dashscope.painting import Painter, Ticket
+from imageway.sandbox.upstreams.dashscope.painting import NOT_DOWNLOADED, Painter, Ticket
 from imageway.sandbox.upstreams.dashscope.records import Record
 from imageway.sandbox.upstreams.dashscope.results import output_of, usage_of
 from imageway.sandbox.upstreams.dashscope.tasks import (
@@ -80,7 +80,7 @@ class TaskDesk:
         )
 
     async def answer(self, incoming: Incoming, owner: str) -> SandboxAnswer:
-        """Everything below /tasks; 404 for the rest. Raises Refusal, NotKept."""
+        """Everything below /tasks; 404 for the rest. Raises NotKept."""
         match incoming.method, incoming.path.strip("/").split("/"):
             case "GET", ["tasks"]:
                 return await self._list(incoming, owner)
@@ -94,7 +94,7 @@ class TaskDesk:
         task = await self._tasks.find(task_id, owner)
         if task is None:
             return self._speaker.success({"output": {"task_id": task_id, "task_status": "UNKNOWN"}})
-        status = task.status(now_s())
+        status = await self._status(task)
         output: dict[str, Json] = {"task_id": task_id, "task_status": status, "submit_time": task.time_text(0)}
         count = task.draft.count
         if status != "PENDING":
@@ -110,6 +110,17 @@ class TaskDesk:
                 {"output": {**output, "code": code, "message": message, "task_metrics": failed}}
             )
         return await self._finished(task, output)
+
+    async def _status(self, task: Task) -> str:
+        """Of a task that is drawn by now, if it is due. One whose inputs are gone has failed."""
+        status = task.status(now_s())
+        if status == "SUCCEEDED":
+            try:
+                await task.finish()
+            except Refusal:
+                task.failure = "BadRequest.InputDownloadFailed", NOT_DOWNLOADED
+                return "FAILED"
+        return status
 
     async def _finished(self, task: Task, output: dict[str, Json]) -> SandboxAnswer:
         """The legacy way and edits list results, the newer one choices as the synchronous answer does."""

@@ -62,8 +62,7 @@ class Task:
         return "FAILED" if self.failure else "SUCCEEDED"
 
     async def finish(self) -> Finished:
-        """The pictures, drawn once however many ask. Raises Refusal when a task of another process cannot have its
-        inputs again."""
+        """The pictures, drawn once however many ask. Raises Refusal when the inputs cannot be had again."""
         async with self.lock:
             if self.finished is None:
                 if self.draw is None:
