@@ -130,7 +130,7 @@ def test_long_values_are_cut(written: Callable[[], str]) -> None:
 
 
 @pytest.mark.parametrize("kept", [*range(1, 24, 3)])
-@pytest.mark.parametrize("key", ["sk-test-abcdefghij0123456789", "postgresql://imageway:hunter22-hunter22@db/x"])
+@pytest.mark.parametrize("key", ["sk-test-abcdefghijklmnopqrst", "postgresql://imageway:hunter22-hunter22@db/x"])
 def test_a_key_on_the_edge_of_what_is_cut_is_no_less_a_key(written: Callable[[], str], key: str, kept: int) -> None:
     """Whether its beginning or its end would be left."""
     assert not any(part in redact_text("y" * (2000 - kept) + "=" + key) for part in ("sk-t", "hunt"))
@@ -139,7 +139,7 @@ def test_a_key_on_the_edge_of_what_is_cut_is_no_less_a_key(written: Callable[[],
     except ValueError as error:
         logger().exception("it.crashed", exc_info=error)
     told = written()
-    assert not any(part in told for part in ("6789", "hunter22"))
+    assert not any(part in told for part in ("opqrst", "hunter22"))
 
 
 @pytest.fixture(autouse=True)
