@@ -69,6 +69,7 @@ FINISHED = (
 )
 THOUSANDS_RUN = "UPDATE tasks SET state = 'running', finished_ms = NULL WHERE id LIKE 'old_9%'"
 DUE = webhooks.DueDeliveries(MANY, 32, ("ws_2",))
+UNKNOWN = tasks_asked.UnknownTasks(since_ms=MANY // 4, before=(MANY // 2, ""))
 RARE_KEY = summed.FindUsage(workspace_id="ws_1", key_id="rare")
 QUESTIONS: tuple[Query[Any], ...] = (
     asked.FindKey(KEY.digest),
@@ -102,6 +103,7 @@ QUESTIONS: tuple[Query[Any], ...] = (
     tasks_asked.FindClaim("ws_1", "k77"),
     tasks_asked.RunningTasks(("process_b",)),
     tasks_asked.UnknownTasks(),
+    UNKNOWN,
     tasks_asked.Owners(),
     webhooks.ListEndpoints("ws_1"),
     webhooks.ListSecrets("ws_1"),
@@ -114,7 +116,7 @@ QUESTIONS: tuple[Query[Any], ...] = (
     webhooks.ListDeliveries(limit=5),
     webhooks.ListDeliveries(state="dead"),
 )
-GUESSED: tuple[Query[Any], ...] = (tasks_asked.UnknownTasks(), RARE_KEY)
+GUESSED: tuple[Query[Any], ...] = (tasks_asked.UnknownTasks(), UNKNOWN, RARE_KEY)
 """What PostgreSQL answers the long way as long as it has no statistics; they come within a minute."""
 LIFE: tuple[Op, ...] = (
     task(),

@@ -182,6 +182,33 @@ async def test_unknown_tasks_are_told_newest_first_with_their_attempts(store: St
     assert len(await store.read(queries.UnknownTasks())) == 3
 
 
+async def test_unknown_tasks_of_a_time_are_told_page_by_page_and_no_others(store: Store) -> None:
+    """From its first millisecond until before its end; those that ended at one moment by their ids, the last first.
+    What was asked and answered stays where it is: a page of thousands is no more than their names."""
+    ends = {"req_1": 9, "req_2": 10, "req_3": 15, "req_4": 15, "req_5": 15, "req_6": 19, "req_7": 20}
+    for task_id, at_ms in ends.items():
+        lost = f"att_{task_id}"
+        await commit(store, task(task_id), attempt(lost, task_id), attempt(f"{lost}b", task_id, part=1))
+        if task_id == "req_4":
+            await commit(store, ops.EndAttempt(lost, "unknown", "cut", 8))
+        await commit(store, finish(task_id, "succeeded" if task_id == "req_4" else "unknown", at_ms=at_ms))
+
+    async def told(before: tuple[int, str], limit: int = 100) -> list[queries.Task]:
+        return list(await store.read(queries.UnknownTasks(limit, since_ms=10, before=before)))
+
+    whole = await told((20, ""))
+    assert [row.id for row in whole] == ["req_6", "req_5", "req_4", "req_3", "req_2"]
+    assert [(row.request, row.result) for row in whole] == [(b"", b"")] * 5
+    assert [[one.id for one in row.attempts] for row in whole[2:3]] == [["att_req_4", "att_req_4b"]]
+    paged, before = list[queries.Task](), (20, "")
+    while page := await told(before, limit=2):
+        assert len(page) <= 2
+        paged += page
+        before = (page[-1].finished_ms or 0, page[-1].id)
+    assert paged == whole
+    assert await told((10, "")) == []
+
+
 async def test_a_task_with_an_unknown_part_is_told_however_it_ended_and_only_once(store: Store) -> None:
     """k of n delivered, and nobody knows what became of the others: the provider may bill them. Not while it runs."""
 

@@ -4,7 +4,7 @@ that an answer is one moment of the database. `?` stands for a parameter."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from itertools import groupby
 from typing import Any, Final
@@ -38,9 +38,15 @@ _DELIVERY: Final = f"SELECT {', '.join(_DELIVERY_FIELDS)} FROM webhook_deliverie
 _USAGE_FIELDS: Final = tuple(field.name for field in fields(ledger.UsageRow))
 _TASK_FIELDS: Final = tuple(field.name for field in fields(tasks.Task) if field.name != "attempts")
 _ATTEMPT_FIELDS: Final = tuple(field.name for field in fields(tasks.Attempt))
-_TASK_COLUMNS: Final = ", ".join(
-    (*(f"task.{name}" for name in _TASK_FIELDS), *(f"attempts.{name}" for name in _ATTEMPT_FIELDS))
-)
+_BODIES: Final[dict[str, bytes]] = {"request": b"", "result": b""}
+_BRIEF_FIELDS: Final = tuple(name for name in _TASK_FIELDS if name not in _BODIES)
+
+
+def _columns(task_fields: Iterable[str]) -> str:
+    return ", ".join((*(f"task.{name}" for name in task_fields), *(f"attempts.{name}" for name in _ATTEMPT_FIELDS)))
+
+
+_TASK_COLUMNS: Final = _columns(_TASK_FIELDS)
 _ATTEMPTS: Final = "LEFT JOIN attempts ON attempts.task_id = task.id"
 # Word for word what the partial indexes say, or they are not used.
 _NOT_FINAL: Final = "state IN ('queued', 'running')"
@@ -127,11 +133,18 @@ def running_tasks(query: tasks.RunningTasks) -> Select:
 
 
 def unknown_tasks(query: tasks.UnknownTasks) -> Select:
-    where = (
-        "WHERE finished_ms IS NOT NULL AND id IN (SELECT id FROM tasks WHERE state = 'unknown'"
-        " UNION SELECT task_id FROM attempts WHERE state = 'unknown') ORDER BY finished_ms DESC, id LIMIT ?"
+    """Without what was asked and answered, which lies beside the rows and is not read."""
+    span, values = "finished_ms >= ? AND (finished_ms, id) < (?, ?)", (query.since_ms, *query.before)
+    chosen = (
+        f"SELECT {', '.join(_BRIEF_FIELDS)} FROM tasks WHERE {span}"  # noqa: S608
+        f" AND id IN (SELECT id FROM tasks WHERE state = 'unknown' AND {span}"
+        " UNION SELECT task_id FROM attempts WHERE state = 'unknown') ORDER BY finished_ms DESC, id DESC LIMIT ?"
     )
-    return _tasks(where, (query.limit,), order="finished_ms DESC")
+    sql = (
+        f"SELECT {_columns(_BRIEF_FIELDS)} FROM ({chosen}) AS task {_ATTEMPTS}"  # noqa: S608
+        " ORDER BY task.finished_ms DESC, task.id DESC, attempts.seq"
+    )
+    return Select(sql, (*values, *values, query.limit), _brief_tuple)
 
 
 def owners(_: tasks.Owners) -> Select:
@@ -210,16 +223,20 @@ def _task_tuple(rows: Rows) -> tuple[tasks.Task, ...]:
     return tuple(_task(list(group)) for _, group in groupby(rows, key=lambda row: row[0]))
 
 
+def _brief_tuple(rows: Rows) -> tuple[tasks.Task, ...]:
+    return tuple(_task(list(group), _BRIEF_FIELDS, **_BODIES) for _, group in groupby(rows, key=lambda row: row[0]))
+
+
 def _one_task(rows: Rows) -> tasks.Task | None:
     return _task(rows) if rows else None
 
 
-def _task(rows: Rows) -> tasks.Task:
-    width = len(_TASK_FIELDS)
+def _task(rows: Rows, names: tuple[str, ...] = _TASK_FIELDS, **left_out: Any) -> tasks.Task:
+    width = len(names)
     attempts = tuple(
         tasks.Attempt(**dict(zip(_ATTEMPT_FIELDS, row[width:], strict=True))) for row in rows if row[width] is not None
     )
-    return tasks.Task(**dict(zip(_TASK_FIELDS, rows[0][:width], strict=True)), attempts=attempts)
+    return tasks.Task(**dict(zip(names, rows[0][:width], strict=True)), **left_out, attempts=attempts)
 
 
 def _endpoint(row: Row) -> webhooks.Endpoint:

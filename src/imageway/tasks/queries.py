@@ -112,6 +112,10 @@ class Owners(Query[tuple[tuple[str, int], ...]]):
 @dataclass(frozen=True, slots=True)
 class UnknownTasks(Query[tuple[Task, ...]]):
     """The reconciliation report: final tasks that ended `unknown` or hold an attempt that did (a part of one that
-    succeeded otherwise), newest first. Compare them with the providers' own bills."""
+    succeeded otherwise), the last to end first; those that ended from `since_ms` on, before `before` (finished ms, id).
+    Compare them with the providers' own bills. `request` and `result` are left empty: there may be many, and nobody
+    looks into those."""
 
     limit: int = 1000
+    since_ms: int = 0
+    before: tuple[int, str] = (2**62, "")

@@ -15,12 +15,14 @@ from imageway.core.errors import InvalidRequest
 from imageway.core.ops import Committed, Store
 from imageway.ledger.ops import BookCost, BookOverrun, Capture, CreateWorkspace, Grant, Hold, RecordUsage, Refund, TopUp
 from imageway.ledger.usage import FindUsage, SumUsage
-from imageway.server.administration import usage
+from imageway.server.administration import reconciliation, usage
 from imageway.server.administration.office import Office
 from imageway.server.administration.reconciliation import InvoiceRow, read_invoice, reconcile
 from imageway.server.administration.statements import span_ms, statement
 from imageway.server.machine import SystemRandom
 from imageway.storage import open_store
+from imageway.tasks.ops import EndAttempt
+from tests.store.places import KEY, WORKSPACE, attempt, finish, task
 
 NOVEMBER_MS, DECEMBER_MS = span_ms("2026-11")
 DAY_MS = 86_400_000
@@ -159,6 +161,27 @@ async def test_reconciliation_holds_costs_against_what_was_paid(office: Office) 
     (route,) = found.upstreams
     assert (route.upstream, route.cost_usd, route.unknown_cost_usd) == ("up_1", "0.060000", "0.020000")
     assert found.overrun_usd == "0.000007"
+
+
+async def test_all_that_ended_unknown_in_a_month_is_told_whatever_came_later(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page by page, two to a page here; a task of a month before or after is in none of them."""
+    monkeypatch.setattr(reconciliation, "PAGE_TASKS", 2)
+    ends = {f"req_{number}": NOVEMBER_MS + number * DAY_MS for number in range(5)}
+    others = {"req_x": NOVEMBER_MS - 1, **{f"req_y{number}": DECEMBER_MS + number for number in range(5)}}
+    await commit(office.store, WORKSPACE, KEY)
+    for task_id, at_ms in (ends | others).items():
+        lost = f"att_{task_id}"
+        await commit(office.store, task(task_id), attempt(lost, task_id), attempt(f"{lost}b", task_id, part=1))
+        await commit(office.store, EndAttempt(lost, "unknown", "cut", 8), EndAttempt(f"{lost}b", "proved", "", 8))
+        await commit(office.store, finish(task_id, at_ms=at_ms))
+    found = (await reconcile(office, load(), "2026-11")).unknown
+    assert [one.task for one in found] == ["req_4", "req_3", "req_2", "req_1", "req_0"]
+    assert {(one.upstreams, one.detail) for one in found} == {(("up_1",), "cut")}
+    assert [one.task for one in (await reconcile(office, load(), "2026-10")).unknown] == ["req_x"]
+    assert len((await reconcile(office, load(), "2026-12")).unknown) == 5
+    assert (await reconcile(office, load(), "2027-01")).unknown == ()
 
 
 INVOICE = """Date,SKU,Quantity,Amount

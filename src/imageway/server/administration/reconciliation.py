@@ -20,9 +20,9 @@ from imageway.ledger.usage import SumUsage
 from imageway.server.administration.office import Office
 from imageway.server.administration.statements import span_ms
 from imageway.server.administration.usage import iso
-from imageway.tasks.queries import UnknownTasks
+from imageway.tasks.queries import Task, UnknownTasks
 
-MOST_UNKNOWN: Final = 10_000
+PAGE_TASKS: Final = 10_000
 MOST_DIGITS: Final = 12  # of dollars
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "date": ("date", "day", "usage_date", "start_time"),
@@ -100,18 +100,23 @@ async def reconcile(office: Office, catalog: Catalog, month: str, invoice: Invoi
 
 
 async def _unknown(office: Office, since_ms: int, until_ms: int) -> tuple[UnknownShown, ...]:
-    tasks = await office.store.read(UnknownTasks(limit=MOST_UNKNOWN))
-    return tuple(
-        UnknownShown(
-            task=task.id,
-            workspace_id=task.workspace_id,
-            model=task.model,
-            ended=iso(task.finished_ms or 0),
-            upstreams=tuple(dict.fromkeys(one.upstream_id for one in task.attempts if one.state == "unknown")),
-            detail="; ".join(one.detail for one in task.attempts if one.state == "unknown"),
-        )
-        for task in tasks
-        if since_ms <= (task.finished_ms or 0) < until_ms
+    """Page by page: of each task only what is shown is kept."""
+    shown, before = list[UnknownShown](), (until_ms, "")
+    while page := await office.store.read(UnknownTasks(PAGE_TASKS, since_ms=since_ms, before=before)):
+        shown += map(_unknown_shown, page)
+        before = (page[-1].finished_ms or 0, page[-1].id)
+    return tuple(shown)
+
+
+def _unknown_shown(task: Task) -> UnknownShown:
+    lost = [one for one in task.attempts if one.state == "unknown"]
+    return UnknownShown(
+        task=task.id,
+        workspace_id=task.workspace_id,
+        model=task.model,
+        ended=iso(task.finished_ms or 0),
+        upstreams=tuple(dict.fromkeys(one.upstream_id for one in lost)),
+        detail="; ".join(one.detail for one in lost),
     )
 
 

@@ -120,12 +120,15 @@ def running_tasks(tables: Tables, query: tasks.RunningTasks) -> tuple[tasks.Task
 
 
 def unknown_tasks(tables: Tables, query: tasks.UnknownTasks) -> tuple[tasks.Task, ...]:
-    rows = (
-        row
-        for row in tables.tasks.values()
-        if row.state in FINAL_TASK and "unknown" in (row.state, *(attempt.state for attempt in row.attempts))
-    )
-    return tuple(sorted(rows, key=lambda row: (-(row.finished_ms or 0), row.id))[: query.limit])
+    ended = (row for row in tables.tasks.values() if row.finished_ms is not None and row.finished_ms >= query.since_ms)
+    rows = [
+        (row.finished_ms or 0, row.id, row)
+        for row in ended
+        if (row.finished_ms or 0, row.id) < query.before
+        and "unknown" in (row.state, *(attempt.state for attempt in row.attempts))
+    ]
+    last_first = sorted(rows, key=lambda found: found[:2], reverse=True)[: query.limit]
+    return tuple(replace(row, request=b"", result=b"") for _, _, row in last_first)
 
 
 def owners(tables: Tables, _: tasks.Owners) -> tuple[tuple[str, int], ...]:
