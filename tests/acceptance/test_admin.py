@@ -217,7 +217,8 @@ def test_pages_of_one_are_the_list(admin: Admin, path: str, place: str) -> None:
         key = admin.made("POST", "keys", {"workspace": "paged"})["key"]
         for _ in range(3):
             assert call(f"{admin.url}/v1/images/generations", PICTURE, key=key).status == 200
-        wait_for(lambda: len(admin.made("GET", "usage?workspace=paged")["data"]) == 3)
+        told = ["delivered"] * 3
+        wait_for(lambda: [row["delivery"] for row in admin.made("GET", "usage?workspace=paged")["data"]] == told)
     whole = admin.made("GET", f"{path}&limit=1000")
     assert whole["next"] is None
     assert len(whole["data"]) >= 3
