@@ -44,13 +44,18 @@ def misspent(tables: Tables) -> Iterator[str]:
 
 
 def overspent(tables: Tables) -> Iterator[str]:
-    """At no moment was more of a budget held and spent than it has, as the transfers tell it in their order. No world
-    lasts longer than a day."""
+    """At no moment was more of a budget held and spent in the latest window than it has, as the transfers tell it in
+    their order."""
     for (key_id, period), limit_usd_micros in TIGHT.items():
-        used = 0
+        used = begun_ms = 0
         for transfer in tables.transfers.values():
             task = tables.tasks.get(transfer.task_id or "")
-            if task is not None and task.key_id == key_id:
+            if task is None or task.key_id != key_id:
+                continue
+            window_ms = window_of(period, task.created_ms)
+            if window_ms > begun_ms:
+                used, begun_ms = 0, window_ms
+            if window_ms == begun_ms:
                 used += {"hold": 1, "void": -1, "refund": -1}.get(transfer.kind, 0) * transfer.usd_micros
             if used > limit_usd_micros:
                 yield f"{used} of the {period} of {key_id} were used, which is {limit_usd_micros}"

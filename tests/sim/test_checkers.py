@@ -21,6 +21,7 @@ from imageway.engine import (
     attempts,
     courier,
     harvest,
+    limits,
     pictures,
     preparation,
     recovery,
@@ -51,7 +52,7 @@ from tests.sim.logs import CRASHES
 from tests.sim.machine import EPOCH_MS, Weather
 from tests.sim.pictures import picture
 from tests.sim.plans import Script
-from tests.sim.seeds import with_inputs
+from tests.sim.seeds import shape_of, with_inputs
 from tests.sim.upstreams import Link
 from tests.sim.world import Order, Shape, Trouble, run_world
 from tests.values import replace
@@ -177,6 +178,18 @@ def budgets_are_never_refused(patch: pytest.MonkeyPatch) -> None:
         used = budget.used_usd_micros + op.usd_micros
         spent = replace(budget, used_usd_micros=used, window_ms=op.window_ms)
         tables.put(tables.budgets, (op.budget_id, op.period), spent)
+
+    patch.setitem(WRITES, ops.SpendBudget, spend)
+
+
+def what_is_held_late_counts_in_the_new_day(patch: pytest.MonkeyPatch) -> None:
+    """Which begins half a minute after the world did."""
+    patch.setattr(limits, "DAY_MS", EPOCH_MS + 30_000)
+    in_time = WRITES[ops.SpendBudget]
+
+    def spend(tables: Tables, op: ops.SpendBudget) -> str | None:
+        present = tables.budgets[op.budget_id, op.period].window_ms
+        return in_time(tables, replace(op, window_ms=max(present, op.window_ms)))
 
     patch.setitem(WRITES, ops.SpendBudget, spend)
 
@@ -622,6 +635,7 @@ BUGS = (
     Bug("budgets_are_what_their_holds_took", everything_goes_back_to_budgets, world_of()),
     Bug("budgets_are_what_their_holds_took", a_restart_forgets_budgets, dying("after_submit")),
     Bug("budgets_are_what_their_holds_took", refunds_forget_budgets, dying("after_capture")),
+    Bug("budgets_are_what_their_holds_took", what_is_held_late_counts_in_the_new_day, shape_of(2)),
     Bug("nobody_spends_more_than_his_budget", budgets_are_never_refused, SPENDERS),
     Bug("the_books_verify", sums_are_not_added_up, world_of()),
     Bug("prices_are_the_published_ones", rules_are_forgotten_when_it_is_settled, sold_otherwise(world_of())),

@@ -11,14 +11,18 @@ import os
 import pytest
 
 from imageway.core.intents import TASK_EVENTS, Arrived, Preview
+from imageway.engine import limits
 from tests.sim.checkers import violations
 from tests.sim.logs import CRASHES
+from tests.sim.machine import EPOCH_MS
 from tests.sim.receivers import HEARS
 from tests.sim.seeds import shape_of, with_inputs
 from tests.sim.world import World, run_world
 
 WORLDS = 300
 AT_ONCE = 25
+AROUND_MIDNIGHT = 10
+MIDNIGHT_MS = 30_000  # after such a world began
 
 
 def play(seed: int) -> World:
@@ -35,6 +39,26 @@ def test_no_promise_breaks(first: int) -> None:
     broken = {seed: found for seed in seeds if (found := violations(play(seed)))}
     told = [f"seed {seed}: {name}: {about[:3]}" for seed, found in broken.items() for name, about in found.items()]
     assert not broken, "\n".join(told)
+
+
+def test_no_promise_breaks_at_midnight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Holds that were worked out before it come after others of the day that has begun."""
+    monkeypatch.setattr(limits, "DAY_MS", EPOCH_MS + MIDNIGHT_MS)
+    worlds = {seed: play(seed) for seed in range(AROUND_MIDNIGHT)}
+    assert {seed: found for seed, world in worlds.items() if (found := violations(world))} == {}
+    assert sum(map(late_holds, worlds.values())) > 0
+
+
+def late_holds(world: World) -> int:
+    """How many counted in no day's budget, because another of that key had begun the next one."""
+    tables, begun_ms, late = world.store._tables, dict[str, int](), 0
+    for transfer in tables.transfers.values():
+        task = tables.tasks.get(transfer.task_id or "")
+        if transfer.kind == "hold" and task is not None:
+            day_ms = limits.window_of("day", task.created_ms)
+            late += day_ms < begun_ms.get(task.key_id, 0)
+            begun_ms[task.key_id] = max(day_ms, begun_ms.get(task.key_id, 0))
+    return late
 
 
 def states_of_holds(world: World) -> set[str]:

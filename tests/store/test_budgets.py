@@ -77,11 +77,48 @@ async def test_a_later_window_begins_with_nothing_spent(limited: Store, place: P
 
 
 async def test_a_window_that_is_over_is_not_begun_again(limited: Store, place: Place) -> None:
-    """A process whose clock lags would otherwise open the budget anew, and anew again with the next request."""
+    """A process whose clock lags would otherwise open the budget anew, and anew again with the next request. What it
+    holds has to fit into what is left of the window that runs."""
     await commit(limited, spend(80, TUESDAY))
     assert await limited.commit(spend(30, MONDAY)) == Refused(spend(30, MONDAY), "budget_exceeded")
     await commit(limited, spend(20, MONDAY))
-    assert await used(limited, place) == (100, TUESDAY)
+    assert await used(limited, place) == (80, TUESDAY)
+
+
+async def test_what_is_held_late_counts_in_no_later_window_and_goes_back_to_none(limited: Store, place: Place) -> None:
+    """Two of them were worked out before midnight and come after another's of the day that has begun."""
+    await commit(limited, spend(10))
+    await commit(limited, spend(50, TUESDAY))
+    await commit(limited, spend(30))
+    await commit(limited, spend(40))
+    assert await used(limited, place) == (50, TUESDAY)
+    await commit(limited, release(30))
+    await commit(limited, release(15))
+    assert await used(limited, place) == (50, TUESDAY)
+    await commit(limited, spend(50, TUESDAY), release(20, TUESDAY))
+    assert await used(limited, place) == (80, TUESDAY)
+
+
+async def test_what_a_late_hold_spent_counts_in_no_later_window_either(limited: Store, place: Place) -> None:
+    """It belongs to the day in which it was worked out, which is over: the wallet pays, and the new day is whole."""
+    await commit(limited, WORKSPACE, TOPUP, spend(50, TUESDAY))
+    await commit(limited, ops.Hold("req_1", "ws_1", 40, 4), spend(40))
+    await commit(limited, ops.Capture("req_1", 25, 5), release(15))
+    assert await used(limited, place) == (50, TUESDAY)
+    await commit(limited, ops.Refund("req_1", 6), release(25))
+    assert await used(limited, place) == (50, TUESDAY)
+
+
+async def test_late_ones_side_by_side_with_others_count_nowhere(limited: Store, place: Place) -> None:
+    """Each alone fits; they are added up first, and the group falls apart where the sum does not."""
+    await commit(limited, spend(60, TUESDAY))
+    for _ in range(2):
+        late = (limited.commit(spend(30)) for _ in range(3))
+        assert await asyncio.gather(*late, limited.commit(spend(5, TUESDAY))) == [Committed()] * 4
+    assert await used(limited, place) == (70, TUESDAY)
+    gave_back = (limited.commit(release(30)) for _ in range(3))
+    await asyncio.gather(*gave_back, limited.commit(release(10, TUESDAY)))
+    assert await used(limited, place) == (60, TUESDAY)
 
 
 async def test_what_was_not_taken_comes_back(limited: Store, place: Place) -> None:

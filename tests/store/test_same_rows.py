@@ -170,6 +170,13 @@ ACCESS_OPS = st.one_of(
     st.builds(sealed.PutUpstream, NAMES, WORDS, BYTES, st.booleans(), TIMES),
     st.builds(sealed.DropUpstream, NAMES),
 )
+LATE_OR_NOT = st.sampled_from([1, 2, 2, 3])
+BUDGET_OPS = st.one_of(
+    st.builds(ledger.SpendBudget, st.just("key_1"), PERIODS, LATE_OR_NOT, AMOUNTS),
+    st.builds(ledger.SpendBudget, st.just("key_1"), PERIODS, LATE_OR_NOT, AMOUNTS),
+    st.builds(ledger.ReleaseBudget, st.just("key_1"), PERIODS, LATE_OR_NOT, AMOUNTS),
+    st.builds(access.ResetBudget, st.just("key_1"), PERIODS),
+)
 # What most units need to succeed; nothing is random about it.
 BEGIN = [
     (ledger.CreateWorkspace("ws_1", "one", 1), ledger.TopUp("top_1", "ws_1", 200, 1), KEY),
@@ -208,3 +215,10 @@ async def compare(units: list[tuple[Op, ...]]) -> list[Committed | Refused]:
 @given(UNITS)
 def test_a_random_sequence_ends_the_same_everywhere(units: list[tuple[Op, ...]]) -> None:
     asyncio.run(asyncio.wait_for(compare([*BEGIN, *units]), 30))
+
+
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.lists(BUDGET_OPS, min_size=1, max_size=3).map(tuple), min_size=15, max_size=40))
+def test_budgets_end_the_same_everywhere_however_late_they_are_spent(units: list[tuple[Op, ...]]) -> None:
+    limits = tuple(access.SetBudget("key_1", period, 120) for period in ("day", "total"))
+    asyncio.run(asyncio.wait_for(compare([BEGIN[0], limits, *units]), 30))

@@ -145,6 +145,7 @@ OF_A_VERSION: dict[str, tuple[tuple[str, str, tuple[object, ...]], ...]] = {
     "0004": (OLD_KEY, *SUMMED),
     "0005": (ROOTED_KEY, *SUMMED),
     "0006": (ROOTED_KEY, *SUMMED),
+    "0007": (ROOTED_KEY, *SUMMED),
 }
 
 

@@ -112,8 +112,9 @@ def exceeded(refused: SpendBudget, budgets: Sequence[Budget]) -> GatewayError:
     budget = next((one for one in budgets if one.period == refused.period), None)
     if budget is None:
         return GatewayError("budget_exceeded", f"this key's {_NAMES[refused.period]} does not cover it: {needed}")
-    used = budget.used_usd_micros if budget.window_ms == refused.window_ms else 0
-    ends_ms = window_end_ms(budget.period, refused.window_ms)
+    window_ms = max(budget.window_ms, refused.window_ms)  # what came late was refused for a later window's sake
+    used = budget.used_usd_micros if budget.window_ms == window_ms else 0
+    ends_ms = window_end_ms(budget.period, window_ms)
     again = f"it begins anew at {moment(ends_ms)}" if ends_ms is not None else "it begins anew when somebody resets it"
     limit = f"${format_usd(budget.limit_usd_micros)}"
     message = f"this key's {_NAMES[budget.period]} is {limit}, ${format_usd(used)} of it is spent or held, and {needed}"

@@ -152,7 +152,8 @@ class BookOverrun(Op, frozen=True):
 
 class SpendBudget(Op, frozen=True):
     """Reserves for a hold what a key may spend in one period (ledger.access.SetBudget). A window later than the one
-    last written starts at zero; what comes late from an earlier one counts in the present one. Refused:
+    last written starts at zero. What comes late, from an earlier one, has to fit into what is left of the present one
+    and counts in none: its own is over, and what it reserves would never go back to another. Refused:
     "budget_exceeded". Without such a budget nothing happens."""
 
     budget_id: str
@@ -163,7 +164,7 @@ class SpendBudget(Op, frozen=True):
 
 class ReleaseBudget(Op, frozen=True):
     """Gives back what a hold reserved and a capture did not take, while the window is still the one it was taken from;
-    never more than is there. Never refused."""
+    to a later one nothing, and never more than is there. Never refused."""
 
     budget_id: str
     period: str

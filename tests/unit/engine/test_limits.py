@@ -94,7 +94,7 @@ def test_a_hold_takes_of_every_budget_in_one_order_and_gives_back_to_the_same_wi
 
 
 def test_a_clock_that_lags_takes_and_gives_back_in_the_window_that_others_have_begun() -> None:
-    """Else what it takes would count in that one, and never go back there."""
+    """Else what it takes would count nowhere."""
     now, tomorrow = ms(2024, 2, 29, 23, 59), ms(2024, 3, 1)
     begun = Budget("day", 9, used_usd_micros=2, window_ms=tomorrow), Budget("month", 9, window_ms=ms(2024, 2, 1))
     spending = spending_of(caller(*begun), now)
@@ -134,6 +134,13 @@ def test_what_was_spent_in_another_window_is_not_counted() -> None:
     told = exceeded(refused, (Budget("month", 100_000, 90_000, ms(2026, 11, 1)),)).message
     assert "$0.000000 of it is spent" in told
     assert "2027-01-01T00:00:00Z" in told
+
+
+def test_what_came_late_is_told_of_the_window_that_it_was_refused_for() -> None:
+    refused = SpendBudget("key_0", "day", ms(2026, 11, 20), 120_000)
+    told = exceeded(refused, (Budget("day", 100_000, 90_000, ms(2026, 11, 21)),)).message
+    assert "$0.090000 of it is spent" in told
+    assert "2026-11-22T00:00:00Z" in told
 
 
 def test_a_total_begins_anew_when_somebody_says_so() -> None:

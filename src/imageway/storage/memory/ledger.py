@@ -115,9 +115,9 @@ def spend_budget(tables: Tables, op: ops.SpendBudget) -> str | None:
     used = op.usd_micros + (0 if budget.window_ms < op.window_ms else budget.used_usd_micros)
     if used > budget.limit_usd_micros:
         return "budget_exceeded"
-    window_ms = max(budget.window_ms, op.window_ms)
-    changed = structs.replace(budget, used_usd_micros=used, window_ms=window_ms)
-    tables.put(tables.budgets, (op.budget_id, op.period), changed)
+    if budget.window_ms <= op.window_ms:
+        changed = structs.replace(budget, used_usd_micros=used, window_ms=op.window_ms)
+        tables.put(tables.budgets, (op.budget_id, op.period), changed)
     return None
 
 

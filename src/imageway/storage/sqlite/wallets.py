@@ -170,7 +170,7 @@ def spend_budget(cursor: Cursor, ops: Sequence[ledger.SpendBudget]) -> str | Non
         budget = op.budget_id, op.period, op.window_ms
         spent[budget] = spent.get(budget, 0) + op.usd_micros
     for (budget_id, period, window_ms), usd_micros in spent.items():
-        values = (window_ms, usd_micros, window_ms, budget_id, period, window_ms, usd_micros)
+        values = (window_ms, window_ms, usd_micros, window_ms, budget_id, period, window_ms, usd_micros)
         cursor.execute(_SPEND, values)
         if not cursor.rowcount:
             known = "SELECT 1 FROM budgets WHERE budget_id = ? AND period = ?"
@@ -180,7 +180,8 @@ def spend_budget(cursor: Cursor, ops: Sequence[ledger.SpendBudget]) -> str | Non
 
 
 _SPEND: Final = (
-    "UPDATE budgets SET used_usd_micros = CASE WHEN window_ms < ? THEN 0 ELSE used_usd_micros END + ?,"
+    "UPDATE budgets SET used_usd_micros ="
+    " CASE WHEN window_ms < ? THEN 0 ELSE used_usd_micros END + CASE WHEN window_ms > ? THEN 0 ELSE ? END,"
     " window_ms = MAX(window_ms, ?) WHERE budget_id = ? AND period = ?"
     " AND CASE WHEN window_ms < ? THEN 0 ELSE used_usd_micros END + ? <= limit_usd_micros"
 )
