@@ -197,7 +197,7 @@ def test_what_the_dialect_and_what_the_model_finds_is_said_at_once(house: House,
     assert [detail["code"] for detail in error["details"]] == ["invalid_value", "model_not_found"]
     body = {"model": "qwen-image-edit-plus", "n": 0, "parameters": {"seed": -5}}
     error = assert_told(post(gateway, body, house.key, idempotency_key="n"), 400, "invalid_value", "n")
-    assert [detail["param"] for detail in error["details"]] == ["n", "prompt", "images", "parameters.seed"]
+    assert [detail["param"] for detail in error["details"]] == ["n", "prompt", "image", "parameters.seed"]
 
 
 @pytest.mark.parametrize(
