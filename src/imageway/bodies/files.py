@@ -14,7 +14,7 @@ from msgspec import Struct
 
 READ_BYTES: Final = 1 << 16  # a multiple of 4, so that base64 read from a file decodes without joining pieces
 _AHEAD_BYTES: Final = 8 * READ_BYTES
-_RUN_BYTES: Final = 32 * READ_BYTES
+_RUN_BYTES: Final = 16 * READ_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from imageway.core.blobs import Tree
 
 _LIMITS: Final = LiftLimits()
 _KEY_BYTES: Final = 256  # of what stands before a string: its key, a colon, and white space within reason
-_STEP_BYTES: Final = 256 << 10  # of a chunk that somebody made very large: memory stays bounded all the same
+_STEP_BYTES: Final = 1 << 20  # of a chunk that somebody made very large: memory stays bounded all the same
 
 
 @cache

@@ -18,8 +18,13 @@ READ_AHEAD_BYTES: Final = 64 * 1024
 WRITE_AHEAD_BYTES: Final = 64 * 1024
 """Of a request that the kernel has not taken yet; beyond it no more is read from the payload."""
 
+AT_ONCE_BYTES: Final = 1 << 20
+"""What one read takes at most. Each costs 20 µs of turns and calls: with a quarter of this, large answers cost a tenth
+more."""
+_ARRIVING: Final = memoryview(bytearray(AT_ONCE_BYTES))  # of whichever connection: it is copied before the next read
 
-class Connection(asyncio.Protocol):
+
+class Connection(asyncio.BufferedProtocol):
     """Serves one answer at a time: `expect` it, then `write`. `failure` says why no more of the answer will come; what
     came before that may still be taken. `lost` is called once, when the connection has ended."""
 
@@ -97,13 +102,16 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=WRITE_AHEAD_BYTES)
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _ARRIVING
+
+    def buffer_updated(self, nbytes: int) -> None:
         answer = self._answer
         if answer is None or self._dropped:
             self.drop()
             return
         try:
-            answer.feed(data)
+            answer.feed(bytes(_ARRIVING[:nbytes]))
         except BadAnswer as bad:
             self.fail(str(bad))
             return

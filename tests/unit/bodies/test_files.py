@@ -27,9 +27,9 @@ async def pieces(blob: StoredBlob) -> list[bytes | tuple[int, bytes]]:
     return [piece if isinstance(piece, bytes) else (piece.descriptor, piece.read()) async for piece in blob.runs()]
 
 
-async def test_what_is_cached_comes_in_runs_of_two_mebibytes(scope: Scope) -> None:
+async def test_what_is_cached_comes_in_runs_of_a_mebibyte(scope: Scope) -> None:
     found = await pieces(await stored(scope))
-    assert [len(piece[1]) for piece in found if isinstance(piece, tuple)] == [2 << 20, len(LARGE) - (2 << 20)]
+    assert [len(piece[1]) for piece in found if isinstance(piece, tuple)] == [1 << 20, 1 << 20, len(LARGE) - (2 << 20)]
     assert b"".join(piece[1] for piece in found if isinstance(piece, tuple)) == LARGE
 
 
@@ -37,7 +37,7 @@ async def test_what_is_not_cached_is_read_in_a_thread(scope: Scope, monkeypatch:
     """Of this file the kernel has only the end."""
     monkeypatch.setattr(files, "_is_cached", lambda file, at: at == len(LARGE) - 1)
     found = await pieces(await stored(scope))
-    assert [type(piece) for piece in found] == [bytes] * 14 + [tuple]
+    assert [type(piece) for piece in found] == [bytes] * 30 + [tuple]
     assert b"".join(piece if isinstance(piece, bytes) else piece[1] for piece in found) == LARGE
 
 

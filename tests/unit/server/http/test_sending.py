@@ -183,6 +183,7 @@ async def test_a_file_that_was_cut_is_an_error_before_the_last_byte(tmp_path: Pa
         with pytest.raises(OSError, match="something cut it"):
             await asyncio.wait_for(sending_all, 10)
         taken.cancel()
+        await asyncio.gather(taken, return_exceptions=True)
         assert reading.before_last == 0
 
 
