@@ -124,10 +124,10 @@ class Books:
         if isinstance(op, ops.ReleaseBudget):
             if op.window_ms == window_ms:
                 self.budget[1] = max(0, used - op.usd_micros)
-        elif (after := op.usd_micros + (used if op.window_ms <= window_ms else 0)) > limit:
+        elif (after := op.usd_micros + (0 if op.window_ms > window_ms else used)) > limit:
             return "budget_exceeded"
-        else:
-            self.budget[1:] = [after, max(window_ms, op.window_ms)]
+        elif op.window_ms >= window_ms:  # what comes late has to fit, and counts nowhere
+            self.budget[1:] = [after, op.window_ms]
         return None
 
     def _hold(self, task: str, owner: str, amount: int) -> str | None:
