@@ -11,7 +11,7 @@ import pytest
 from imageway.core.errors import GatewayError
 from imageway.core.ops import Op, Query, Store
 from imageway.ledger.access import ListAdminKeys
-from imageway.ledger.queries import ListKeys
+from imageway.ledger.queries import FindWorkspace, ListKeys
 from imageway.server.administration import admin_keys, keys
 from imageway.server.administration.admin_keys import AdminKeyAsked
 from imageway.server.administration.keys import KeyAsked, KeyChange
@@ -70,13 +70,32 @@ async def test_what_is_done_to_one_key_reads_no_other(office: Office, watched: W
     assert raised.value.code == "not_found"
 
 
+async def test_a_workspace_that_somebody_made_meanwhile_takes_the_key(
+    office: Office, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two who make the first key of a workspace at once: neither is told that it is there already."""
+    first = await keys.create_key(office, vault_on(watched), KeyAsked(workspace="shared"))
+    read, looks = watched.read, 0
+
+    async def blind_once(query: Query[Any]) -> Any:
+        nonlocal looks
+        looks += isinstance(query, FindWorkspace)
+        return None if isinstance(query, FindWorkspace) and looks == 1 else await read(query)
+
+    monkeypatch.setattr(watched, "read", blind_once)
+    second = await keys.create_key(office, vault_on(watched), KeyAsked(workspace="shared"))
+    assert (first.workspace, second.workspace, looks) == ("shared", "shared", 2)
+    assert len(await keys.list_keys(office, "shared")) == 2
+
+
 async def test_an_operators_key_is_revoked_without_a_look_at_the_others(office: Office, watched: Watched) -> None:
     made = [await admin_keys.create_admin_key(office, AdminKeyAsked(name=name)) for name in "abc"]
     watched.asked.clear()
     await admin_keys.revoke_admin_key(office, made[1].id)
     assert watched.asked
     assert not [query for query in watched.asked if isinstance(query, ListAdminKeys)]
-    assert [one.revoked is None for one in await admin_keys.list_admin_keys(office)] == [True, False, True]
+    listed = await admin_keys.list_admin_keys(office)
+    assert {one.id: one.revoked is None for one in listed} == {one.id: one is not made[1] for one in made}
     for wrong in (made[1].id, "b"):
         with pytest.raises(GatewayError, match="there is no admin key"):
             await admin_keys.revoke_admin_key(office, wrong)

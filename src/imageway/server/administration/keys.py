@@ -19,7 +19,7 @@ from imageway.ledger.access import PERIODS, ChangeKey, DropBudget, ExpireKey, Re
 from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey
 from imageway.ledger.queries import FindWorkspace, Key, ListKeys, ShowKey, Workspace
 from imageway.ledger.sealed import SIGNING, Vault
-from imageway.server.administration.office import Office, sealing, unless
+from imageway.server.administration.office import Conflict, Office, sealing, unless
 from imageway.server.administration.written import Reader, iso_second
 from imageway.server.auth import PREFIX, digest_of, new_key, read_scope
 from imageway.server.signing import new_signing_secret
@@ -97,6 +97,15 @@ class KeyMade(Struct, frozen=True, kw_only=True):
 
 async def create_key(office: Office, vault: Vault, asked: KeyAsked) -> KeyMade:
     """With a $0 workspace where there is none of that name. Raises InvalidRequest with everything that is wrong."""
+    try:
+        return await _create(office, vault, asked)
+    except Conflict as conflict:
+        if conflict.code != "name_taken":
+            raise
+        return await _create(office, vault, asked)  # somebody else has made the workspace meanwhile
+
+
+async def _create(office: Office, vault: Vault, asked: KeyAsked) -> KeyMade:
     now_ms, reader = office.now_ms(), Reader()
     scope = _with_price(reader, _scope(reader, asked), asked.max_price_usd)
     name = reader.name("name", asked.name, needed=False)
