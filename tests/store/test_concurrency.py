@@ -150,8 +150,7 @@ async def test_a_second_process_gets_its_turn_while_the_first_is_busy(sqlite_pla
 
 
 async def test_commits_go_on_while_the_loop_is_busy(sqlite_place: Place) -> None:
-    """Slices of work that leave the loop only for a poll starve a thread that runs statements (docs/decisions): every
-    time then, where a slow disk holds up one."""
+    """Slices of work that leave the loop only for a poll starve a thread that runs statements (docs/decisions)."""
     store = await sqlite_place.open()
     await commit(store, WORKSPACE, ops.TopUp("top_1", "ws_1", 10**12, 2))
     busy = True
@@ -164,14 +163,13 @@ async def test_commits_go_on_while_the_loop_is_busy(sqlite_place: Place) -> None
             await asyncio.sleep(0)
 
     load = asyncio.ensure_future(slices())
-    took_s = []
+    started_s = time.monotonic()
     for turn in range(5):
-        started_s = time.monotonic()
         await asyncio.gather(*(store.commit(ops.Hold(f"{turn}-{n}", "ws_1", 1, 5)) for n in range(32)))
-        took_s.append(time.monotonic() - started_s)
+    took_s = time.monotonic() - started_s
     busy = False
     await load
-    assert min(took_s) < 1
+    assert took_s < 5
     await store.close()
 
 

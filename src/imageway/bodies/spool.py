@@ -1,6 +1,6 @@
 """Where large blobs lie while they are needed: files in one folder per process, owned by scopes, counted by a budget.
 
-Threads write and delete them, because a disk may stall for 100 ms; memory holds a megabyte and a half of a blob."""
+Threads write and delete them, because a disk may stall for 100 ms; memory holds less than a megabyte a blob."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from imageway.bodies.gauge import Gauge
 from imageway.core.blobs import Encoding
 
 MEMORY_BYTES: Final = 256 << 10
-_BATCH_BYTES: Final = 768 << 10  # a batch costs 30–40 µs of hopping; smaller ones cost more, larger ones memory
-_UNWRITTEN_BYTES: Final = 1280 << 10
+_BATCH_BYTES: Final = 384 << 10  # a batch costs 30–40 µs of hopping; smaller ones cost more, larger ones memory
+_UNWRITTEN_BYTES: Final = 640 << 10
 _CRUMB_BYTES: Final = 4 << 10  # smaller pieces are joined: writev takes 1,024 at once
 _CRUMBS_BYTES: Final = 64 << 10
 _PIECES_AT_ONCE: Final = 512

@@ -199,7 +199,7 @@ async def test_a_write_that_the_kernel_cut_short_is_continued(scope: Scope, monk
 
 
 async def test_memory_stays_bounded_while_the_disk_stalls(scope: Scope, monkeypatch: pytest.MonkeyPatch) -> None:
-    """drain waits as long as more than 1,280 KiB are unwritten."""
+    """drain waits as long as more than 640 KiB are unwritten."""
     gate = threading.Event()
     append = _File.append
 
@@ -220,7 +220,7 @@ async def test_memory_stays_bounded_while_the_disk_stalls(scope: Scope, monkeypa
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(flood(), 0.2)
-    assert written <= (1280 << 10) + 65536
+    assert written <= (640 << 10) + 65536
     gate.set()
     await writer.drain()
     blob = await writer.finish()
