@@ -252,6 +252,7 @@ class Gate:
             view = await asyncio.shield(queueing)
         except asyncio.CancelledError:
             scope.hold()
+            queueing.add_done_callback(_unheard)
             queueing.add_done_callback(lambda _: scope.release())
             raise
         outcome = await self.engine.within(intent, view, caller, scope) if intent.wait_s else view
@@ -345,6 +346,13 @@ def _pretended(outcome: Outcome) -> bool:
     if isinstance(outcome, TaskList):
         return any(task.sandbox for task in outcome.tasks)
     return isinstance(outcome, TaskView) and outcome.sandbox
+
+
+def _unheard(queued: asyncio.Task[TaskView]) -> None:
+    """Who would have been told of a refusal is gone; a hole of ours is logged all the same."""
+    error = None if queued.cancelled() else queued.exception()
+    if error is not None and not isinstance(error, GatewayError):
+        logger().exception(events.REQUEST_CRASHED, exc_info=error)
 
 
 def _finisher(scope: Scope, finish: Callable[[bool], None] | None) -> Callable[[bool], None]:

@@ -3,6 +3,8 @@ and of two dialects that want one path."""
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import hashlib
 import hmac
 import json
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from imageway.bodies import Budget, Spool, blob_of
 from imageway.core.access import KeyScope
@@ -49,6 +52,9 @@ class Handle:
 class Engine:
     handle: Handle = field(default_factory=Handle)
     cancel_error: GatewayError | None = None
+    queue_error: Exception | None = None
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    told: asyncio.Event = field(default_factory=asyncio.Event)
     said: list[str] = field(default_factory=list)
 
     def start(self, intent: Generate, caller: Caller, scope: Any) -> Handle:
@@ -57,6 +63,12 @@ class Engine:
     async def cancel_task(self, task_id: str, caller: Caller) -> None:
         if self.cancel_error:
             raise self.cancel_error
+
+    async def enqueue(self, intent: Generate, caller: Caller) -> None:
+        self.asked.set()
+        await self.told.wait()
+        if self.queue_error:
+            raise self.queue_error
 
     def leave(self, handle: Handle) -> None:
         self.said.append("left")
@@ -181,6 +193,34 @@ async def test_an_answer_that_cannot_be_rendered_counts_as_not_received(bench: B
     outgoing, content = await bench.ask()
     assert (outgoing.status, bench.engine.said) == (500, ["left"])
     assert b"a hole of ours" not in content
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [(None, []), (GatewayError("insufficient_balance", "none"), []), (KeyError("ours"), ["request.crashed"])],
+)
+async def test_what_is_queued_for_one_who_hung_up_is_not_left_unread(
+    bench: Bench, error: Exception | None, logged: list[str]
+) -> None:
+    """Its body stays until it is queued or refused. A refusal nobody hears; a hole of ours is told once, by its name,
+    and not by the event loop."""
+    unread: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: unread.append(context["message"]))
+    intent = Generate(request=ImageRequest(model="m", prompt="a cat"), background=True)
+    bench.gate.routes = RouteTable((replace(bench.gate.dialects[0], decode=lambda inbound: intent),))
+    bench.engine.queue_error = error
+    asking = asyncio.ensure_future(bench.ask())
+    await bench.engine.asked.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    with capture_logs() as logs:
+        bench.engine.told.set()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        gc.collect()
+    assert unread == []
+    assert [entry["event"] for entry in logs] == logged
 
 
 async def test_who_was_refused_listens_no_more(bench: Bench) -> None:
