@@ -86,11 +86,12 @@ class Transport:
         """One exchange. Raises TransportFailed; FetchRefused for an absolute URL that must not be asked."""
         until_s = asyncio.get_running_loop().time() + deadline_s
         target = self._target(upstream, request.path)
-        outgoing = _composed(target, request, await self._granted(target, scope, deadline_s))
+        granted = await self._granted(target, scope, deadline_s)
+        outgoing = _composed(target, request, granted)
         try:
             with self._deadlines.until(until_s):
                 async with target.wire.exchange(outgoing) as incoming:
-                    self._look_at(target, incoming)
+                    self._look_at(target, incoming, granted)
                     return await read_reply(incoming, scope, max_bytes=max_bytes)
         except TimeoutError:
             raise _too_late(outgoing, deadline_s) from None
@@ -104,13 +105,14 @@ class Transport:
         The deadline covers all of it. Raises as `send` does. Who stops early closes it, and with it the connection."""
         until_s = asyncio.get_running_loop().time() + deadline_s
         target = self._target(upstream, request.path)
-        outgoing = _composed(target, request, await self._granted(target, scope, deadline_s))
+        granted = await self._granted(target, scope, deadline_s)
+        outgoing = _composed(target, request, granted)
         try:
             async with AsyncExitStack() as open_things:
                 # Each wait has its own timeout: one around a `yield` would go off in whoever is reading.
                 with self._deadlines.until(until_s):
                     incoming = await open_things.enter_async_context(target.wire.exchange(outgoing))
-                self._look_at(target, incoming)
+                self._look_at(target, incoming, granted)
                 replies = read_stream(incoming, scope, max_bytes=max_bytes)
                 await open_things.enter_async_context(aclosing(replies))
                 while True:
@@ -181,6 +183,7 @@ class Transport:
                     target = choose(url)
                     granted = await self._granted(target, scope, deadline_s)
                     async with target.wire.exchange(_composed(target, _GET, granted)) as incoming:
+                        self._look_at(target, incoming, granted)
                         location = _location(incoming)
                         if location is None:
                             return await read_image(incoming, scope, max_bytes=max_bytes)
@@ -208,10 +211,10 @@ class Transport:
         except TimeoutError:
             raise _too_late(outgoing, deadline_s) from None
 
-    def _look_at(self, target: _Target, incoming: Incoming) -> None:
+    def _look_at(self, target: _Target, incoming: Incoming, granted: Credential | None) -> None:
         """A token that is not taken is not kept."""
-        if incoming.status == _UNAUTHORIZED and target.upstream is not None:
-            self._tokens.forget(target.upstream)
+        if incoming.status == _UNAUTHORIZED and target.upstream is not None and granted is not None:
+            self._tokens.forget(target.upstream, granted)
 
     def _target(self, upstream: Upstream, place: str) -> _Target:
         """The rules for paths and absolute URLs (DESIGN section 7)."""

@@ -85,9 +85,11 @@ class Tokens:
                 raise
             return kept.credential
 
-    def forget(self, upstream: Upstream) -> None:
-        """A token that was not taken: the next request asks for another one."""
-        self._kept.pop(_place(upstream), None)
+    def forget(self, upstream: Upstream, credential: Credential) -> None:
+        """A token that was not taken: the next request asks for another one, unless somebody has it already."""
+        kept = self._kept.get(_place(upstream))
+        if kept is not None and kept.credential == credential:
+            del self._kept[_place(upstream)]
 
     async def _granted(self, upstream: Upstream, grant: Grant, scope: Scope, deadline_s: float) -> _Kept:
         try:

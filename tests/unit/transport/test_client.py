@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +18,8 @@ from imageway.sandbox.wire import SandboxAnswer, SandboxRequest
 from imageway.transport import Transport
 from imageway.transport.links import origin_of
 from imageway.transport.wire import Incoming, Outgoing
+from tests.unit.transport.test_tokens import key_file
+from tests.values import replace
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 500
 UPSTREAM = Upstream(
@@ -51,6 +55,33 @@ class Recorder:
 
     async def close(self) -> None:
         self.log.clear()
+
+
+class Bouncer:
+    """A wire to a token endpoint that numbers its tokens, and to an upstream that takes the first one no more."""
+
+    def __init__(self) -> None:
+        self.there = asyncio.Event()
+        self.late = asyncio.Event()
+        self.granted = 0
+        self.carried: dict[str, str] = {}
+
+    @asynccontextmanager
+    async def exchange(self, outgoing: Outgoing) -> AsyncIterator[Incoming]:
+        path = urlsplit(outgoing.url).path
+        if path == "/token":
+            self.granted += 1
+            told = b'{"access_token": "%d", "expires_in": 3600}' % self.granted
+            yield Incoming(200, {"content-type": "application/json"}, chunks(told))
+            return
+        token = self.carried[path] = outgoing.headers["authorization"].removeprefix("Bearer ")
+        if path == "/late":
+            self.there.set()
+            await self.late.wait()
+        yield Incoming(401 if token == "1" else 200, {}, chunks(PNG))
+
+    async def close(self) -> None:
+        self.carried.clear()
 
 
 class Pretender:
@@ -276,6 +307,31 @@ async def test_without_a_sandbox_nothing_is_sent(scope: Scope) -> None:
     with pytest.raises(TransportFailed) as failed:
         await send(Transport(), scope, "/images", PRETEND)
     assert failed.value.kind is FailureKind.NEVER_SENT
+
+
+@pytest.mark.parametrize("ask", [send, download])
+async def test_a_token_is_forgotten_by_those_it_did_not_serve(
+    ask: Callable[..., Awaitable[None]], scope: Scope, tmp_path: Path
+) -> None:
+    """Two requests carry the first token; both are told 401, the second one when the next token is there already,
+    which stays."""
+    wire = Bouncer()
+    transport = Transport()
+    transport._wires = {False: wire}
+    upstream = replace(UPSTREAM, auth="google_jwt", secrets={"key": key_file()})
+
+    async def refused(path: str) -> None:
+        with suppress(TransportFailed, FetchRefused):
+            await ask(transport, scope, f"https://api.example{path}", upstream)
+
+    late = asyncio.create_task(refused("/late"))
+    await wire.there.wait()
+    await refused("/first")
+    await refused("/second")
+    wire.late.set()
+    await late
+    await refused("/third")
+    assert wire.carried == {"/late": "1", "/first": "1", "/second": "2", "/third": "2"}
 
 
 async def test_a_missing_secret_is_a_denied_upstream(transport: Transport, scope: Scope) -> None:

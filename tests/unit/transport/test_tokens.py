@@ -133,11 +133,26 @@ async def test_another_is_asked_for_shortly_before_it_expires(lives_s: object, a
 async def test_a_token_that_was_not_taken_is_forgotten() -> None:
     endpoint = Endpoint(granted)
     tokens = Tokens(endpoint)
-    await tokens.of(upstream(key_file()), NOWHERE, 10)
-    tokens.forget(upstream(key_file()))
+    first = await tokens.of(upstream(key_file()), NOWHERE, 10)
+    assert first is not None
+    tokens.forget(upstream(key_file()), first)
     again = await tokens.of(upstream(key_file()), NOWHERE, 10)
     assert again is not None
     assert again.headers == (("authorization", "Bearer ya29.test-2"),)
+
+
+async def test_who_is_late_with_an_old_token_leaves_its_successor() -> None:
+    """Another request has had it forgotten, and fetched the next one, meanwhile."""
+    endpoint = Endpoint(granted)
+    tokens = Tokens(endpoint)
+    old = await tokens.of(upstream(key_file()), NOWHERE, 10)
+    assert old is not None
+    for _ in range(3):
+        tokens.forget(upstream(key_file()), old)
+        successor = await tokens.of(upstream(key_file()), NOWHERE, 10)
+        assert successor is not None
+        assert successor.headers == (("authorization", "Bearer ya29.test-2"),)
+    assert len(endpoint.asked) == 2
 
 
 @pytest.mark.parametrize(
