@@ -219,8 +219,9 @@ def test_any_path_is_somebody_s_or_nobody_s(
     table = RouteTable(DIALECTS)
     places = ("", "v1/", "v1beta/models/", "gemini/", "hub/v1/")
     for path in (*(f"/{place}{text}" for place in places), f"/api/v1/tasks/{text}/cancel"):
-        if (error := not_found(table, Head(method, path, query, headers))) is not None:
-            answer = table.speaker(path).encode_error(Where(None, "req_1"), error)
+        head = Head(method, path, query, headers)
+        if (error := not_found(table, head)) is not None:
+            answer = table.speaker(head).encode_error(Where(None, "req_1"), error)
             assert answer.status in (404, 405)
             assert json.dumps(answer.body, ensure_ascii=False).encode()
 

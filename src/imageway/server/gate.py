@@ -309,7 +309,7 @@ class Gate:
         return self._refused(_NOWHERE, None, error, self.spool.scope())
 
     def _refused(self, head: Head, match: Match | None, error: GatewayError, scope: Scope) -> Outgoing:
-        dialect = match.dialect if match else self.routes.speaker(head.path)
+        dialect = match.dialect if match else self.routes.speaker(head)
         request_id = error.request_id or new_id("req", self.random)
         where = Where(match.route.name, request_id, match.params) if match else Where(None, request_id)
         answer = _labelled(dialect.encode_error(where, without_keys(error)), error.sandbox)

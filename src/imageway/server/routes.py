@@ -78,19 +78,21 @@ class RouteTable:
         matches = self._exact.get(head.path) or self._matching(head.path)
         if len(matches) == 1 and not matches[0].route.carriers and matches[0].route.method == head.method:
             return matches[0]
-        carried = [match for match in matches if _carries(head, match.route)]
-        carried.sort(key=lambda match: not match.route.carriers)  # who asks for a carrier knows more
+        carried = _carried(head, matches)
         for match in carried:
             if match.route.method == head.method:
                 return match
-        told = head.path[:_TOLD_PATH_CHARS]
-        if carried:
-            raise MethodNotAllowed(head.method, told, tuple(sorted({match.route.method for match in carried})))
+        told, named = head.path[:_TOLD_PATH_CHARS], [match for match in carried if not _takes_a_verb(match)]
+        if named:
+            raise MethodNotAllowed(head.method, told, tuple(sorted({match.route.method for match in named})))
         raise GatewayError("not_found", f'there is nothing at "{told}"')
 
-    def speaker(self, path: str) -> Dialect:
-        """In whose envelope a path is refused that nobody owns."""
-        return next((dialect for prefix, dialect in self._prefixes if path.startswith(prefix)), self._first)
+    def speaker(self, head: Head) -> Dialect:
+        """In whose envelope a request is refused that nobody serves: whose path it is, else whose it begins like."""
+        carried = _carried(head, self._exact.get(head.path) or self._matching(head.path))
+        if carried:
+            return carried[0].dialect
+        return next((dialect for prefix, dialect in self._prefixes if head.path.startswith(prefix)), self._first)
 
     def _matching(self, path: str) -> list[Match]:
         segments = path.split("/")
@@ -100,6 +102,18 @@ class RouteTable:
             if params is not None:
                 found.append(Match(match.dialect, match.route, params))
         return found
+
+
+def _carried(head: Head, matches: list[Match]) -> list[Match]:
+    """Those that this request's carriers leave, who asks for a carrier first: he knows more."""
+    carried = [match for match in matches if _carries(head, match.route)]
+    return sorted(carried, key=lambda match: not match.route.carriers)
+
+
+def _takes_a_verb(match: Match) -> bool:
+    """Whether its path fits only because ":verb" (google.api.http) is taken for a part of a name. It is as much of what
+    is asked for as the method is, and is not found with another one."""
+    return any(":" in value for value in match.params.values())
 
 
 def _carries(head: Head, route: Route) -> bool:

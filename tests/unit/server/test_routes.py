@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from imageway.core.errors import GatewayError
+from imageway.core.intents import Where
 from imageway.dialects import DIALECTS
-from imageway.server.routes import Head, RouteTable
+from imageway.dialects.shared.cloud import HOUSES
+from imageway.server.routes import Head, MethodNotAllowed, RouteTable
 
 TABLE = RouteTable(DIALECTS)
 
@@ -29,3 +31,45 @@ def test_nothing_is_called_by_what_no_database_keeps(path: str) -> None:
 def test_no_question_holds_what_no_database_keeps() -> None:
     assert refused("/v1/tasks", {"model": "\0"}, "/v1/tasks?model=%00") == "invalid_value"
     assert TABLE.find(Head("GET", "/v1/tasks", {"model": "%00"}, {}, "/v1/tasks?model=%2500"))
+
+
+@pytest.mark.parametrize(
+    "place", [place.replace("{project}", "p").replace("{location}", "l") for place in HOUSES.values()]
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+@pytest.mark.parametrize("verb", ["unknownMethod", "embedContent", "predict:generateContent2", ""])
+def test_a_verb_that_no_path_ends_in_is_not_found(place: str, method: str, verb: str) -> None:
+    """It says what to do, as the method does, and is no part of a model's name (google.api.http, custom verbs); where
+    nothing can be done with it, with no method, there is nothing."""
+    path = f"{place}/models/m:{verb}"
+    head = Head(method, path, {}, {"x-goog-api-key": "k"}, path)
+    with pytest.raises(GatewayError) as caught:
+        TABLE.find(head)
+    answer = TABLE.speaker(head).encode_error(Where(None, "req_1"), caught.value)
+    assert answer.status == 404
+    assert isinstance(answer.body, dict)
+    error = answer.body["error"]
+    assert isinstance(error, dict)
+    assert (error["code"], error["status"]) == (404, "NOT_FOUND")
+    assert f'"{path}"' in str(error["message"])
+
+
+@pytest.mark.parametrize(
+    ("method", "ending", "methods"),
+    [("PUT", ":generateContent", ("POST",)), ("PUT", ":predict", ("POST",)), ("POST", "", ("GET",))],
+)
+def test_another_method_for_what_there_is_is_told_those_that_are(
+    method: str, ending: str, methods: tuple[str, ...]
+) -> None:
+    path = f"/v1beta/models/m{ending}"
+    with pytest.raises(MethodNotAllowed) as caught:
+        TABLE.find(Head(method, path, {}, {}, path))
+    assert caught.value.methods == methods
+
+
+@pytest.mark.parametrize(("headers", "speaker"), [({"x-goog-api-key": "k"}, "gemini"), ({}, "openai_images")])
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/m", "/v1/models/m:unknownMethod"])
+def test_a_path_that_two_share_is_refused_in_the_format_of_the_one_who_asks(
+    path: str, headers: dict[str, str], speaker: str
+) -> None:
+    assert TABLE.speaker(Head("PUT", path, {}, headers, path)).name == speaker
