@@ -50,7 +50,7 @@ def test_every_path_reads_it(dialect: Dialect) -> None:
 
 
 @dialects
-@pytest.mark.parametrize("text", ["0", "soon", "-5", "1e3"])
+@pytest.mark.parametrize("text", ["0", "soon", "-5", "1e3", "0\x1f", "9\x005"])
 def test_what_is_no_time_is_refused(dialect: Dialect, text: str) -> None:
     for path, body, _ in generations(dialect):
         with pytest.raises(InvalidRequest) as refused:

@@ -52,10 +52,10 @@ def read_deadline(inbound: Inbound, findings: Findings) -> float | None:
     text = inbound.headers.get("imageway-deadline")
     if text is None:
         return None
-    if not _SECONDS.fullmatch(text.strip()) or float(text) <= 0:
+    if not _SECONDS.fullmatch(seconds := text.strip()) or float(seconds) <= 0:
         findings.wrong("Imageway-Deadline", text, ("seconds above 0",))
         return None
-    return float(text)
+    return float(seconds)
 
 
 def read_idempotency_key(inbound: Inbound, findings: Findings) -> str | None:
