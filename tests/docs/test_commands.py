@@ -1,24 +1,29 @@
-"""commands.md names every command and option, no other, and shows the JSON that they print."""
+"""commands.md names every command and option with its default, no other, and shows the JSON that they print; whatever
+any page or message tells people to run is there."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shlex
 from collections.abc import Iterator
+from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from cyclopts import App
+from cyclopts import App, ArgumentCollection
 
 from imageway.cli.main import app
-from tests.docs.pages import DOCS, Fence, code_words, fences, rows, section
+from imageway.server.configuration import Settings
+from tests.docs.pages import DOCS, PAGES, Fence, code_words, fences, modules, name_of, rows, section, texts_in
 from tests.docs.shapes import ids_in, shape, with_ids
 from tests.integration.processes import House, Process, call
 
 PAGE = DOCS / "commands.md"
 SHARED = {"--data", "--config"}
+OTHERS = {"--check"}  # of docs/generate.py
 
 
 def commands(group: App = app, path: tuple[str, ...] = ("imageway",)) -> Iterator[tuple[str, set[str]]]:
@@ -31,10 +36,13 @@ def commands(group: App = app, path: tuple[str, ...] = ("imageway",)) -> Iterato
             yield from commands(command, (*path, name))
         else:
             names = {each for argument in command.assemble_argument_collection() for each in argument.names}
-            yield " ".join((*path, name)), {each for each in names if not each.startswith("--empty-")}
+            yield " ".join((*path, name)), names
 
 
 COMMANDS = dict(commands())
+GROUPS = {name.split()[1] for name in COMMANDS if name.count(" ") > 1}
+# What `--help` and `commands.md` say of an option that the parser leaves to the settings.
+IN_SETTINGS = {"--host": "host", "--port": "port", "--workers": "workers", "--drain": "drain_s"}
 
 
 def test_every_command_has_a_section_and_no_other() -> None:
@@ -44,6 +52,71 @@ def test_every_command_has_a_section_and_no_other() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_documented_and_no_other(command: str) -> None:
     assert {word for row in rows(section(PAGE, command)) for word in code_words(row[0])} == COMMANDS[command]
+
+
+def told_default(default: object) -> re.Pattern[str]:
+    """What the column `default` says: a value as code, `off` of a switch, any words of what may be left out."""
+    if default is inspect.Parameter.empty:
+        return re.compile("required")
+    if default is False:
+        return re.compile("off")
+    if default is None or default == "" or default == ():
+        return re.compile("(?!required$|off$).+")
+    return re.compile(re.escape(f"`{default:g}`" if isinstance(default, float) else f"`{default}`"))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_defaults_and_help_of_every_option(command: str) -> None:
+    """The page's default is the parser's, or that of the setting behind it; `--help` says something of each."""
+    told = {word: row[1] for row in rows(section(PAGE, command)) for word in code_words(row[0])}
+    for argument in arguments(command):
+        name = argument.names[0]
+        if name in SHARED:
+            continue
+        default = argument.field_info.default
+        if default is None and name in IN_SETTINGS:
+            default = Settings.__dataclass_fields__[IN_SETTINGS[name]].default
+        assert told_default(default).fullmatch(told[name]), f"{name}: {told[name]!r}, not {default!r}"
+        assert argument.parameter.help, f"--help says nothing of {name}"
+
+
+def arguments(command: str) -> ArgumentCollection:
+    """As `--help` shows them."""
+    found = reduce(lambda group, name: group[name], command.split()[1:], app)
+    return found.assemble_argument_collection(parse_docstring=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_that_a_page_names_are_there(page: Path) -> None:
+    """Whole (`imageway keys create --signed`), by their group (`keys create`), or an option alone."""
+    wrong = {word for word in code_words(page.read_text()) if word.strip() and not is_there(word.split())}
+    assert wrong == set()
+
+
+def is_there(words: list[str]) -> bool:
+    """Text that is no command at all is."""
+    if words[0].startswith("--"):
+        return any(words[0].partition("=")[0] in options for options in COMMANDS.values()) or words[0] in OTHERS
+    whole = words[0] == "imageway"
+    words = words[1:] if whole else words
+    if not words or words[0] in ("COMMAND", "--help", "--version") or (words[0] in GROUPS and len(words) == 1):
+        return True
+    command = next((name for n in (2, 1) if (name := " ".join(("imageway", *words[:n]))) in COMMANDS), None)
+    given = {word.partition("=")[0] for word in words if word.startswith("-")} - {"--help"}
+    return given <= COMMANDS[command] if command else not whole and words[0] not in GROUPS
+
+
+def test_commands_that_messages_name_are_there() -> None:
+    """What an error or `doctor` tells people to run."""
+    named = {
+        words
+        for _, tree in modules()
+        for text in texts_in(tree)
+        for words in re.findall(r"\bimageway ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", text)
+    }
+    known = {tuple(name.split()[1:]) for name in COMMANDS}
+    assert len(named) > 10
+    assert {words for words in named if words not in known and words[:1] not in known and words[1]} == set()
 
 
 def test_the_shared_options_are_shared_by_every_command() -> None:

@@ -31,10 +31,9 @@ def upgrade(*, json: Json = False, data: Data = None, config: Config = None) -> 
 def copy(source: str, target: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
     """Move an installation: every table into another, empty database. Nothing may use the source meanwhile.
 
-    Parameters
-    ----------
-    source: sqlite:///path/file.db or postgresql://…
-    target: The same; it is made or upgraded, and must hold nothing.
+    Args:
+        source: sqlite:///path/file.db or postgresql://…
+        target: The same; it is made or upgraded, and must hold nothing.
     """
     from imageway.cli import database as work
 

@@ -30,18 +30,17 @@ def create_key(
 ) -> None:
     """Make a key and show it, once. A missing workspace is made, with a $0 wallet.
 
-    Parameters
-    ----------
-    workspace: The workspace that pays for it.
-    name: What it is for.
-    models: Patterns of the models it may use, such as "gemini-*"; all when left out.
-    operations: generate, edit, upscale, remove_background, variation; all when left out.
-    dialects: Formats that it may be used in, such as openai_images; all when left out.
-    network: CIDR blocks that it may be used from; all when left out.
-    max_price: Dollars that one request may hold at most.
-    expires: A time, such as 2027-01-31, or a span, such as 90d; never when left out.
-    budget: Dollars by period: day=5.00 month=100 total=500.
-    signed: It takes signed requests alone; their secret is shown with it.
+    Args:
+        workspace: The workspace that pays for it.
+        name: What it is for.
+        models: Patterns of the models it may use, such as "gemini-*"; all when left out.
+        operations: generate, edit, upscale, remove_background, variation; all when left out.
+        dialects: Formats that it may be used in, such as openai_images; all when left out.
+        network: CIDR blocks that it may be used from; all when left out.
+        max_price: Dollars that one request may hold at most.
+        expires: A time, such as 2027-01-31, or a span, such as 90d; never when left out.
+        budget: Dollars by period: day=5.00 month=100 total=500.
+        signed: It takes signed requests alone; their secret is shown with it.
     """
     from imageway.cli import access
     from imageway.cli.books import Books
@@ -66,9 +65,8 @@ def create_key(
 def list_keys(*, workspace: str | None = None, json: Json = False, data: Data = None, config: Config = None) -> None:
     """List keys; never their secrets.
 
-    Parameters
-    ----------
-    workspace: Name or id; all when left out.
+    Args:
+        workspace: Name or id; all when left out.
     """
     from imageway.cli import access
     from imageway.cli.books import Books
@@ -80,9 +78,8 @@ def list_keys(*, workspace: str | None = None, json: Json = False, data: Data = 
 def show_key(key_id: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
     """Show what a key may do, and what it has spent of its budgets.
 
-    Parameters
-    ----------
-    key_id: The id that `keys list` shows.
+    Args:
+        key_id: The id that `keys list` shows.
     """
     from imageway.cli import access
     from imageway.cli.books import Books
@@ -108,16 +105,15 @@ def update_key(
 ) -> None:
     """Change what a key may do; what is left out stays.
 
-    Parameters
-    ----------
-    key_id: The id that `keys list` shows.
-    name: What it is for.
-    models: Patterns of the models it may use; "all" for all.
-    operations: Operations it may be used for; "all" for all.
-    dialects: Formats it may be used in; "all" for all.
-    network: CIDR blocks that it may be used from; "all" for all.
-    max_price: Dollars that one request may hold at most; "none" for no such limit.
-    expires: A time or a span; "never".
+    Args:
+        key_id: The id that `keys list` shows.
+        name: What it is for.
+        models: Patterns of the models it may use; "all" for all.
+        operations: Operations it may be used for; "all" for all.
+        dialects: Formats it may be used in; "all" for all.
+        network: CIDR blocks that it may be used from; "all" for all.
+        max_price: Dollars that one request may hold at most; "none" for no such limit.
+        expires: A time or a span; "never".
     """
     from imageway.cli import access
     from imageway.cli.books import Books
@@ -140,10 +136,9 @@ def rotate_key(
 ) -> None:
     """Make a new key for the same, with the same budgets, and show it, once. The old one is good for a while.
 
-    Parameters
-    ----------
-    key_id: The id that `keys list` shows.
-    overlap: How long: 24h, 30m, 7d; 0s ends it now.
+    Args:
+        key_id: The id that `keys list` shows.
+        overlap: How long: 24h, 30m, 7d; 0s ends it now.
     """
     from imageway.cli import access
     from imageway.cli.books import Books
@@ -164,11 +159,10 @@ def budget_of_key(
 ) -> None:
     """Set what a key, with those that were made of it by rotation, may spend.
 
-    Parameters
-    ----------
-    key_id: The id that `keys list` shows.
-    limits: Dollars by period: day=5.00 month=100 total=500; day=none for no such budget.
-    reset: Periods whose spending begins anew now: day, month, total.
+    Args:
+        key_id: The id that `keys list` shows.
+        limits: Dollars by period: day=5.00 month=100 total=500; day=none for no such budget.
+        reset: Periods whose spending begins anew now: day, month, total.
     """
     from imageway.cli import access
     from imageway.cli.books import Books
@@ -180,9 +174,8 @@ def budget_of_key(
 def revoke_key(key_id: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
     """Revoke a key: from the next request on it is worth nothing.
 
-    Parameters
-    ----------
-    key_id: The id that `keys list` shows.
+    Args:
+        key_id: The id that `keys list` shows.
     """
     from imageway.cli import access
     from imageway.cli.books import Books

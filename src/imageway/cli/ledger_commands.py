@@ -22,10 +22,9 @@ def top_up(
 ) -> None:
     """Add dollars to a wallet.
 
-    Parameters
-    ----------
-    workspace: Name or id.
-    usd: Dollars with at most six decimals, such as 12.50.
+    Args:
+        workspace: Name or id.
+        usd: Dollars with at most six decimals, such as 12.50.
     """
     from imageway.cli import ledger as work
     from imageway.cli.books import Books
@@ -40,10 +39,9 @@ def grant(
 ) -> None:
     """Add dollars that nobody paid for.
 
-    Parameters
-    ----------
-    workspace: Name or id.
-    usd: Dollars with at most six decimals, such as 12.50.
+    Args:
+        workspace: Name or id.
+        usd: Dollars with at most six decimals, such as 12.50.
     """
     from imageway.cli import ledger as work
     from imageway.cli.books import Books
@@ -66,11 +64,10 @@ def adjust(
 ) -> None:
     """Correct a wallet by hand.
 
-    Parameters
-    ----------
-    workspace: Name or id.
-    usd: Dollars to add, or with a minus to take away: -0.50.
-    reason: Why, in one line; the audit log keeps it.
+    Args:
+        workspace: Name or id.
+        usd: Dollars to add, or with a minus to take away: -0.50.
+        reason: Why, in one line; the audit log keeps it.
     """
     from imageway.cli import ledger as work
     from imageway.cli.books import Books
@@ -81,7 +78,11 @@ def adjust(
 
 @wallet.command(name="show")
 def show_wallet(workspace: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
-    """Show what is available, held and spent, and where it came from."""
+    """Show what is available, held and spent, and where it came from.
+
+    Args:
+        workspace: Name or id.
+    """
     from imageway.cli import books
 
     books.show_wallet(books.Books(data, config), workspace, as_json=json)
@@ -102,16 +103,15 @@ def usage(
 ) -> None:
     """List usage records, newest first.
 
-    Parameters
-    ----------
-    workspace: Name or id; all when left out.
-    key: Id of a key.
-    model: Id of a model.
-    outcome: succeeded, failed, cancelled or unknown.
-    since: A date or a moment, such as 2026-03-01 or 2026-03-01T12:30:00+02:00, UTC where it says nothing else; or days
-        ago, such as 30d.
-    until: The same; what happened then is not listed any more.
-    limit: At most so many; a last line says when there are more.
+    Args:
+        workspace: Name or id; all when left out.
+        key: Id of a key.
+        model: Id of a model.
+        outcome: succeeded, failed, cancelled or unknown.
+        since: A date or a moment, such as 2026-03-01 or 2026-03-01T12:30:00+02:00, UTC where it says nothing else; or
+            days ago, such as 30d.
+        until: The same; what happened then is not listed any more.
+        limit: At most so many; a last line says when there are more.
     """
     from imageway.cli import ledger as work
     from imageway.cli.books import Books
@@ -125,9 +125,8 @@ def verify(*, workspace: str | None = None, json: Json = False, data: Data = Non
     """Work every balance, hold, price and sum out anew from the single rows, and tell what differs. Exits with 1 when
     anything does.
 
-    Parameters
-    ----------
-    workspace: Name or id; all, and the operator's costs, when left out.
+    Args:
+        workspace: Name or id; all, and the operator's costs, when left out.
     """
     from imageway.cli import ledger as work
     from imageway.cli.books import Books

@@ -47,13 +47,12 @@ def serve(
 ) -> None:
     """Run the gateway. Prints "ready http://HOST:PORT" when it answers.
 
-    Parameters
-    ----------
-    host: Address to listen on [127.0.0.1].
-    port: Port to listen on; 0 picks one [8400].
-    workers: How many tasks that wait are run at once; 0: none, others do [64].
-    sandbox: Serve pretend upstreams for every provider without a real credential.
-    drain: Seconds to finish what is under way after SIGTERM [30].
+    Args:
+        host: Address to listen on [127.0.0.1].
+        port: Port to listen on; 0 picks one [8400].
+        workers: How many tasks that wait are run at once; 0: none, others do [64].
+        sandbox: Serve pretend upstreams for every provider without a real credential.
+        drain: Seconds to finish what is under way after SIGTERM [30].
     """
     from imageway.cli.processes import run_gateway
 
@@ -72,11 +71,10 @@ def worker(
 ) -> None:
     """Run tasks that wait, and serve nobody. Prints "ready worker" when it has begun.
 
-    Parameters
-    ----------
-    workers: How many tasks at once [64].
-    sandbox: Use pretend upstreams for every provider without a real credential.
-    drain: Seconds to finish what is under way after SIGTERM [30].
+    Args:
+        workers: How many tasks at once [64].
+        sandbox: Use pretend upstreams for every provider without a real credential.
+        drain: Seconds to finish what is under way after SIGTERM [30].
     """
     from imageway.cli.processes import run_worker
 
@@ -89,16 +87,17 @@ def sandbox(
     host: str = "127.0.0.1",
     port: int = 8500,
     latency: float = 0.0,
-    fault: Annotated[tuple[str, ...], Parameter(consume_multiple=1)] = (),
+    fault: Annotated[tuple[str, ...], Parameter(consume_multiple=1, negative="", show_default=False)] = (),
     data: Data = None,
     config: Config = None,
 ) -> None:
     """Run the pretend providers alone. Prints "ready http://HOST:PORT".
 
-    Parameters
-    ----------
-    latency: Seconds before every answer.
-    fault: NAME=RATE, such as rate_limit=0.1; several may follow.
+    Args:
+        host: Address to listen on.
+        port: Port to listen on; 0 picks one.
+        latency: Seconds before every generation is answered.
+        fault: NAME=RATE, such as rate_limit=0.1; several may follow.
     """
     from imageway.cli.processes import run_sandbox
 
@@ -125,7 +124,7 @@ def generate(
     size: str | None = None,
     n: int = 1,
     seed: int | None = None,
-    image: Annotated[tuple[Path, ...], Parameter(consume_multiple=1)] = (),
+    image: Annotated[tuple[Path, ...], Parameter(consume_multiple=1, negative="", show_default=False)] = (),
     url: str = "http://127.0.0.1:8400",
     key: Annotated[str | None, Parameter(env_var="IMAGEWAY_KEY")] = None,
     data: Data = None,
@@ -133,14 +132,16 @@ def generate(
 ) -> None:
     """Make pictures through a running gateway and save them.
 
-    Parameters
-    ----------
-    model: A model id (see `imageway models`).
-    output: File to write, .png, .jpg, .jpeg or .webp; more than one picture is numbered [by model and time].
-    size: Pixels (1024x1024), a ratio (16:9) or a tier (2K).
-    image: An input picture; may be given several times.
-    url: The gateway, with or without /v1.
-    key: An API key [$IMAGEWAY_KEY].
+    Args:
+        prompt: What the image should show.
+        model: A model id (see `imageway models`).
+        output: File to write, .png, .jpg, .jpeg or .webp; more than one picture is numbered [by model and time].
+        size: Pixels (1024x1024), a ratio (16:9) or a tier (2K) [the model's default].
+        n: How many pictures.
+        seed: The same seed draws alike, on models that take one.
+        image: An input picture; may be given several times.
+        url: The gateway, with or without /v1.
+        key: An API key.
     """
     from imageway.cli.generating import Order, generate_pictures
 
@@ -158,10 +159,9 @@ def demo(
 ) -> None:
     """Start a gateway on the embedded default and make pictures through it.
 
-    Parameters
-    ----------
-    output: Directory for the pictures; the gateway's own data goes below it, unless --data says where.
-    stop: End the gateway after the pictures; else it runs until Ctrl-C.
+    Args:
+        output: Directory for the pictures; the gateway's own data goes below it, unless --data says where.
+        stop: End the gateway after the pictures; else it runs until Ctrl-C.
     """
     from imageway.cli.books import Books
     from imageway.cli.demo import run_demo
@@ -171,7 +171,7 @@ def demo(
 
 @app.command
 def doctor(*, json: Json = False, data: Data = None, config: Config = None) -> None:
-    """Check configuration, storage, clock and upstreams, and say what to do."""
+    """Check configuration, storage, the books, secrets, clock and upstreams, and say what to do."""
     from imageway.cli.checkup import examine
 
     sys.exit(examine(data, config, as_json=json))

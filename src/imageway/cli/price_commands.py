@@ -18,10 +18,9 @@ def show_prices(
 ) -> None:
     """Show the price rows of a model as a workspace pays them now.
 
-    Parameters
-    ----------
-    model: Id or alias.
-    workspace: Name or id; without one, what workspaces without rules of their own pay.
+    Args:
+        model: Id or alias.
+        workspace: Name or id; without one, what workspaces without rules of their own pay.
     """
     from imageway.cli import prices as work
     from imageway.cli.books import Books
@@ -55,15 +54,14 @@ def set_rule(
 ) -> None:
     """Make a rule: prices are multiplied, then something is added for each image.
 
-    Parameters
-    ----------
-    models: An id or a pattern such as "gpt-*".
-    workspace: Name or id; all when left out.
-    multiplier: "1.2" adds a fifth.
-    per_image: Dollars.
-    rows: A JSON file with price rows that stand in place of the catalog's own.
-    since: From when on, ISO 8601 [now].
-    source: Why; shown wherever the rule is.
+    Args:
+        models: An id or a pattern such as "gpt-*".
+        workspace: Name or id; all when left out.
+        multiplier: "1.2" adds a fifth.
+        per_image: Dollars.
+        rows: A JSON file with price rows that stand in place of the catalog's own.
+        since: From when on, ISO 8601 [now].
+        source: Why; shown wherever the rule is.
     """
     from imageway.cli import prices as work
     from imageway.cli.books import Books
@@ -85,9 +83,8 @@ def set_rule(
 def end_rule(rule: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
     """End a rule. What was accepted before is still charged by it.
 
-    Parameters
-    ----------
-    rule: The id that `prices rules` shows.
+    Args:
+        rule: The id that `prices rules` shows.
     """
     from imageway.cli import prices as work
     from imageway.cli.books import Books
@@ -106,10 +103,9 @@ def check_prices(
 ) -> None:
     """Compare the catalog's list prices with others' lists (for development).
 
-    Parameters
-    ----------
-    litellm: LiteLLM's model_prices_and_context_window.json [the one of the installed package].
-    fail: Exit with 1 when something differs.
+    Args:
+        litellm: LiteLLM's model_prices_and_context_window.json [the one of the installed package].
+        fail: Exit with 1 when something differs.
     """
     from imageway.cli import prices as work
     from imageway.cli.books import Books

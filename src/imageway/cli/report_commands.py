@@ -27,14 +27,13 @@ def show_sums(
 ) -> None:
     """Add up usage.
 
-    Parameters
-    ----------
-    by: hour, day, month, workspace, key, model, upstream, outcome; several with commas between.
-    workspace: Name or id; all when left out.
-    key: A key's id.
-    model: A model's id.
-    since: A time, ISO 8601, or days ago, such as 30d.
-    until: The same; up to now when left out.
+    Args:
+        by: hour, day, month, workspace, key, model, upstream, outcome; several with commas between.
+        workspace: Name or id; all when left out.
+        key: A key's id.
+        model: A model's id.
+        since: A time, ISO 8601, or days ago, such as 30d.
+        until: The same; up to now when left out.
     """
     from imageway.cli import reports as work
     from imageway.cli.books import Books
@@ -64,13 +63,12 @@ def export_usage(
 ) -> None:
     """Write every usage row, however many there are.
 
-    Parameters
-    ----------
-    format: csv or jsonl.
-    output: A file; standard output when left out.
-    workspace: Name or id; all when left out.
-    since: A time, ISO 8601, or days ago, such as 30d; everything when left out.
-    until: The same; up to now when left out.
+    Args:
+        format: csv or jsonl.
+        output: A file; standard output when left out.
+        workspace: Name or id; all when left out.
+        since: A time, ISO 8601, or days ago, such as 30d; everything when left out.
+        until: The same; up to now when left out.
     """
     from imageway.cli import reports as work
     from imageway.cli.books import Books
@@ -87,10 +85,9 @@ def show_statement(
 ) -> None:
     """Show what happened to a wallet in a month.
 
-    Parameters
-    ----------
-    workspace: Name or id.
-    month: Such as 2026-11.
+    Args:
+        workspace: Name or id.
+        month: Such as 2026-11.
     """
     from imageway.cli import reports as work
     from imageway.cli.books import Books
@@ -111,11 +108,10 @@ def show_reconciliation(
 ) -> None:
     """Show what ended unknown, what upstreams cost and brought, and where a provider's invoice differs from our books.
 
-    Parameters
-    ----------
-    month: Such as 2026-11.
-    invoice: The provider's, as CSV: a day, a model and dollars in each row.
-    upstream: The id of the upstream that was invoiced.
+    Args:
+        month: Such as 2026-11.
+        invoice: The provider's, as CSV: a day, a model and dollars in each row.
+        upstream: The id of the upstream that was invoiced.
     """
     from imageway.cli import reports as work
     from imageway.cli.books import Books

@@ -43,16 +43,15 @@ def add_upstream(
     """Add an upstream, or replace the one of that id. Its credential is asked for, or read from standard input. Where
     it leads is not changed while tasks are under way there.
 
-    Parameters
-    ----------
-    provider: Whose it is: see docs/configuration.md.
-    name: How it is known [the provider's name].
-    key_env: The variable that holds the credential.
-    keep_key: The credential that it has stays.
-    base_url: Another address than the provider's.
-    weight: How often it is chosen beside others of the same model.
-    value: NAME=VALUE that its provider asks for, such as project=my-project; several may follow.
-    force: Lead elsewhere also while tasks are under way there.
+    Args:
+        provider: Whose it is: see docs/configuration.md.
+        name: How it is known [the provider's name].
+        key_env: The variable that holds the credential.
+        keep_key: The credential that it has stays.
+        base_url: Another address than the provider's.
+        weight: How often it is chosen beside others of the same model.
+        value: NAME=VALUE that its provider asks for, such as project=my-project; several may follow.
+        force: Lead elsewhere also while tasks are under way there.
     """
     from imageway.cli import upstreams as work
     from imageway.cli.books import Books
@@ -75,10 +74,9 @@ def remove_upstream(
 ) -> None:
     """Remove an upstream with its credential. It is refused while tasks are under way there.
 
-    Parameters
-    ----------
-    upstream: The id that `upstreams list` shows.
-    force: Also while tasks are under way there.
+    Args:
+        upstream: The id that `upstreams list` shows.
+        force: Also while tasks are under way there.
     """
     from imageway.cli import upstreams as work
     from imageway.cli.books import Books
@@ -90,9 +88,8 @@ def remove_upstream(
 def enable_upstream(upstream: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
     """Use an upstream again.
 
-    Parameters
-    ----------
-    upstream: The id that `upstreams list` shows.
+    Args:
+        upstream: The id that `upstreams list` shows.
     """
     from imageway.cli import upstreams as work
     from imageway.cli.books import Books
@@ -104,9 +101,8 @@ def enable_upstream(upstream: str, /, *, json: Json = False, data: Data = None, 
 def disable_upstream(upstream: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
     """Send nothing new to an upstream; it keeps its credential.
 
-    Parameters
-    ----------
-    upstream: The id that `upstreams list` shows.
+    Args:
+        upstream: The id that `upstreams list` shows.
     """
     from imageway.cli import upstreams as work
     from imageway.cli.books import Books
@@ -147,10 +143,9 @@ def create_admin_key(
 ) -> None:
     """Make an operator's key and show it, once.
 
-    Parameters
-    ----------
-    name: Whose it is.
-    role: admin, who may change everything, or viewer, who may only look.
+    Args:
+        name: Whose it is.
+        role: admin, who may change everything, or viewer, who may only look.
     """
     from imageway.cli import upstreams as work
     from imageway.cli.books import Books
@@ -172,9 +167,8 @@ def list_admin_keys(*, json: Json = False, data: Data = None, config: Config = N
 def revoke_admin_key(key_id: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
     """Revoke an operator's key: from the next request on it is worth nothing.
 
-    Parameters
-    ----------
-    key_id: The id that `admin-keys list` shows.
+    Args:
+        key_id: The id that `admin-keys list` shows.
     """
     from imageway.cli import upstreams as work
     from imageway.cli.books import Books

@@ -22,11 +22,11 @@ def add_endpoint(
 ) -> None:
     """Tell this URL of every task of the workspace. Its secret is shown once.
 
-    Parameters
-    ----------
-    workspace: Name or id.
-    url: http:// or https://, at a public address.
-    event: task.succeeded, task.failed, task.cancelled, task.unknown or wallet.low_balance; several may follow [all].
+    Args:
+        workspace: Name or id.
+        url: http:// or https://, at a public address.
+        event: task.succeeded, task.failed, task.cancelled, task.unknown or wallet.low_balance; several may follow
+            [all].
     """
     from imageway.cli import webhooks as work
     from imageway.cli.books import Books
@@ -41,9 +41,8 @@ def list_endpoints(
 ) -> None:
     """List endpoints; never their secrets.
 
-    Parameters
-    ----------
-    workspace: Name or id; all when left out.
+    Args:
+        workspace: Name or id; all when left out.
     """
     from imageway.cli import webhooks as work
     from imageway.cli.books import Books
@@ -55,9 +54,8 @@ def list_endpoints(
 def remove_endpoint(endpoint: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
     """Tell an endpoint nothing any more, not even what waits for it.
 
-    Parameters
-    ----------
-    endpoint: The id that `webhooks list` shows.
+    Args:
+        endpoint: The id that `webhooks list` shows.
     """
     from imageway.cli import webhooks as work
     from imageway.cli.books import Books
@@ -69,9 +67,8 @@ def remove_endpoint(endpoint: str, /, *, json: Json = False, data: Data = None, 
 def enable_endpoint(endpoint: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
     """Tell an endpoint again that was disabled because it answered 410.
 
-    Parameters
-    ----------
-    endpoint: The id that `webhooks list` shows.
+    Args:
+        endpoint: The id that `webhooks list` shows.
     """
     from imageway.cli import webhooks as work
     from imageway.cli.books import Books
@@ -91,10 +88,9 @@ def rotate_secret(
 ) -> None:
     """Make a new secret and show it. For a while both sign.
 
-    Parameters
-    ----------
-    holder: An endpoint's id; or a workspace, for the URLs that come with its requests.
-    now: The old secret signs nothing from now on.
+    Args:
+        holder: An endpoint's id; or a workspace, for the URLs that come with its requests.
+        now: The old secret signs nothing from now on.
     """
     from imageway.cli import webhooks as work
     from imageway.cli.books import Books
@@ -106,9 +102,8 @@ def rotate_secret(
 def show_secret(workspace: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
     """Show what signs for the URLs that come with a workspace's requests; it is made when there is none.
 
-    Parameters
-    ----------
-    workspace: Name or id.
+    Args:
+        workspace: Name or id.
     """
     from imageway.cli import webhooks as work
     from imageway.cli.books import Books
@@ -128,11 +123,10 @@ def list_deliveries(
 ) -> None:
     """List who was told what, newest first.
 
-    Parameters
-    ----------
-    workspace: Name or id; all when left out.
-    dead: Only those that are not tried any more.
-    limit: At most so many; a last line says when there are more.
+    Args:
+        workspace: Name or id; all when left out.
+        dead: Only those that are not tried any more.
+        limit: At most so many; a last line says when there are more.
     """
     from imageway.cli import webhooks as work
     from imageway.cli.books import Books
@@ -153,11 +147,10 @@ def replay(
 ) -> None:
     """Deliver again, under the same id and with all tries before it.
 
-    Parameters
-    ----------
-    delivery: The id that `webhooks deliveries` shows.
-    all_dead: All that are not tried any more.
-    workspace: With --all-dead: of one workspace, by name or id.
+    Args:
+        delivery: The id that `webhooks deliveries` shows.
+        all_dead: All that are not tried any more.
+        workspace: With --all-dead: of one workspace, by name or id.
     """
     from imageway.cli import webhooks as work
     from imageway.cli.books import Books

@@ -15,7 +15,11 @@ members = App(name="members", help="Who belongs to a workspace.")
 
 @workspaces.command(name="create")
 def create_workspace(name: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
-    """Make a workspace with a $0 wallet."""
+    """Make a workspace with a $0 wallet.
+
+    Args:
+        name: Its name.
+    """
     from imageway.cli import access
     from imageway.cli.books import Books
 
@@ -35,9 +39,8 @@ def list_workspaces(*, json: Json = False, data: Data = None, config: Config = N
 def show_workspace(workspace: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
     """Show what a workspace has set.
 
-    Parameters
-    ----------
-    workspace: Name or id.
+    Args:
+        workspace: Name or id.
     """
     from imageway.cli import access
     from imageway.cli.books import Books
@@ -57,11 +60,10 @@ def set_workspace(
 ) -> None:
     """Set what holds for all requests of a workspace.
 
-    Parameters
-    ----------
-    workspace: Name or id.
-    settings: alias.NAME=MODEL, form=b64 or url, watermark=true or false, keep_images_s=3600, alert_below=10.00; none
-        takes one back, as in form=none.
+    Args:
+        workspace: Name or id.
+        settings: alias.NAME=MODEL, form=b64 or url, watermark=true or false, keep_images_s=3600, alert_below=10.00;
+            none takes one back, as in form=none.
     """
     from imageway.cli import access
     from imageway.cli.books import Books
@@ -75,11 +77,10 @@ def add_member(
 ) -> None:
     """Add somebody, or give a member another role.
 
-    Parameters
-    ----------
-    workspace: Name or id.
-    name: How the member is known, such as an address.
-    role: owner, admin, member or viewer.
+    Args:
+        workspace: Name or id.
+        name: How the member is known, such as an address.
+        role: owner, admin, member or viewer.
     """
     from imageway.cli import access
     from imageway.cli.books import Books
@@ -91,9 +92,8 @@ def add_member(
 def list_members(workspace: str, /, *, json: Json = False, data: Data = None, config: Config = None) -> None:
     """List members.
 
-    Parameters
-    ----------
-    workspace: Name or id.
+    Args:
+        workspace: Name or id.
     """
     from imageway.cli import access
     from imageway.cli.books import Books
@@ -107,10 +107,9 @@ def remove_member(
 ) -> None:
     """Remove a member.
 
-    Parameters
-    ----------
-    workspace: Name or id.
-    name: As `members list` shows it.
+    Args:
+        workspace: Name or id.
+        name: As `members list` shows it.
     """
     from imageway.cli import access
     from imageway.cli.books import Books
