@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -14,6 +16,7 @@ from tests.store.places import Place
 from tests.store.server import postgres_server
 
 NUMBERS = itertools.count(1)
+IN_MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of random name in it
 
 
 @pytest.fixture
@@ -37,6 +40,15 @@ async def postgres_place(postgres_url: Callable[[str], str]) -> AsyncIterator[Pl
 @pytest.fixture
 def sqlite_place(tmp_path: Path) -> Place:
     return Place("sqlite", f"sqlite://{tmp_path}/data/imageway.db")
+
+
+@pytest.fixture
+def quick_place(tmp_path: Path) -> Iterator[Place]:
+    """SQLite on a disk that lies in memory, where the machine has one: for what is about turns and time, since a real
+    disk may stall for seconds."""
+    parent = IN_MEMORY if os.access(IN_MEMORY, os.W_OK | os.X_OK) else tmp_path
+    with tempfile.TemporaryDirectory(dir=parent) as folder:
+        yield Place("sqlite", f"sqlite://{folder}/data/imageway.db")
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])

@@ -123,9 +123,9 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-async def test_a_second_process_gets_its_turn_while_the_first_is_busy(sqlite_place: Place) -> None:
+async def test_a_second_process_gets_its_turn_while_the_first_is_busy(quick_place: Place) -> None:
     """The command line works while the gateway serves: rows are seen both ways, and nobody waits for seconds."""
-    store = await sqlite_place.open()
+    store = await quick_place.open()
     await commit(store, WORKSPACE, ops.TopUp("top_1", "ws_1", 10**12, 2))
     busy = True
 
@@ -137,7 +137,7 @@ async def test_a_second_process_gets_its_turn_while_the_first_is_busy(sqlite_pla
 
     load = [asyncio.ensure_future(keep_busy(letter)) for letter in "abcdefgh"]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", OTHER_PROCESS, sqlite_place.url, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", OTHER_PROCESS, quick_place.url, stdout=asyncio.subprocess.PIPE
     )
     started_s = time.monotonic()
     output, _ = await asyncio.wait_for(process.communicate(), 20)
@@ -149,9 +149,10 @@ async def test_a_second_process_gets_its_turn_while_the_first_is_busy(sqlite_pla
     await store.close()
 
 
-async def test_commits_go_on_while_the_loop_is_busy(sqlite_place: Place) -> None:
-    """Slices of work that leave the loop only for a poll starve a thread that runs statements (docs/decisions)."""
-    store = await sqlite_place.open()
+async def test_commits_go_on_while_the_loop_is_busy(quick_place: Place) -> None:
+    """Slices of work that leave the loop only for a poll starve a thread that runs statements (docs/decisions). Told
+    in seconds of the CPU, of which the slices take all there are: a machine that stands still takes none."""
+    store = await quick_place.open()
     await commit(store, WORKSPACE, ops.TopUp("top_1", "ws_1", 10**12, 2))
     busy = True
 
@@ -163,10 +164,10 @@ async def test_commits_go_on_while_the_loop_is_busy(sqlite_place: Place) -> None
             await asyncio.sleep(0)
 
     load = asyncio.ensure_future(slices())
-    started_s = time.monotonic()
+    started_s = time.process_time()
     for turn in range(5):
         await asyncio.gather(*(store.commit(ops.Hold(f"{turn}-{n}", "ws_1", 1, 5)) for n in range(32)))
-    took_s = time.monotonic() - started_s
+    took_s = time.process_time() - started_s
     busy = False
     await load
     assert took_s < 5
