@@ -13,11 +13,12 @@ from imageway.core.ops import Committed, Op, Refused
 from imageway.engine import recovery
 from imageway.engine.ports import Tools
 from imageway.engine.recovery import Recovery
-from imageway.ledger.ops import Capture, CreateKey, CreateWorkspace, Hold, RecordUsage, Refund, TopUp
+from imageway.ledger.ops import Capture, Hold, Refund, TopUp
 from imageway.ledger.queries import ShowWallet, Undelivered
 from imageway.storage.memory.store import MemoryStore
-from imageway.tasks.ops import CreateTask, FinishTask, RenewLease
+from imageway.tasks.ops import RenewLease
 from imageway.tasks.queries import Owners
+from tests.store.places import KEY, WORKSPACE, commit, finish, task, usage
 
 COUNT = 10
 PRICE = 7
@@ -52,44 +53,15 @@ class Door(MemoryStore):
 
 def life(task_id: str) -> tuple[Op, ...]:
     """Of a task that was captured and not delivered."""
-    create = CreateTask(
-        id=task_id,
-        workspace_id="ws_1",
-        key_id="key_1",
-        model="m",
-        owner="proc_dead",
-        request=b'{"request":{},"counts":[1]}',
-        created_ms=1,
-        deadline_ms=2,
-    )
-    row = RecordUsage(
-        request_id=task_id,
-        workspace_id="ws_1",
-        key_id="key_1",
-        model="m",
-        outcome="succeeded",
-        n=1,
-        delivered=1,
-        price_usd_micros=PRICE,
-        cost_usd_micros=0,
-        lines=b"[]",
-        delivery="undelivered",
-        owner="proc_dead",
-        upstream_id="up_1",
-        at_ms=1,
-    )
-    hold = Hold(task_id, "ws_1", PRICE, 1)
-    return create, hold, Capture(task_id, PRICE, 1), row, FinishTask(task_id, "succeeded", b"{}", 1)
+    create, row = task(task_id, owner="proc_dead"), usage(task_id, price_usd_micros=PRICE, owner="proc_dead")
+    return create, Hold(task_id, "ws_1", PRICE, 1), Capture(task_id, PRICE, 1), row, finish(task_id)
 
 
 async def opened(tools: Tools, monkeypatch: pytest.MonkeyPatch, **about: Any) -> tuple[Recovery, Door]:
     """Ten answers that proc_dead has not delivered; four are refunded at once."""
     monkeypatch.setattr(recovery, "REFUNDS_AT_ONCE", 4)
-    monkeypatch.setattr(recovery, "held_of", lambda request: (None, 0))
     door = Door(**about)
-    key = CreateKey("key_1", "ws_1", "k", b"\x01", "", (), 1)
-    made = await door.commit(CreateWorkspace("ws_1", "studio", 1), TopUp("top_1", "ws_1", 1000, 1), key)
-    assert isinstance(made, Committed)
+    await commit(door, WORKSPACE, TopUp("top_1", "ws_1", 1000, 1), KEY)
     for number in range(COUNT):
         assert isinstance(await door.commit(*life(f"req_{number}")), Committed)
     found = replace(tools, store=door, owner="proc_self", liveness=SimpleNamespace(is_dead=lambda owner: False))
@@ -138,5 +110,6 @@ async def test_a_process_that_takes_over_at_start_goes_on_renewing_its_lease(
     assert door.renewals.count("proc_self") > 0
     assert await undelivered(door) == 0
     renewed = len(door.renewals)
-    await asyncio.sleep(0.01)
+    for _ in range(20):
+        await asyncio.sleep(0)
     assert len(door.renewals) == renewed, "the rounds that come next do it"

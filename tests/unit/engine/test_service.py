@@ -15,8 +15,9 @@ from imageway.core.ops import Committed, Op, Refused
 from imageway.core.requests import Caller, ImageRequest
 from imageway.engine.ports import Tools
 from imageway.engine.service import Engine
+from imageway.storage.memory import MemoryStore
 from imageway.tasks.ops import CreateTask
-from imageway.tasks.queries import Task
+from tests.store.places import KEY, WORKSPACE, commit, task
 from tests.values import replace
 
 CALLER = Caller("key", "ws")
@@ -89,28 +90,13 @@ async def ends(engine: Engine, scope: Scope) -> None:
 
 async def test_whoever_waits_for_news_is_let_go_when_the_engine_closes(tools: Tools) -> None:
     """At once, as things stand: his wait would hold up the end of the process."""
-    task = Task(
-        id="req_1",
-        workspace_id="ws",
-        key_id="key",
-        model="gpt-image-2",
-        state="running",
-        owner="another",
-        fence=1,
-        request=b"",
-        result=b"",
-        created_ms=0,
-        deadline_ms=1,
-        finished_ms=None,
-    )
-
-    class Shelf:
-        async def read(self, query: object) -> Task:
-            return task
-
-    engine = Engine(replace(tools, store=cast("Any", Shelf())))
-    looking = asyncio.create_task(engine.show_task("req_1", CALLER, 60))
-    await asyncio.sleep(0)
+    store, caller = MemoryStore(), Caller("key_1", "ws_1")
+    await commit(store, WORKSPACE, KEY, task(request=b""))
+    engine = Engine(replace(tools, store=store))
+    looking = asyncio.create_task(engine.show_task("req_1", caller, 60))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not looking.done()
     await engine.close(0)
     async with asyncio.timeout(5):
         assert (await looking).status == "running"

@@ -10,11 +10,12 @@ from imageway.core.ops import Committed, Op
 from imageway.engine import sweeping
 from imageway.engine.ports import Tools
 from imageway.ledger.access import SetWorkspace
-from imageway.ledger.ops import CreateKey, CreateWorkspace
+from imageway.ledger.ops import CreateWorkspace
 from imageway.storage.memory.store import MemoryStore
-from imageway.tasks.ops import ClaimKey, CreateTask, FinishTask
+from imageway.tasks.ops import ClaimKey
 from imageway.tasks.queries import FindClaim, FindTasks
 from imageway.tasks.sweeping import ForgetClaims, ForgetTasks
+from tests.store.places import KEY, WORKSPACE, commit, finish, task
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -49,25 +50,16 @@ class Counting(MemoryStore):
 async def tools(tools: Tools) -> Tools:
     """A store of its own, on day 1,000."""
     found = replace(tools, store=Counting(), clock=Clock())
-    await found.store.commit(CreateWorkspace("ws_1", "studio", 1), CreateKey("key_1", "ws_1", "k", b"\x01", "", (), 1))
+    await commit(found.store, WORKSPACE, KEY)
     return found
 
 
 async def end(tools: Tools, task_id: str, *, day: int, key: str = "") -> None:
     """A task that ended on that day, claimed on the same."""
     at_ms = day * DAY_MS
-    create = CreateTask(
-        id=task_id,
-        workspace_id="ws_1",
-        key_id="key_1",
-        model="m",
-        owner="p",
-        request=b"{}",
-        created_ms=at_ms,
-        deadline_ms=at_ms,
-    )
+    create = task(task_id, created_ms=at_ms, deadline_ms=at_ms)
     claim = (ClaimKey("ws_1", key, task_id, at_ms),) if key else ()
-    done = await tools.store.commit(create, *claim, FinishTask(task_id, "succeeded", b"{}", at_ms))
+    done = await tools.store.commit(create, *claim, finish(task_id, at_ms=at_ms))
     assert isinstance(done, Committed)
 
 
