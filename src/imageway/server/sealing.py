@@ -17,7 +17,8 @@ import msgspec
 from imageway.core.ports import Random
 from imageway.ledger.sealed import PutSecret, ResealSecret, SealingError, Secret
 from imageway.server.earlier import first_entry
-from imageway.server.keyfiles import made_once
+from imageway.server.keyfiles import made_once, write_through
+from imageway.server.machine import made_private
 
 RING_FILE: Final = "secrets.keys"
 RING_VARIABLE: Final = "IMAGEWAY_SECRETS_KEYS"
@@ -113,7 +114,7 @@ def _unreadable(path: Path, why: str) -> SealingError:
 def _make(path: Path, random: Random | None) -> None:
     entry = first_entry(path.parent) or (random and _entry(random))
     if entry:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        made_private(path.parent)
         made_once(path, entry)
 
 
@@ -131,10 +132,7 @@ def with_new_key(ring: Ring, random: Random) -> Ring:
         fcntl.flock(directory, fcntl.LOCK_EX)
         text = f"{path.read_text().rstrip()}\n{_entry(random)}\n"
         draft = path.with_name(f".{path.name}.new")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        write_through(draft, text)
         draft.replace(path)
         os.fsync(directory)
     finally:
