@@ -18,6 +18,7 @@ _CUT_ESCAPE: Final = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?")
 _ESCAPED_ASCII: Final = re.compile(rb"\\u00(?!5[cC])([0-7][0-9a-fA-F])")
 _ESCAPED_LINE_BREAKS: Final = re.compile(rb"\\(?:[nr]|u000[aAdD])")
 _BEGINNING_BYTES: Final = 8 << 10
+_STEP_BYTES: Final = 64 << 10  # of text with escapes: its length is not worked out for every few bytes more
 
 Refuse = Callable[[str, str], LiftError]
 """(code, message) → the error with this string's path."""
@@ -115,16 +116,24 @@ class StringReader:
             self._commit()
 
     def _commit(self) -> None:
-        """The string is longer than text may be: from now on it is a blob, or it is refused. One written with escapes
-        may turn out shorter when it is whole."""
+        """The string is longer than text may be: from now on it is a blob, or it is refused."""
+        if b"\\" in self.text and self._may_be_text():
+            return
         text = _unescape(bytes(self.text))
         writer = self._begin(text, whole=False)
-        if writer is not None:
-            self.writer, self.text = writer, bytearray()
-        elif b"\\" in self.text and self._ceiling < self._limits.tree_bytes:
-            self._ceiling = self._limits.tree_bytes
-        else:
+        if writer is None:
             raise self._unfit(text)
+        self.writer, self.text = writer, bytearray()
+
+    def _may_be_text(self) -> bool:
+        """Text with escapes is shorter than it is written. What of it has come may look like base64 all the same: only
+        when it is too long for text whatever follows, is it looked at, or where chunks end would decide."""
+        room = self._limits.text_bytes - _text_length(self.text)
+        most = self._limits.tree_bytes
+        if room < 0 or len(self.text) > most:
+            return False
+        self._ceiling = min(most, len(self.text) + max(room, _STEP_BYTES))
+        return True
 
     def _begin(self, text: bytes, *, whole: bool) -> BlobWriter | None:
         if self._stays_text:

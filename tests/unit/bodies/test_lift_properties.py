@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imageway.bodies import Budget, LiftError, LiftLimits, Spool, StoredBlob, json_payload, lift_json
@@ -131,3 +131,35 @@ def test_a_mutated_body_is_a_tree_or_a_lift_error(tree: Tree, places: list[int],
 def test_any_bytes_are_a_tree_or_a_lift_error(body: bytes, places: list[int]) -> None:
     with contextlib.suppress(LiftError):
         lifted(body, places)
+
+
+# What base64 is written with, in any alphabet and with any escape, and what it is not: some of it no JSON at all.
+WRITTEN = ("AAAA", "ab9/", "-_-_", "A", "+", "=", "\\/", "\\u0041", "\\u003d", "\\u002F", "\\n", "\\r\\n")
+FOREIGN = ("é", "\\u00e9", "\\ud83d\\ude00", " ", "!", '\\"', "\\\\", "\\\\n", "\n", "\\q", "\\u00zz", '"', "\x85")
+runs = st.tuples(st.sampled_from(WRITTEN), st.integers(1, 60)).map(lambda run: run[0] * run[1])
+spellings = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(("", "data:image/png;base64,", "data:")),
+    st.lists(runs, max_size=6).map("".join),
+    st.lists(st.sampled_from(FOREIGN), max_size=2).map("".join),
+    st.lists(runs, max_size=2).map("".join),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(spellings, st.lists(cuts, min_size=1, max_size=4))
+@example("\\u0041" * 70 + "é", [[*range(430)]])
+@example("\\u0041" * 70 + "!" + "A" * 330, [[*range(430)], [425]])
+def test_no_cut_decides_what_a_string_is(text: str, every: list[list[int]]) -> None:
+    """A text that may be as long as it is stays text, although the beginning of it, as it is written, is longer than
+    text may be and could be base64: nobody knows what follows. What is no such text is a blob, or refused."""
+    body = f'{{"x": "{text}"}}'.encode()
+
+    def known(places: list[int]) -> object:
+        try:
+            tree, same, *_ = lifted(body, places)
+        except LiftError:
+            return LiftError
+        return same, blobs_in(tree)
+
+    assert [known(places) for places in every] == [known([])] * len(every)
