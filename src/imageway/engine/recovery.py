@@ -118,10 +118,18 @@ class Recovery:
             owner, proven = dead[0]
             looked_after.add(owner)
             await self._refund(owner)
-            for task in await self.tools.store.read(RunningTasks((owner,))):
+            for task in await self._orphans(owner):
                 if not await self._put_back(task):
                     await self._adopt(task, proven=proven)
-            await self.tools.store.commit(DropLease(owner))
+            if await self._is_dead(owner):  # without the lease of one that has come back, it would look dead to all
+                await self.tools.store.commit(DropLease(owner))
+
+    async def _orphans(self, owner: str) -> tuple[Task, ...]:
+        """None while it lives, which it may again."""
+        return await self.tools.store.read(RunningTasks((owner,))) if await self._is_dead(owner) else ()
+
+    async def _is_dead(self, owner: str) -> bool:
+        return owner in dict(await self._dead())
 
     async def _dead(self) -> list[tuple[str, bool]]:
         """(owner, proven): proven when its lock is free, so that no evidence can come from it any more."""
@@ -141,7 +149,7 @@ class Recovery:
         at it; what that one leaves comes in the next round. Whoever has come back to life keeps the rest."""
         while rows := await self.tools.store.read(Undelivered((owner,), REFUNDS_AT_ONCE)):
             done = await asyncio.gather(*map(self._refund_row, rows))
-            if not any(done) or owner not in dict(await self._dead()):
+            if not any(done) or not await self._is_dead(owner):
                 return
 
     async def _refund_row(self, row: UsageRow) -> bool:

@@ -17,7 +17,7 @@ from imageway.ledger.ops import Capture, Hold, Refund, TopUp
 from imageway.ledger.queries import ShowWallet, Undelivered
 from imageway.storage.memory.store import MemoryStore
 from imageway.tasks.ops import RenewLease
-from imageway.tasks.queries import Owners
+from imageway.tasks.queries import Owners, ShowTask
 from tests.store.places import KEY, WORKSPACE, commit, finish, task, usage
 
 COUNT = 10
@@ -91,6 +91,18 @@ async def test_who_has_come_back_keeps_what_is_not_refunded_yet(tools: Tools, mo
     found, door = await opened(tools, monkeypatch, after=2, then=(alive,))
     await found.take_over()
     assert (door.refunds, await undelivered(door)) == (4, COUNT - 4)
+
+
+async def test_nothing_at_all_is_taken_from_who_has_come_back(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither what it runs nor its lease: without that, every other process would take it for dead."""
+    alive = RenewLease("proc_dead", 10**15)
+    found, door = await opened(tools, monkeypatch, after=2, then=(alive,))
+    await commit(door, task("req_running", owner="proc_dead"))
+    await found.take_over()
+    running = await door.read(ShowTask("req_running"))
+    assert running is not None
+    assert (running.owner, running.fence) == ("proc_dead", 1)
+    assert dict(await door.read(Owners())) == {"proc_dead": 10**15}
 
 
 async def test_where_another_process_is_faster_the_rest_is_left_to_it(
