@@ -6,8 +6,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from datetime import date
-from fractions import Fraction
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ import msgspec
 from imageway.catalog.rules import model_problems, names_problems, rate_problems
 from imageway.catalog.schema import Model, Provider, Rate
 from imageway.catalog.search import Catalog
+from imageway.catalog.terms import day_of
 
 DATA = Path(__file__).parent / "data"
 # never taken over by `like`
@@ -49,23 +49,26 @@ class CatalogError(Exception):
         super().__init__("the catalog has mistakes:\n  " + "\n  ".join(self.problems))
 
 
-def load(extra: Path | None = None) -> Catalog:
-    """The built-in catalog, changed and extended by the TOML files of the directory `extra`. Raises CatalogError."""
+def load(extra: Path | None = None, *, day: int | None = None) -> Catalog:
+    """The built-in catalog, changed and extended by the TOML files of the directory `extra`. `day`, since 1970-01-01:
+    the one on which it is used; where `extra` has rates, one of them must have begun by then. Raises CatalogError."""
     problems: list[str] = []
     rows = _read(DATA, problems)
+    first_needed = None
     if extra is not None:
-        rows = _overlaid(rows, _read(extra, problems))
+        own = _read(extra, problems)
+        rows, first_needed = _overlaid(rows, own), day if own["rates"] else None
     models = _converted(_grown(rows["models"], problems), Model, problems)
     providers = _converted(rows["providers"], Provider, problems)
     rates = _converted(rows["rates"], Rate, problems)
-    usd_per_cny = _rate([rate for _, rate in rates], problems)
+    problems += _wrong_rates([rate for _, rate in rates], first_needed)
     problems += _mistakes(models, {provider.id for _, provider in providers})
     if problems:
         raise CatalogError(problems)
     return Catalog(
         models={model.id: model for _, model in models},
         providers={provider.id: provider for _, provider in providers},
-        usd_per_cny=usd_per_cny,
+        rates=tuple(rate for _, rate in rates),
     )
 
 
@@ -204,11 +207,16 @@ def _mistakes(models: list[tuple[Row, Model]], providers: set[str]) -> Iterator[
         yield f"{place}: {key}: {why}"
 
 
-def _rate(rates: list[Rate], problems: list[str]) -> Fraction:
-    """Dollars for one yuan, by the row that became effective last."""
+def _wrong_rates(rates: list[Rate], day: int | None) -> list[str]:
+    """`day`: on which one of them must be in force."""
     if not rates:
-        problems.append("rates.toml: rates: a row for CNY is missing")
-        return Fraction(0)
+        return ["rates.toml: rates: a row for CNY is missing"]
     wrong = [f'rate "{rate.currency}": {key}: {why}' for rate in rates for key, why in rate_problems(rate)]
-    problems += wrong
-    return Fraction(0) if wrong else Fraction(max(rates, key=lambda rate: date.fromisoformat(rate.effective)).usd)
+    if wrong or day is None:
+        return wrong
+    earliest = min((rate.effective for rate in rates), key=day_of)
+    if day_of(earliest) <= day:
+        return []
+    today = date(1970, 1, 1) + timedelta(days=day)
+    told = f"no row is in force on {today}, the earliest begins on {earliest}: add the one that counts until then"
+    return [f'rate "CNY": effective: {told}']

@@ -260,7 +260,7 @@ class Provider(Row, frozen=True, kw_only=True):
 
 
 class Rate(Row, frozen=True, kw_only=True):
-    """One currency's worth in dollars on a day; an operator may override it."""
+    """One currency's worth in dollars from a day on, until a later row begins; an operator may override it."""
 
     currency: Literal["CNY"]
     usd: str

@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from fractions import Fraction
 from types import MappingProxyType
 
-from imageway.catalog.schema import Model, Provider
+from imageway.catalog.schema import Model, Provider, Rate
+from imageway.catalog.terms import day_of
 from imageway.core.requests import RequestWarning
 
 CLOSEST = 3
@@ -23,12 +24,21 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Book:
+    """What prices are worked out from while one rate is in force. `usd_per_cny` is exact. Equals itself alone."""
+
+    models: Mapping[str, Model]
+    usd_per_cny: Fraction
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Catalog:
-    """Everything the gateway knows about models, validated and frozen. `usd_per_cny` is exact. Equals itself alone."""
+    """Everything the gateway knows about models, validated and frozen. Equals itself alone."""
 
     models: Mapping[str, Model]
     providers: Mapping[str, Provider]
-    usd_per_cny: Fraction
+    rates: tuple[Rate, ...]
+    _books: tuple[tuple[int, Book], ...] = field(init=False, repr=False)
     _names: Mapping[str, Found] = field(init=False, repr=False)
     _gone: Mapping[str, Model] = field(init=False, repr=False)
 
@@ -39,6 +49,16 @@ class Catalog:
         object.__setattr__(self, "_names", MappingProxyType(names))
         gone = {old.id: model for model in self.models.values() for old in model.succeeds}
         object.__setattr__(self, "_gone", MappingProxyType(gone))
+        books = [(day_of(rate.effective), Book(self.models, Fraction(rate.usd))) for rate in self.rates]
+        object.__setattr__(self, "_books", tuple(sorted(books, key=lambda dated: dated[0], reverse=True)))
+
+    def on(self, day: int) -> Book:
+        """What prices are worked out from on a day since 1970-01-01: by the rate that became effective last or, as with
+        prices, by the earliest where that one is still to come (a task may be older than all of its operator's)."""
+        for since, book in self._books:
+            if since <= day:
+                return book
+        return self._books[-1][1]
 
     def find(self, name: str) -> Found | None:
         """The model of this id, alias or former id; None when nobody bears the name."""

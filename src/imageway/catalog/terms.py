@@ -72,12 +72,13 @@ def _supersedes(row: Price, known: Price, day: int) -> bool:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _day_of(written: str) -> int:
+def day_of(written: str) -> int:
+    """`"1970-01-02"` → 1."""
     return date.fromisoformat(written).toordinal() - _EPOCH
 
 
 def _day(row: Price) -> int:
-    return _day_of(row.effective)
+    return day_of(row.effective)
 
 
 def _stepped(rows: Iterable[Price], steps: Iterable[tuple[int, int]]) -> tuple[Price, ...]:

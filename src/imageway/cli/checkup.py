@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from imageway.catalog import Catalog, CatalogError, load
+from imageway.catalog.terms import DAY_MS
 from imageway.cli.books import CLOCK, RANDOM
 from imageway.cli.printing import print_json, print_table
 from imageway.core.upstreams import Upstream
@@ -67,7 +68,7 @@ def examine(data: Path | None, config: Path | None, *, as_json: bool) -> int:
 async def _collect(data: Path | None, config: Path | None) -> list[Finding]:
     try:
         settings = read_settings({"data": data, "config": config})
-        catalog = load(settings.catalog)
+        catalog = load(settings.catalog, day=CLOCK.now_ms() // DAY_MS)
         upstreams = upstreams_of(settings, catalog, os.environ)
     except (ConfigurationError, CatalogError) as error:
         return [Finding("configuration", "error", str(error), "correct it and run this again")]

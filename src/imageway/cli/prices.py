@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from imageway.catalog import load
+from imageway.catalog import Catalog, load
 from imageway.catalog.drift import Drift, compared, drift
-from imageway.cli.books import Books, show_rows
+from imageway.catalog.terms import DAY_MS
+from imageway.cli.books import CLOCK, Books, show_rows
 from imageway.cli.operating import operate, plain
 from imageway.cli.price_lists import genai_prices, model_map
 from imageway.cli.printing import Stop, print_json
@@ -30,7 +31,7 @@ DRIFT_COLUMNS = ("model", "fact", "ours", "theirs", "source")
 
 
 def show(books: Books, model: str, workspace: str | None, *, as_json: bool) -> None:
-    catalog = load(books.settings().catalog)
+    catalog = _catalog(books)
 
     async def read(office: Office) -> list[dict[str, object]]:
         priced, rules = await prices_for(office, catalog, model, workspace)
@@ -50,13 +51,18 @@ def rules(books: Books, *, as_json: bool) -> None:
 
 
 def set_one(books: Books, asked: RuleAsked, *, as_json: bool) -> None:
-    catalog = load(books.settings().catalog)
+    catalog = _catalog(books)
 
     _say(operate(books, lambda office: set_rule(office, catalog, asked)), as_json=as_json)
 
 
 def end(books: Books, rule_id: str, *, as_json: bool) -> None:
     _say(operate(books, lambda office: end_rule(office, rule_id)), as_json=as_json)
+
+
+def _catalog(books: Books) -> Catalog:
+    """As a gateway would start with it now."""
+    return load(books.settings().catalog, day=CLOCK.now_ms() // DAY_MS)
 
 
 def check(books: Books, map_file: Path | None, *, as_json: bool) -> bool:

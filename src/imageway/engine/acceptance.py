@@ -39,7 +39,8 @@ class KeyTaken(GatewayError):
     """An earlier request was accepted under this Idempotency-Key: engine.replay finds it."""
 
 
-def facts_for(prepared: Prepared, task_id: str, now_ms: int) -> TaskFacts:
+def facts_for(prepared: Prepared, task_id: str) -> TaskFacts:
+    """A task begins when it is priced: taken over by another process, it is sold by the same prices and rates."""
     return TaskFacts(
         task_id=task_id,
         workspace_id=prepared.caller.workspace_id,
@@ -49,22 +50,22 @@ def facts_for(prepared: Prepared, task_id: str, now_ms: int) -> TaskFacts:
         form=prepared.form,
         hold_usd_micros=prepared.quote.hold_usd_micros,
         images=prepared.images,
-        created_ms=now_ms,
+        created_ms=prepared.priced_ms,
         warnings=prepared.warnings,
         webhook=prepared.intent.webhook,
         terms=prepared.terms,
         dialect=prepared.intent.dialect,
-        spending=spending_of(prepared.caller, now_ms),
+        spending=spending_of(prepared.caller, prepared.priced_ms),
         keep_images_s=prepared.caller.settings.keep_images_s,
     )
 
 
 def task_for(tools: Tools, prepared: Prepared, scope: Scope) -> TaskRun:
     """The task of a request that is begun at once, before it is accepted."""
-    now_ms = tools.clock.now_ms()
+    now_ms = prepared.priced_ms
     task_id = new_id("req", tools.random, now_ms)
     task_deadline_s = tools.clock.monotonic_s() + deadline_s(tools, prepared)
-    facts = facts_for(prepared, task_id, now_ms)
+    facts = facts_for(prepared, task_id)
     follows = prepared.request.stream
     arrivals = Arrivals(tools, facts, scope, Feed(tools.settings.events_kept)) if follows else None
     parts = tuple(

@@ -45,13 +45,13 @@ def costs_of(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], at_m
     """For every part whose provider made, or may have made, something; one op for each upstream and certainty."""
     owed: dict[tuple[str, bool], int] = {}
     lines: list[PriceLine] = []
+    day = at_ms // DAY_MS
     for result in results:
         made = max(result.produced, _may_have_made(result))
         if made:
             upstream_id = result.option.candidate.upstream.id
-            charged = cost(
-                tools.catalog, bought(result.option.candidate.offering, at_ms // DAY_MS), _made(result, made)
-            )
+            offering = bought(result.option.candidate.offering, day)
+            charged = cost(tools.catalog.on(day), offering, _made(result, made))
             route = upstream_id, made == result.produced
             owed[route] = owed.get(route, 0) + charged.usd_micros
             lines += charged.lines

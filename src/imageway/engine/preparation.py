@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from imageway.catalog import Checked, Fitted, Quote, check, fit, foreseen, quote
 from imageway.catalog.checking import images_of
 from imageway.catalog.schema import Model
+from imageway.catalog.tariffs import PriceBook
+from imageway.catalog.terms import DAY_MS
 from imageway.core.access import CATALOG_TERMS, NO_SCOPE, NO_SETTINGS, Terms
 from imageway.core.errors import GatewayError, InvalidRequest, Problem
 from imageway.core.intents import Form, Generate
@@ -42,7 +44,7 @@ class Option(Struct, frozen=True):
 
 class Prepared(Struct, frozen=True, kw_only=True):
     """A request that may be accepted. `counts` is how many images each part asks for; `options` is the order of trying;
-    `warnings` are those that hold whoever serves it."""
+    `warnings` are those that hold whoever serves it; `priced_ms` is the moment whose prices and rates it is sold by."""
 
     intent: Generate
     caller: Caller
@@ -53,6 +55,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
     quote: Quote
     form: Form
     warnings: tuple[RequestWarning, ...]
+    priced_ms: int
     terms: Terms = CATALOG_TERMS
 
     @property
@@ -69,7 +72,8 @@ def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
     named, renamed = find_model(tools, intent.request.model, caller)
     if caller.scope is not NO_SCOPE:
         check_operation(caller, intent.request.operation, intent.request.named("operation"))
-    model, terms = tools.terms.sold(named, caller.workspace_id, tools.clock.now_ms())
+    now_ms = tools.clock.now_ms()
+    model, terms = tools.terms.sold(named, caller.workspace_id, now_ms)
     request = intent.request
     if caller.settings is not NO_SETTINGS:
         request = as_set(model, caller.settings, request)
@@ -79,7 +83,7 @@ def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
         options = _strictly(model, checked, warnings, options)
     ordered = _in_order(tools, options, model, checked.request)
     counts = part_counts(checked.request, min([option.candidate.offering.max_n for option in ordered]))
-    dearest = _dearest(tools, model, ordered, sum(counts))
+    dearest = _dearest(tools.catalog.on(now_ms // DAY_MS), model, ordered, sum(counts))
     if caller.scope is not NO_SCOPE:
         check_price(caller, dearest.hold_usd_micros)
     return Prepared(
@@ -92,6 +96,7 @@ def prepare(tools: Tools, intent: Generate, caller: Caller) -> Prepared:
         quote=dearest,
         form=form_of(intent, caller.settings, model),
         warnings=warnings,
+        priced_ms=now_ms,
         terms=terms,
     )
 
@@ -252,13 +257,13 @@ def _fit_all(
     return tuple(options), problems
 
 
-def _dearest(tools: Tools, model: Model, options: tuple[Option, ...], images: int) -> Quote:
+def _dearest(book: PriceBook, model: Model, options: tuple[Option, ...], images: int) -> Quote:
     """Whoever serves it in the end: a seller that does not take a field may make what costs more."""
     if len(options) == 1:
         fitted = options[0].fitted
-        return quote(tools.catalog, model, fitted.request, fitted.size, images=images)
+        return quote(book, model, fitted.request, fitted.size, images=images)
     distinct = {id(option.fitted): option.fitted for option in options}.values()
-    quotes = (quote(tools.catalog, model, fitted.request, fitted.size, images=images) for fitted in distinct)
+    quotes = (quote(book, model, fitted.request, fitted.size, images=images) for fitted in distinct)
     return max(quotes, key=lambda quoted: quoted.hold_usd_micros)
 
 

@@ -116,8 +116,8 @@ class Engine:
         if self.closing:
             raise _stopping()
         tools, prepared = self.tools, prepare(self.tools, intent, caller)
-        now_ms = tools.clock.now_ms()
-        facts = facts_for(prepared, new_id("req", tools.random, now_ms), now_ms)
+        now_ms = prepared.priced_ms
+        facts = facts_for(prepared, new_id("req", tools.random, now_ms))
         if room_bytes(facts, len(prepared.counts)) > tools.spool.budget.limit_bytes:
             raise GatewayError("overloaded", "there is never room for such an answer here", retry_after_s=1)
         expires_ms = now_ms + int(queue_deadline_s(tools, prepared) * 1000) + GRACE_MS

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from imageway.bodies import Scope
 from imageway.catalog import Charge, charge
+from imageway.catalog.terms import DAY_MS
 from imageway.core.errors import GatewayError
 from imageway.core.intents import Generated
 from imageway.core.ops import Op
@@ -68,7 +69,7 @@ async def settle(
     if stored:
         expires_ms = next((p.expires_ms for p in pictures if p.name), 0) or tools.keep_until_ms(facts.keep_images_s)
         names = await store_all(tools, facts.task_id, pictures, expires_ms, first=facts.first_image)
-    price = charge(tools.catalog, facts.model, bill_of(served, len(pictures)))
+    price = charge(tools.catalog.on(facts.created_ms // DAY_MS), facts.model, bill_of(served, len(pictures)))
     captured = min(price.usd_micros, facts.hold_usd_micros)
     warnings = (*facts.warnings, *_told(facts, served), *transcoded)
     result = KeptResult(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from imageway.bodies import Budget, Spool
 from imageway.catalog import load
+from imageway.catalog.terms import DAY_MS
 from imageway.core.blobs import Tree
 from imageway.core.ids import new_id
 from imageway.core.intents import ShowTask, TaskView
@@ -80,7 +81,7 @@ async def open_gateway(
     _prepare(settings, environment)
     faults = KillSwitch.from_text(environment.get("IMAGEWAY_FAULT", ""))
     clock, random, threads = SystemClock(), SystemRandom(), Threads()
-    catalog = load(settings.catalog)
+    catalog = load(settings.catalog, day=clock.now_ms() // DAY_MS)
     upstreams = upstreams_of(settings, catalog, environment)
     owner = new_id("proc", random)
     locks = ProcessLocks(settings.data / "processes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from fractions import Fraction
 
 import pytest
@@ -12,6 +13,7 @@ from imageway.core.requests import ImageLink, ImageRequest, Size
 from imageway.core.steps import Usage
 
 CATALOG = load()
+BOOK = CATALOG.on((date(2026, 11, 20) - date(1970, 1, 1)).days)
 GPT = [known for known in CATALOG.models.values() if known.family == "gpt_image"]
 QWEN = [known for known in CATALOG.models.values() if known.family == "qwen_image"]
 FREE = [known for known in GPT if known.geometry.kind == "free"]
@@ -31,7 +33,7 @@ def fitted(known: Model, size: str | None, **more: object) -> Size:
 def dollars(name: str, size: str, quality: str) -> float:
     """What the image itself costs by the token table, without the prompt."""
     known = CATALOG.models[name]
-    bill = charge(CATALOG, known, Bill(ask(known, quality=quality), fitted(known, size), 1))
+    bill = charge(BOOK, known, Bill(ask(known, quality=quality), fitted(known, size), 1))
     image = next(line for line in bill.lines if line.what == "output image tokens")
     return float(Fraction(image.quantity) * Fraction(image.unit_usd))
 
@@ -133,7 +135,7 @@ def test_the_token_tables_meet_the_published_price_per_image(name: str, row: tup
 )
 def test_the_token_formula_meets_every_recorded_figure(quality: str, size: str, tokens: int) -> None:
     known = CATALOG.models["gpt-image-2"]
-    bill = charge(CATALOG, known, Bill(ask(known, quality=quality), fitted(known, size), 1))
+    bill = charge(BOOK, known, Bill(ask(known, quality=quality), fitted(known, size), 1))
     assert [line.quantity for line in bill.lines if line.what == "output image tokens"] == [str(tokens)]
 
 
@@ -154,18 +156,18 @@ def test_what_was_recorded_fits_into_the_hold(
     """Answers of the real service, August and September 2026, each kind of token by itself."""
     known = CATALOG.models[name]
     request = ask(known, images=(LINK,) * inputs, quality=quality)
-    held = quote(CATALOG, known, request, fitted(known, size), images=images)
+    held = quote(BOOK, known, request, fitted(known, size), images=images)
     room = {line.what: int(line.quantity) for line in held.lines}
     for kind in ("input_text", "input_image", "output_text", "output_image"):
         assert getattr(usage, kind) <= room.get(kind.replace("_", " ") + " tokens", 0), kind
-    paid = charge(CATALOG, known, Bill(request, fitted(known, size), images, usage))
+    paid = charge(BOOK, known, Bill(request, fitted(known, size), images, usage))
     assert 0 < paid.usd_micros <= held.worst_usd_micros
 
 
 def test_a_token_is_charged_what_it_costs() -> None:
     for known in GPT:
         bill = Bill(ask(known), Size(1024, 1024), 1, Usage(27, 194, 0, 1056))
-        assert cost(CATALOG, known.offerings[0], bill).usd_micros == charge(CATALOG, known, bill).usd_micros
+        assert cost(BOOK, known.offerings[0], bill).usd_micros == charge(BOOK, known, bill).usd_micros
 
 
 @pytest.mark.parametrize("known", FREE, ids=lambda known: known.id)
@@ -229,7 +231,7 @@ def test_every_image_earns_what_it_costs() -> None:
     """The international price of each model is above the China cost."""
     for known in QWEN:
         bill = Bill(ask(known), Size(word="auto"), 3)
-        assert 0 < cost(CATALOG, known.offerings[0], bill).usd_micros < charge(CATALOG, known, bill).usd_micros
+        assert 0 < cost(BOOK, known.offerings[0], bill).usd_micros < charge(BOOK, known, bill).usd_micros
 
 
 @pytest.mark.parametrize(
@@ -248,15 +250,13 @@ def test_every_image_earns_what_it_costs() -> None:
 def test_list_prices(name: str, usd_micros: int, cny: str) -> None:
     known = CATALOG.models[name]
     bill = Bill(ask(known), fitted(known, None), 1)
-    assert charge(CATALOG, known, bill).usd_micros == usd_micros
-    assert cost(CATALOG, known.offerings[0], bill).usd_micros == -(
-        -Fraction(cny) * CATALOG.usd_per_cny * 1_000_000 // 1
-    )
+    assert charge(BOOK, known, bill).usd_micros == usd_micros
+    assert cost(BOOK, known.offerings[0], bill).usd_micros == -(-Fraction(cny) * BOOK.usd_per_cny * 1_000_000 // 1)
 
 
 def test_the_rate_turns_the_printed_yuan_into_round_dollars() -> None:
     for cny, usd in (("0.256873", "0.035"), ("0.220177", "0.03"), ("0.550443", "0.075"), ("0.330266", "0.045")):
-        assert abs(Fraction(cny) * CATALOG.usd_per_cny - Fraction(usd)) < Fraction(1, 1_000_000)
+        assert abs(Fraction(cny) * BOOK.usd_per_cny - Fraction(usd)) < Fraction(1, 1_000_000)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_the_rate_turns_the_printed_yuan_into_round_dollars() -> None:
 def test_3_0_costs_more_above_2_25_megapixels_and_where_the_model_chooses(size: str | None, usd_micros: int) -> None:
     for name in ("qwen-image-3.0", "qwen-image-3.0-pro"):
         known = CATALOG.models[name]
-        bill = charge(CATALOG, known, Bill(ask(known), fitted(known, size), 1))
+        bill = charge(BOOK, known, Bill(ask(known), fitted(known, size), 1))
         assert bill.usd_micros == usd_micros
         assert bill.lines[0].assumed
 

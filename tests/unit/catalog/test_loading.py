@@ -15,6 +15,7 @@ import pytest
 from imageway.catalog import Catalog, CatalogError, load
 from imageway.catalog.schema import Row
 
+DAY = (date(2026, 11, 20) - date(1970, 1, 1)).days
 MODEL = """
 [[models]]
 id = "painter-1"
@@ -62,7 +63,9 @@ def test_the_catalog_is_frozen(catalog: Catalog) -> None:
     with pytest.raises(TypeError):
         catalog.models["x"] = next(iter(catalog.models.values()))  # type: ignore[index]
     with pytest.raises(AttributeError):
-        catalog.usd_per_cny = Fraction(1)  # type: ignore[misc]
+        catalog.rates = ()  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        catalog.on(DAY).usd_per_cny = Fraction(1)  # type: ignore[misc]
 
 
 def rows_below(row: Row, place: str) -> Iterator[tuple[str, Row]]:
@@ -125,11 +128,39 @@ def test_an_operators_change_reaches_the_models_that_build_on_it(tmp_path: Path)
     assert own.models["gemini-2.0-flash-preview-image-generation"].inputs.maximum == 2
 
 
+RATE = '[[rates]]\ncurrency = "CNY"\nusd = "{}"\neffective = "{}"\nsource = "bank"\nchecked = "2026-11-20"\n'
+
+
 def test_an_operators_rate_replaces_ours(tmp_path: Path, catalog: Catalog) -> None:
     """The row that became effective last counts, and decimals stay exact."""
-    rate = '[[rates]]\ncurrency = "CNY"\nusd = "{}"\neffective = "{}"\nsource = "bank"\nchecked = "2026-11-20"\n'
-    text = rate.format("0.14", "2026-02-01") + rate.format("0.13", "2026-01-01")
-    assert loaded(tmp_path, text).usd_per_cny == Fraction(14, 100) != catalog.usd_per_cny
+    text = RATE.format("0.14", "2026-02-01") + RATE.format("0.13", "2026-01-01")
+    assert loaded(tmp_path, text).on(DAY).usd_per_cny == Fraction(14, 100) != catalog.on(DAY).usd_per_cny
+
+
+def test_a_rate_counts_from_its_own_day_until_a_later_one_begins(tmp_path: Path) -> None:
+    """Whatever their order; and before the first of them the first, as with prices."""
+    rows = (("0.15", "2026-11-21"), ("0.13", "2026-01-01"), ("0.14", "2026-11-20"))
+    book = loaded(tmp_path, "".join(RATE.format(*row) for row in rows)).on
+    found = [str(float(book(DAY + ahead).usd_per_cny)) for ahead in (-3650, -300, -1, 0, 1, 2, 3650)]
+    assert found == ["0.13", "0.13", "0.13", "0.14", "0.15", "0.15", "0.15"]
+    assert book(DAY) is book(DAY)
+    assert book(DAY + 1) is book(DAY + 2)
+
+
+def test_rates_that_are_all_still_to_come_are_a_mistake_on_the_day_they_are_needed(tmp_path: Path) -> None:
+    text = RATE.format("0.14", "2027-01-02") + RATE.format("0.13", "2026-11-21")
+    (tmp_path / "own.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(CatalogError) as caught:
+        load(tmp_path, day=DAY)
+    told = 'rate "CNY": effective: no row is in force on 2026-11-20, the earliest begins on 2026-11-21'
+    assert caught.value.problems == (f"{told}: add the one that counts until then",)
+    assert load(tmp_path, day=DAY + 1).on(DAY + 1).usd_per_cny == Fraction(13, 100)
+
+
+def test_a_clock_that_is_behind_our_own_rate_stops_nobody(tmp_path: Path, catalog: Catalog) -> None:
+    (tmp_path / "own.toml").write_text(MODEL, encoding="utf-8")
+    for found in (load(day=0), load(tmp_path, day=0)):
+        assert found.on(0).usd_per_cny == catalog.on(DAY).usd_per_cny
 
 
 @pytest.mark.parametrize("usd", ["0", "0.000", "-0.14", "1/7", "1e-2", "nan", ""])

@@ -21,6 +21,7 @@ from imageway.core.steps import Usage
 from tests.values import replace
 
 CATALOG = load()
+LISTED = CATALOG.on(0)
 LINK = ImageLink("https://example.com/cat.png", "image")
 KINDS = ("input_text", "input_image", "output_text", "output_image")
 
@@ -345,13 +346,13 @@ def reports(draw: st.DrawFn, held: Quote) -> Usage | None:
 @given(data=st.data())
 def test_no_charge_exceeds_its_hold_and_more_images_never_cost_less(data: st.DataObject) -> None:
     known, request, size, images = data.draw(cases())
-    held = quote(CATALOG, known, request, size, images=images)
+    held = quote(LISTED, known, request, size, images=images)
     usage = data.draw(reports(held))
     assert held.hold_usd_micros >= max(held.worst_usd_micros, parse_usd(known.minimum_hold))
     assert held.hold_usd_micros >= 10_000
     assert 0 < held.expected_usd_micros <= held.worst_usd_micros
     assert 0 <= held.worst_usd_micros - worth(held.lines) < 1
-    charges = [charge(CATALOG, known, Bill(request, size, k, usage)) for k in range(images + 1)]
+    charges = [charge(LISTED, known, Bill(request, size, k, usage)) for k in range(images + 1)]
     assert charges[0].usd_micros == 0
     assert all(less.usd_micros <= more.usd_micros for less, more in pairwise(charges))
     for charged in charges:
@@ -365,7 +366,7 @@ def test_every_offering_that_costs_anything_costs_something(case: tuple[Model, I
     """A condition that no request meets must not make an image look free to us."""
     known, request, size, images = case
     for offering in known.offerings:
-        assert (cost(CATALOG, offering, Bill(request, size, images)).usd_micros > 0) is bool(offering.cost)
+        assert (cost(LISTED, offering, Bill(request, size, images)).usd_micros > 0) is bool(offering.cost)
 
 
 # Text that is written unseen
@@ -406,11 +407,11 @@ def test_tokens_above_those_of_the_picture_are_text_where_a_model_writes_unseen(
     assert (usage.output_text, usage.output_image) == tokens
     assert replace(usage, output_text=0, output_image=0) == Usage(input_text=10)
     apart = replace(bill, usage=usage, request=replace(bill.request, model=HIDDEN.id))
-    charged = charge(CATALOG, HIDDEN, apart)
+    charged = charge(LISTED, HIDDEN, apart)
     lines = {line.what: int(line.quantity) for line in charged.lines}
     assert (lines.get("output text tokens", 0), lines["output image tokens"]) == tokens
     assert charged.tokens[2:] == tokens
-    assert cost(CATALOG, HIDDEN.offerings[0], apart).usd_micros == charged.usd_micros
+    assert cost(LISTED, HIDDEN.offerings[0], apart).usd_micros == charged.usd_micros
 
 
 def test_where_nothing_was_made_tokens_stay_as_they_were_reported() -> None:

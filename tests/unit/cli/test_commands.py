@@ -362,6 +362,31 @@ def test_a_mistake_in_the_configuration_is_named(shell: Shell, tmp_path: Path, t
     assert said in ran.err
 
 
+RATE = '[[rates]]\ncurrency = "CNY"\nusd = "0.14"\neffective = "{}"\nsource = "our bank"\nchecked = "2026-11-20"\n'
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("doctor",), ("prices", "show", "qwen-image-2.0")])
+def test_rates_that_all_begin_later_stop_a_gateway_and_not_in_silence(
+    shell: Shell, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """What costs yuan would be sold by a rate that is not in force."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "imageway.toml").write_text("catalog = 'own'")
+    (tmp_path / "own" / "rates.toml").write_text(RATE.format("9998-12-31") + RATE.format("9999-12-31"))
+    ran = shell(*command)
+    assert ran.code == 1
+    assert "the earliest begins on 9998-12-31: add the one that counts until then" in ran.out + ran.err
+
+
+def test_a_rate_that_begins_later_beside_one_in_force_stops_nobody(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "imageway.toml").write_text("catalog = 'own'")
+    (tmp_path / "own" / "rates.toml").write_text(RATE.format("9999-12-31") + RATE.format("2025-01-01"))
+    assert shell("prices", "show", "qwen-image-2.0", "--json").code == 0
+    found = {finding["about"]: finding["state"] for finding in shell("doctor", "--json").json}
+    assert found["configuration"] == "ok"
+
+
 @pytest.mark.parametrize(
     ("database", "said"),
     [

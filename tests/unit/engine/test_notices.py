@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from imageway.core.errors import GatewayError, InvalidRequest, Problem
@@ -49,7 +50,7 @@ def intent(url: str = HOOK, *events: str, **request: Any) -> Generate:
 
 
 def facts(tools: Tools, asked: Generate) -> TaskFacts:
-    return facts_for(prepare(tools, asked, CALLER), "req_1", 5)
+    return facts_for(msgspec.structs.replace(prepare(tools, asked, CALLER), priced_ms=5), "req_1")
 
 
 # What is wrong with an address

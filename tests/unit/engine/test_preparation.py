@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ from msgspec.structs import replace as replace_row
 from PIL import Image
 
 from imageway.bodies import blob_of
-from imageway.catalog import quote
+from imageway.catalog import load, quote
+from imageway.catalog.terms import DAY_MS
 from imageway.core.errors import GatewayError, InvalidRequest, Problem
 from imageway.core.intents import Generate
 from imageway.core.requests import (
@@ -40,6 +43,7 @@ from imageway.engine.preparation import (
     with_images,
     with_the_rest,
 )
+from tests.unit.engine.conftest import NOW_MS, StillClock
 from tests.values import replace
 
 CALLER = Caller("key_1", "ws_1")
@@ -326,7 +330,7 @@ def test_the_cooling_upstream_is_tried_last(tools: Tools) -> None:
 def test_the_hold_covers_n_times_the_worst(tools: Tools, model: str, n: int) -> None:
     found = prepared(tools, request(model, n=n))
     fitted = found.options[0].fitted
-    single = quote(tools.catalog, found.model, fitted.request, fitted.size, images=1)
+    single = quote(tools.catalog.on(0), found.model, fitted.request, fitted.size, images=1)
     assert found.images == n
     assert found.quote.hold_usd_micros >= found.quote.worst_usd_micros
     assert abs(found.quote.worst_usd_micros - n * single.worst_usd_micros) <= n
@@ -346,6 +350,42 @@ def test_the_hold_covers_the_dearest_seller(tools: Tools) -> None:
     found = [prepared(tools, asked) for _ in range(20)]
     assert {each.options[0].candidate.upstream.provider for each in found} == {"openai"}
     assert {each.quote.hold_usd_micros for each in found} == {careless_alone}
+
+
+class ClockAt(StillClock):
+    def __init__(self, at_ms: int) -> None:
+        self.at_ms = at_ms
+
+    def now_ms(self) -> int:
+        return self.at_ms
+
+
+YUAN = """
+[[models]]
+id = "qwen-image-2.0"
+minimum_hold = "0"
+prices = [{ per = "image", amount = "0.2", currency = "CNY" }]
+"""
+
+
+def rate(usd: str, effective: str) -> str:
+    about = f'usd = "{usd}"\neffective = "{effective}"\nsource = "bank"\nchecked = "2026-11-20"'
+    return f'[[rates]]\ncurrency = "CNY"\n{about}\n'
+
+
+def test_yuan_are_quoted_by_the_rate_of_the_day(tools: Tools, tmp_path: Path) -> None:
+    """One that begins tomorrow changes nothing today, and one that began long ago holds until it is superseded."""
+    (tmp_path / "own.toml").write_text(
+        YUAN + rate("0.2", "2025-10-10") + rate("0.15", "2025-09-01") + rate("0.1", "2025-01-01"), encoding="utf-8"
+    )
+    assert datetime.fromtimestamp(NOW_MS / 1000, UTC).date().isoformat() == "2025-10-09"
+    tools = replace(tools, catalog=load(tmp_path))
+    asked = request("qwen-image-2.0", n=2)
+    assert prepared(tools, asked).quote.hold_usd_micros == 2 * 30_000
+    tomorrow = replace(tools, clock=ClockAt(NOW_MS + DAY_MS))
+    assert prepared(tomorrow, asked).quote.hold_usd_micros == 2 * 40_000
+    last_year = replace(tools, clock=ClockAt(NOW_MS - 100 * DAY_MS))
+    assert prepared(last_year, asked).quote.hold_usd_micros == 2 * 20_000
 
 
 def test_the_form_is_the_models_own_unless_the_caller_said(tools: Tools) -> None:

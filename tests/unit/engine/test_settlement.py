@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from imageway.bodies import blob_of
+from imageway.catalog import load
+from imageway.catalog.terms import DAY_MS
 from imageway.core.blobs import ImageFacts
 from imageway.core.intents import Generate
 from imageway.core.requests import Caller, Geometry, Group, ImageRequest, RequestWarning
 from imageway.core.steps import Failed, FailureKind, Usage
+from imageway.engine.acceptance import facts_for
 from imageway.engine.attempts import PartResult
 from imageway.engine.costs import costs_of
 from imageway.engine.facts import TaskFacts
 from imageway.engine.images import Proved
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option, prepare
-from imageway.engine.settlement import _told
+from imageway.engine.settlement import _told, settle
+from imageway.ledger.ops import BookCost, Capture
+from tests.unit.engine.conftest import NOW_MS
+from tests.unit.engine.test_preparation import YUAN, ClockAt, rate
 from tests.values import replace
 
 ASKED = ImageRequest(model="gemini-2.5-flash-image", prompt="a cat", n=2)
@@ -98,3 +105,22 @@ def test_a_dead_stream_is_booked_as_if_everything_was_made(tools: Tools) -> None
     assert 3 * one < everything < 4 * one
     assert cost_of(tools, failure=died) == everything
     assert cost_of(tools, came=1, produced=1, usage=usage, failure=Failed(FailureKind.FAILED)) == one
+
+
+async def test_a_price_is_of_the_day_it_was_quoted_and_a_cost_of_the_day_it_is_booked(
+    tools: Tools, tmp_path: Path
+) -> None:
+    """The rate that yuan are converted by changes while the task runs: the hold was taken by the old one."""
+    (tmp_path / "own.toml").write_text(YUAN + rate("0.3", "2025-10-10") + rate("0.1", "2025-01-01"), encoding="utf-8")
+    catalog = load(tmp_path)
+    today, tomorrow = (replace(tools, catalog=catalog, clock=ClockAt(NOW_MS + day * DAY_MS)) for day in (0, 1))
+    asked = ImageRequest(model="qwen-image-2.0", prompt="a cat", output_format="png")
+    prepared = prepare(today, Generate(request=asked, form="b64_json"), Caller("key", "ws"))
+    result = replace(served(prepared.options[0], 0), produced=1)
+    scope = tools.spool.scope()
+    done = await settle(tomorrow, facts_for(prepared, "req_1"), scope, [result], store=False)
+    scope.release()
+    (captured,) = [op.usd_micros for op in done.ops if isinstance(op, Capture)]
+    (booked,) = [op.usd_micros for op in done.ops if isinstance(op, BookCost)]
+    assert captured == prepared.quote.hold_usd_micros == 20_000
+    assert booked == 60_000

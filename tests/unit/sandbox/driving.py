@@ -135,8 +135,9 @@ class Street:
 
     def _overcharge(self, model: Model, fitted: Fitted, came: Came, count: int) -> str | None:
         """Nobody is charged more than was held for him, in all and for each kind of token."""
-        quoted = quote(self.catalog, model, fitted.request, fitted.size, images=count)
-        charged = charge(self.catalog, model, Bill(fitted.request, fitted.size, count, came.usage))
+        book = self.catalog.on(0)
+        quoted = quote(book, model, fitted.request, fitted.size, images=count)
+        charged = charge(book, model, Bill(fitted.request, fitted.size, count, came.usage))
         if charged.usd_micros > quoted.worst_usd_micros:
             return f"charged {charged.usd_micros} where at most {quoted.worst_usd_micros} was held"
         held = {line.what: int(line.quantity) for line in quoted.lines if line.unit == "token"}

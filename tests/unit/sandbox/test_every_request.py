@@ -222,7 +222,7 @@ def test_no_picture_has_more_tokens_than_were_held_for_it(model: Model) -> None:
         for label, geometry in sizes(model.geometry):
             request = replace(next(plain_requests(model)), quality=quality, geometry=geometry)
             fitted = fit(model, offering, check(model, request).request)
-            lines = quote(CATALOG, model, fitted.request, fitted.size, images=1).lines
+            lines = quote(CATALOG.on(0), model, fitted.request, fitted.size, images=1).lines
             held = next(int(line.quantity) for line in lines if line.what == "output image tokens")
             painted = fitted.size.pixels or (1024, 1536)
             own = pretend.generation.quality_auto if quality == "auto" else quality
