@@ -1,4 +1,5 @@
-"""Whether a documented JSON answer has the shape of a real one: the same names and types, whatever the values."""
+"""Whether a documented JSON answer is a real one: the same names and types, and the same values, where these are not
+made of time, chance or a place."""
 
 from __future__ import annotations
 
@@ -6,6 +7,12 @@ import re
 from typing import Any
 
 _ID = re.compile(r"(?:req|key|ws|end|adm)_[0-9a-z]{25}")
+_TIMES = {"created", "started", "finished", "expires", "time"}
+_MADE = re.compile(
+    r"(?:rule|msg)_\w+|(?:req|key|ws|end|adm)_[0-9a-z]{25,26}|k[0-9a-f]{8}"  # ids
+    r"|sk-iw-(?:admin-)?(?:…[a-z2-7]{4}|[a-z2-7]{52})|iwsig_[0-9a-f]{64}|whsec_(?:…[\w+/=]{4}|[\w+/]{43}=)"  # secrets
+    r"|\d{4}-\d\d-\d\d[T ][\d:.]+(?:Z|[+]00:00)?"  # moments
+)
 
 
 def shape(value: Any) -> Any:
@@ -35,3 +42,33 @@ def ids_in(documented: Any, real: Any) -> dict[str, str]:
 
 def with_ids(text: str, known: dict[str, str]) -> str:
     return _ID.sub(lambda found: known.get(found[0], found[0]), text)
+
+
+def differing(documented: Any, real: Any, place: str = "") -> list[str]:
+    """Where values are not what is documented. "…" stands for any text, or, alone in a list, for any items."""
+    if isinstance(documented, dict):
+        return [each for name in documented for each in _of_field(name, documented[name], real[name], place)]
+    if isinstance(documented, list) and documented != ["…"]:
+        both = [
+            each
+            for i, pair in enumerate(zip(documented, real, strict=False))
+            for each in differing(*pair, f"{place}[{i}]")
+        ]
+        return both if len(documented) == len(real) else [f"{place}: {len(real)} items, not {len(documented)}", *both]
+    if isinstance(documented, str):
+        agree = re.fullmatch(_pattern(documented), str(real), re.DOTALL)
+        return [] if agree else [f"{place}: {str(real)[:200]!r}, not {documented!r}"]
+    return [] if documented in (real, ["…"]) else [f"{place}: {real!r}, not {documented!r}"]
+
+
+def _of_field(name: str, documented: Any, real: Any, place: str) -> list[str]:
+    return [] if name in _TIMES and isinstance(real, int | float) else differing(documented, real, f"{place}.{name}")
+
+
+def _pattern(documented: str) -> str:
+    """What is made anew each time may be any other of its kind."""
+    if "…" in documented:
+        return ".*".join(_pattern(part) for part in documented.split("…")) if not _MADE.fullmatch(documented) else ".*"
+    ends = [0, *(end for found in _MADE.finditer(documented) for end in found.span()), len(documented)]
+    kept = [re.escape(documented[start:end]) for start, end in zip(ends[::2], ends[1::2], strict=True)]
+    return f"(?:{_MADE.pattern})".join(kept)

@@ -20,7 +20,7 @@ from imageway.cli.main import app
 from imageway.engine.settings import EngineSettings
 from imageway.server.configuration import read_settings
 from tests.docs.pages import PAGES, ROOT, Fence, fences, name_of
-from tests.docs.shapes import ids_in, shape, with_ids
+from tests.docs.shapes import differing, ids_in, shape, with_ids
 from tests.integration.processes import Answer, House, Process, call
 
 KNOWN = {"", "sh", "python", "json", "toml", "mermaid", "text"}
@@ -135,6 +135,8 @@ def check_answer(fence: Fence, answer: Answer, world: World) -> None:
     failed = isinstance(expected, dict) and "error" in expected and "status" not in expected
     assert (answer.status >= 400) == failed, f"{fence.place}: {answer.status} {answer.content[:300]!r}"
     assert shape(answer.json) == shape(expected), fence.place
+    shown = json.loads(fence.text.replace("http://127.0.0.1:8400", world.gateway))
+    assert differing(shown, answer.json) == [], fence.place
     world.ids |= ids_in(expected, answer.json)
 
 
