@@ -1,5 +1,5 @@
 """Secrets that the gateway signs or verifies with: sealed when they are made, opened when they are needed. What was
-opened is remembered, because none ever changes: another one has another id."""
+unsealed is remembered, because none ever changes: another one has another id."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ class RingVault:
         return ring.seal(kind, holder_id, plain=plain, random=self.random, at_ms=at_ms)
 
     async def open(self, kind: str, holder_id: str) -> str:
-        """What an earlier Imageway made of its own key is found too. Raises SealingError, StoreFailed."""
+        """What an earlier Imageway made of its own key is found too, and made anew each time: nothing proves that key,
+        and the right one may be put back. Raises SealingError, StoreFailed."""
         known = self._opened.get((kind, holder_id))
-        if known is None:
-            known = await self._find(kind, holder_id)
-            if len(self._opened) >= REMEMBERED:
-                del self._opened[next(iter(self._opened))]
-            self._opened[kind, holder_id] = known
-        return known
+        if known is not None:
+            return known
+        row = await self.store.read(FindSecret(kind, holder_id))  # before the ring, which by then holds its key
+        if row is None:
+            return earlier_secret(self.data, kind, holder_id)
+        return self._remember(kind, holder_id, ring_of(self.data, self.environment).open(row))
 
     async def seal_earlier(self, at_ms: int) -> int:
         """How many were sealed that had not been. Raises SealingError, StoreFailed."""
         return await seal_earlier(self.store, self.data, self, at_ms)
 
-    async def _find(self, kind: str, holder_id: str) -> str:
-        """The row before the ring: by then the ring holds the key that sealed it."""
-        row = await self.store.read(FindSecret(kind, holder_id))
-        if row is None:
-            return earlier_secret(self.data, kind, holder_id)
-        return ring_of(self.data, self.environment).open(row)
+    def _remember(self, kind: str, holder_id: str, plain: str) -> str:
+        if len(self._opened) >= REMEMBERED:
+            del self._opened[next(iter(self._opened))]
+        self._opened[kind, holder_id] = plain
+        return plain

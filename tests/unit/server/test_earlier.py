@@ -76,6 +76,15 @@ async def test_of_the_wrong_file_nothing_is_sealed_that_can_be_told(data: Path, 
     assert [one.holder_id for one in await store.read(ListUnsealed())] == ["whs_1"]
 
 
+async def test_the_right_file_counts_as_soon_as_it_is_back(data: Path, store: MemoryStore) -> None:
+    """What was made of a wrong one is not remembered: nothing proves a file but the secrets that it makes."""
+    vault = vault_on(store, data, ring={})
+    (data / KEY_FILE).write_text("77" * 32)
+    assert await vault.open(WEBHOOK, "whs_1") != HOOK
+    (data / KEY_FILE).write_text(KEY)
+    assert await vault.open(WEBHOOK, "whs_1") == HOOK
+
+
 async def test_however_many_there_are_all_are_sealed(data: Path) -> None:
     store = MemoryStore()
     await store.commit(CreateWorkspace("ws_1", "studio", 1))
