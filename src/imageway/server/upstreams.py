@@ -72,7 +72,7 @@ class LiveUpstreams:
     installation: Installation
     tools: Tools
     transport: Transport
-    _seen: Kept | None = None
+    _seen: tuple[Kept, Ring | None] | None = None
 
     async def keep_going(self) -> None:
         """Until it is cancelled."""
@@ -86,10 +86,11 @@ class LiveUpstreams:
                 logger().exception(events.ROUND_FAILED, exc_info=error)
 
     async def look(self) -> None:
-        """One round: nothing happens unless something has changed. An upstream that cannot be used is told and left
+        """One round: nothing happens unless rows or ring have changed. An upstream that cannot be used is told and left
         out; the others go on."""
         found = await kept_upstreams(self.tools.store)
-        if found == self._seen:
+        seen = found, self._ring() if found[1] else None
+        if seen == self._seen:
             return
         stored, faulty = opened_upstreams(self.installation, self.transport, found)
         real = (*self.installation.configured(), *stored)
@@ -99,7 +100,14 @@ class LiveUpstreams:
             logger().error(events.UPSTREAM_UNUSABLE, upstream=upstream_id, detail=why)
         if self._seen is not None:
             logger().info(events.UPSTREAMS_CHANGED, upstreams=[upstream.id for upstream in self.tools.upstreams])
-        self._seen = found
+        self._seen = seen
+
+    def _ring(self) -> Ring | None:
+        """None: none that can be read just now, which somebody may mend."""
+        try:
+            return self.installation.opening_ring()
+        except SealingError:
+            return None  # whoever opens a secret with it is told why
 
 
 async def kept_upstreams(store: Store) -> Kept:

@@ -27,7 +27,7 @@ from imageway.server.administration.upstreams import (
 )
 from imageway.server.configuration import Settings
 from imageway.server.machine import SystemClock, SystemRandom
-from imageway.server.sealing import with_new_key
+from imageway.server.sealing import RING_FILE, with_new_key
 from imageway.server.upstreams import Installation, LiveUpstreams
 from imageway.storage.memory import MemoryStore
 from imageway.tasks.ops import EndAttempt
@@ -257,6 +257,24 @@ async def test_a_lost_ring_leaves_out_what_it_sealed(
     gateway = live(other, office.store)
     await gateway.look()
     assert ids(gateway) == []
+
+
+@pytest.mark.parametrize("broken", [None, "no key at all"])
+async def test_a_ring_that_is_put_back_opens_what_it_sealed_while_the_gateway_runs(
+    office: Office, installation: Installation, tmp_path: Path, broken: str | None
+) -> None:
+    """Nothing in the database has changed: it was the file that nobody could read."""
+    await put_upstream(office, installation, ASKED)
+    ring = tmp_path / RING_FILE
+    kept = ring.read_text()
+    ring.unlink() if broken is None else ring.write_text(broken)
+    gateway = live(installation, office.store)
+    for _ in range(2):
+        await gateway.look()
+        assert ids(gateway) == []
+    ring.write_text(kept)
+    await gateway.look()
+    assert ids(gateway) == ["own"]
 
 
 async def test_the_configuration_wins_over_an_id_of_the_database(office: Office, tmp_path: Path) -> None:
