@@ -42,10 +42,15 @@ class PriceTerms:
             await self.look(store)
             await clock.sleep(REFRESH_S)
 
+    async def read_rules(self, store: Store) -> None:
+        """Before anything is sold: whoever does not know the rules would sell at the catalog's prices. Raises
+        StoreFailed."""
+        self.learn(await store.read(ListPriceRules()))
+
     async def look(self, store: Store) -> None:
         """While the store does not answer, what was known before holds."""
         try:
-            self.learn(await store.read(ListPriceRules()))
+            await self.read_rules(store)
         except StoreFailed as error:
             logger().error(events.STORE_FAILED, detail=str(error))
         except Exception as error:  # noqa: BLE001  # the next look comes, whatever hole this one fell into
