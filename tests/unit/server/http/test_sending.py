@@ -33,7 +33,8 @@ class Line(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.made: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.pauses = 0
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.pauses = self.most_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -42,6 +43,7 @@ class Line(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.pauses += 1
+        self.most_bytes = max(self.most_bytes, self.transport.get_write_buffer_size())
         self.sender.pause()
 
     def resume_writing(self) -> None:
@@ -49,6 +51,7 @@ class Line(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.sender.resume()
+        self.lost.set_result(None)
 
 
 class Reading:
@@ -75,7 +78,7 @@ class Reading:
         self.client.close()
         self.line.transport.abort()
         self.server.close()
-        await asyncio.sleep(0.01)  # the loop lets go of descriptors in a later turn
+        await self.line.lost  # until then the loop holds descriptors
         os.close(self.file)
 
     async def pieces(self, *, size: int = SIZE) -> AsyncIterator[bytes | Run]:
@@ -113,6 +116,16 @@ async def test_a_reader_gets_every_byte_once_however_fast_it_is(tmp_path: Path, 
         assert await sending_all
         assert reading.before_last == 1
         assert reading.line.pauses > 0
+
+
+async def test_who_reads_slowly_keeps_little_in_memory(tmp_path: Path) -> None:
+    """What the transport may hold, and a piece of twice that when the socket is full: the rest stays where it lies."""
+    async with Reading(tmp_path) as reading:
+        sending_all = asyncio.create_task(reading.send())
+        assert await reading.receive(len(WHOLE)) == WHOLE
+        assert await sending_all
+        assert sending.HIGH_WATER_BYTES == 65536
+        assert 65536 < reading.line.most_bytes <= 3 * 65536
 
 
 async def test_it_does_not_go_through_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,4 +217,3 @@ async def test_runs_that_are_not_of_the_length_told_are_an_error(tmp_path: Path)
         asked = asyncio.create_task(reading.line.sender.count(HEAD, SIZE, reading.pieces(size=1000), lambda: None))
         with pytest.raises(WrongLength):
             await asked
-    assert sending.HIGH_WATER_BYTES == 65536
