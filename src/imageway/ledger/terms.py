@@ -70,11 +70,12 @@ class ListPriceRules(Query[tuple[PriceRule, ...]]):
 
 
 def terms_for(rules: Sequence[PriceRule], *, workspace_id: str, model: str, at_ms: int) -> Terms:
-    """The rule for all workspaces that applies, then the one for this workspace on top of it: price rows of the latter
-    stand in place of the former's. Of several of a kind the one with the more exact pattern applies (no wildcard, else
+    """The rule for all workspaces that applies, then the one for this workspace (empty: any without rules of its own)
+    on top of it: price rows of the latter stand in place of the former's. Of several of a kind the one with the more exact pattern applies (no wildcard, else
     the longer), then the one in force for the shortest time."""
     applying = [rule for rule in rules if _applies(rule, workspace_id, model, at_ms)]
-    chosen = [rule for rule in (_closest(applying, ""), _closest(applying, workspace_id)) if rule is not None]
+    whose = dict.fromkeys(("", workspace_id))  # once, where no workspace is named
+    chosen = [rule for one in whose if (rule := _closest(applying, one)) is not None]
     if not chosen:
         return CATALOG_TERMS
     return Terms(

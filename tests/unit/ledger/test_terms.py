@@ -40,6 +40,13 @@ def test_the_one_for_all_applies_before_the_one_for_the_workspace() -> None:
     assert found.steps == ((1_100_000, 0), (1_000_002, 7))
 
 
+def test_who_has_no_rules_of_his_own_pays_by_the_one_for_all_once() -> None:
+    """An operator who asks what everybody pays, and names no workspace, is not told twice the markup."""
+    everyone, ours = rule("all", multiplier_millionths=2_000_000), rule("us", workspace="ws")
+    found = terms_for((everyone, ours), workspace_id="", model="m", at_ms=1)
+    assert (found.rule_ids, found.steps) == (("all",), ((2_000_000, 0),))
+
+
 def test_the_more_exact_pattern_applies_alone() -> None:
     rules = (rule("any"), rule("family", "gpt-*"), rule("one", "gpt-image-2"), rule("long", "gpt-image-?*"))
     assert ids(*rules) == ("one",)
