@@ -71,8 +71,8 @@ class ListPriceRules(Query[tuple[PriceRule, ...]]):
 
 def terms_for(rules: Sequence[PriceRule], *, workspace_id: str, model: str, at_ms: int) -> Terms:
     """The rule for all workspaces that applies, then the one for this workspace (empty: any without rules of its own)
-    on top of it: price rows of the latter stand in place of the former's. Of several of a kind the one with the more exact pattern applies (no wildcard, else
-    the longer), then the one in force for the shortest time."""
+    on top of it: price rows of the latter stand in place of the former's. Of several of a kind the one with the more
+    exact pattern applies (no wildcard, else the longer), then the one in force for the shortest time."""
     applying = [rule for rule in rules if _applies(rule, workspace_id, model, at_ms)]
     whose = dict.fromkeys(("", workspace_id))  # once, where no workspace is named
     chosen = [rule for one in whose if (rule := _closest(applying, one)) is not None]
