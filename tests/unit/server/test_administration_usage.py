@@ -225,3 +225,15 @@ def test_everything_wrong_with_an_invoice_is_told_at_once(content: str, params: 
     with pytest.raises(InvalidRequest) as caught:
         read_invoice("up_1", content.splitlines())
     assert [problem.param for problem in caught.value.details] == params
+
+
+def test_a_line_that_is_wrong_is_told_with_what_it_says() -> None:
+    with pytest.raises(InvalidRequest, match=r'line 2: the day is "soon", the amount "1,5"; accepted: a day such as'):
+        read_invoice("up_1", ["day,model,cost", 'soon,x,"1,5"'])
+
+
+def test_shares_of_a_micro_dollar_are_added_up_before_they_are_rounded() -> None:
+    """A cloud's export has a row for every few tokens, each of which is nothing by itself."""
+    rows = ["2026-11-02,x,0.0000004"] * 1000 + ["2026-11-03,x,0.0000004"]
+    sums = read_invoice("up_1", ["day,model,cost", *rows]).usd_micros
+    assert sums == {("2026-11-02", "x"): 400, ("2026-11-03", "x"): 0}

@@ -15,6 +15,7 @@ from msgspec import Struct
 from imageway.catalog import Catalog
 from imageway.core.errors import InvalidRequest, Problem
 from imageway.core.money import MICROS_PER_USD, format_usd
+from imageway.core.wording import quoted
 from imageway.ledger.reports import SumTransfers
 from imageway.ledger.usage import SumUsage
 from imageway.server.administration.office import Office
@@ -185,33 +186,34 @@ def read_invoice(upstream: str, lines: Iterable[str]) -> Invoice:
 
 
 def _summed(rows: csv.DictReader[str]) -> dict[tuple[str, str], int]:
-    """Micro-dollars by day and model. Raises InvalidRequest, csv.Error."""
+    """Micro-dollars by day and model, rounded once they are added up. Raises InvalidRequest, csv.Error."""
     columns = {name.strip().lower(): name for name in rows.fieldnames or ()}
     chosen = {need: next((columns[name] for name in names if name in columns), None) for need, names in NAMES.items()}
     problems = [_missing(need) for need, column in chosen.items() if column is None]
     if problems:
         raise InvalidRequest(*problems)
-    sums: dict[tuple[str, str], int] = {}
+    sums: dict[tuple[str, str], Decimal] = {}
     for number, row in enumerate(rows, start=2):
+        day, model, amount = ((row[chosen[need] or ""] or "").strip() for need in ("date", "model", "amount"))
         try:
-            day = date.fromisoformat((row[chosen["date"] or ""] or "").strip()[:10]).isoformat()
-            usd_micros = _usd_micros(row[chosen["amount"] or ""] or "")
+            place, usd = (date.fromisoformat(day[:10]).isoformat(), model), _usd(amount)
         except (ValueError, InvalidOperation):
-            problems.append(Problem(f"line {number}", "invalid_value", f"line {number} has no day or no amount"))
+            said = f"line {number}: the day is {quoted(day)}, the amount {quoted(amount)}"
+            message = f"{said}; accepted: a day such as 2026-11-02 and dollars such as 0.08"
+            problems.append(Problem(f"line {number}", "invalid_value", message))
             continue
-        place = day, (row[chosen["model"] or ""] or "").strip()
-        sums[place] = sums.get(place, 0) + usd_micros
+        sums[place] = sums.get(place, Decimal(0)) + usd
     if problems:
         raise InvalidRequest(*problems)
-    return sums
+    return {place: int((usd * MICROS_PER_USD).to_integral_value()) for place, usd in sums.items()}
 
 
-def _usd_micros(written: str) -> int:
+def _usd(written: str) -> Decimal:
     """Raises ValueError, InvalidOperation."""
-    usd = Decimal(written.strip().removeprefix("$"))
+    usd = Decimal(written.removeprefix("$"))
     if not usd.is_finite() or usd.adjusted() > MOST_DIGITS:
         raise ValueError("nobody is sent such an invoice")
-    return int((usd * MICROS_PER_USD).to_integral_value())
+    return usd
 
 
 def _missing(need: str) -> Problem:
