@@ -214,9 +214,9 @@ def _taken(
             problems += judgement.problems
     if request.extras and offering.forwards != request.family:
         changes["extras"] = MappingProxyType({})
-        for name in request.unknown:
-            message = f"{quoted(name)} was not sent: nobody knows this field here"
-            warnings.append(RequestWarning("parameter_ignored", name, message))
+        for name, place in request.unknown.items():
+            why = f"its place is {place}" if place else "nobody knows this field here"
+            warnings.append(RequestWarning("parameter_ignored", name, f"{quoted(name)} was not sent: {why}"))
     taken = replace(request, **changes)
     if (
         taken.background == "transparent"

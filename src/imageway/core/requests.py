@@ -144,13 +144,41 @@ class ImageRequest(Struct, frozen=True, kw_only=True):
         return self.spelled.get(name) or self.names.get(name)
 
     @property
-    def unknown(self) -> tuple[str, ...]:
-        """Where the fields stand that no family knows, by the caller's own paths: "generationConfig.foo"."""
-        return tuple(_paths(self.extras)) if self.extras else ()
+    def unknown(self) -> Mapping[str, str | None]:
+        """Where the fields stand that no family knows, by the caller's own paths: "generationConfig.foo"; each with its
+        place, as `place_of` tells it."""
+        if not self.extras:
+            return {}
+        places = _places(self.names)
+        return {path: _place(path, places) for path in _paths(self.extras)}
+
+    def place_of(self, path: str) -> str | None:
+        """Where the format that it came in has the field that stands at `path`, and means nothing there, in whatever
+        spelling; None: it has no such field, or none of the objects that this one stands in."""
+        return _place(path, _places(self.names))
 
     def said(self, name: str) -> str:
         """A plain value as the caller wrote it: `want_text` → `["text", "image"]`, `seed` → `"4"`."""
         return self.written.get(name) or quoted(getattr(self, name))
+
+
+def _places(names: Mapping[str, str]) -> dict[str, str]:
+    """The name of each field, and of each object that holds one, → its whole path."""
+    places: dict[str, str] = {}
+    for path in names.values():
+        holders = path.split(".")
+        for count, name in enumerate(holders, 1):
+            places.setdefault(_plain(name), ".".join(holders[:count]))
+    return places
+
+
+def _place(path: str, places: Mapping[str, str]) -> str | None:
+    found = [places.get(_plain(name)) for name in path.split(".")]
+    return found[-1] if all(found) else None
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
 
 
 def _paths(extras: Mapping[str, Tree]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Fields that another dialect knows are no inventions, whatever they are to this one: they are reported, never passed
-on (DESIGN §7, the diagonal). It knows names only; which dialect has which is for whoever knows them all to say."""
+on (DESIGN §7, the diagonal). Fields of its own that stand where they mean nothing are told their place. It knows names
+only; which dialect has which is for whoever knows them all to say."""
 
 from __future__ import annotations
 
@@ -10,8 +11,9 @@ from msgspec.structs import replace
 
 from imageway.core.blobs import Tree
 from imageway.core.intents import Estimate, Generate, Inbound, Intent
+from imageway.core.requests import ImageRequest, RequestWarning
 from imageway.core.wording import printable
-from imageway.dialects.shared.findings import Findings
+from imageway.dialects.shared.findings import NOT_KNOWN, Findings
 
 
 def aware(
@@ -23,12 +25,26 @@ def aware(
     def decoded(inbound: Inbound) -> Intent:
         intent = decode(inbound)
         if isinstance(intent, Generate):
-            return _without(intent, own, foreign)
+            return _without(_told_places(intent), own, foreign)
         if isinstance(intent, Estimate):
-            return replace(intent, generate=_without(intent.generate, own, foreign))
+            return replace(intent, generate=_without(_told_places(intent.generate), own, foreign))
         return intent
 
     return decoded
+
+
+def _told_places(intent: Generate) -> Generate:
+    if not intent.warnings:
+        return intent
+    warnings = tuple(_told_place(each, intent.request) for each in intent.warnings)
+    return intent if warnings == intent.warnings else replace(intent, warnings=warnings)
+
+
+def _told_place(warning: RequestWarning, request: ImageRequest) -> RequestWarning:
+    if warning.param is None or not warning.message.endswith(NOT_KNOWN):
+        return warning
+    place = request.place_of(warning.param.rpartition(".")[2])
+    return replace(warning, message=f"{warning.param} was not sent: its place is {place}") if place else warning
 
 
 def _without(intent: Generate, own: Collection[str], foreign: Collection[str]) -> Generate:

@@ -4,7 +4,8 @@ provider's own words."""
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from imageway.core.errors import GatewayError
@@ -30,20 +31,26 @@ _TOLD: Final[dict[FailureKind, tuple[str, str]]] = {
     FailureKind.NEVER_SENT: ("no_healthy_route", "no upstream could be reached for this model"),
     FailureKind.INVALID: ("bad_response", "the provider rejected parameters that this gateway let through"),
 }
+_NONE: Final[Mapping[str, str | None]] = MappingProxyType({})
 _DEFAULT_RETRY_S: Final = 1.0
 NO_ROUTE_RETRY_S: Final = 5.0  # nobody knows when somebody will be there again
 # Sending these again would buy again, or be refused again.
 _NEVER_RESEND: Final = frozenset({FailureKind.UNKNOWN, FailureKind.SPOILED, FailureKind.REFUSED, FailureKind.INVALID})
 
 
-def verdict(failures: Sequence[Failed], forwarded: Collection[str] = (), signed: str | None = None) -> GatewayError:
-    """The error for a task without a single image. `forwarded` are fields of the caller's that nobody here knows and
-    that went to the provider as they were: when it finds the request invalid, the mistake is most likely there. Else it
-    is in `signed`, the caller's name for a conversation with signatures: only who gave them can read them."""
+def verdict(
+    failures: Sequence[Failed], forwarded: Mapping[str, str | None] = _NONE, signed: str | None = None
+) -> GatewayError:
+    """The error for a task without a single image. `forwarded` are fields of the caller's that nobody here knows where
+    they stand, each with the place where it is known, and that went to the provider as they were: when it finds the
+    request invalid, the mistake is most likely there. Else it is in `signed`, the caller's name for a conversation with
+    signatures: only who gave them can read them."""
     failed = min(failures, key=lambda failure: _ORDER.index(failure.kind))
     if failed.kind is FailureKind.INVALID and forwarded:
-        names = ", ".join(f'"{name}"' for name in sorted(forwarded))
-        message = f"the provider rejected this request, which holds fields that are not known here: {names}"
+        names = ", ".join(
+            f'"{name}" (its place is {place})' if place else f'"{name}"' for name, place in sorted(forwarded.items())
+        )
+        message = f"the provider rejected this request, which holds fields that are not known where they stand: {names}"
         return GatewayError("unknown_parameter", message, param=min(forwarded))
     if failed.kind is FailureKind.INVALID and signed is not None:
         message = f"the provider rejected this request: the signatures in {signed} must come back as they were given"

@@ -266,6 +266,16 @@ def test_fields_nobody_knows_go_only_where_they_are_taken() -> None:
     assert told == [("parameter_ignored", name) for name in ("complexity", "deep.er", "deep.est")]
 
 
+def test_a_field_at_a_wrong_place_is_not_told_that_nobody_knows_it() -> None:
+    extras = {"imageConfig": {"aspectRatio": "16:9"}, "newest": 1}
+    names = {"geometry": "generationConfig.imageConfig.aspectRatio"}
+    result = fitted("gpt-image-2", extras=extras, family="google", names=names)
+    assert [each.message for each in result.warnings if each.code == "parameter_ignored"] == [
+        '"imageConfig.aspectRatio" was not sent: its place is generationConfig.imageConfig.aspectRatio',
+        '"newest" was not sent: nobody knows this field here',
+    ]
+
+
 def test_fitting_leaves_the_request_for_the_next_candidate() -> None:
     model = CATALOG.models["gemini-3-pro-image"]
     request = ImageRequest(model=model.id, prompt="a cat", quality="hd", geometry=Geometry(ratio="16:9"))

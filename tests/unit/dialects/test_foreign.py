@@ -55,3 +55,25 @@ def test_every_dialect_knows_what_the_others_know() -> None:
         assert isinstance(intent, Generate)
         assert not intent.request.extras
         assert [each.param for each in intent.warnings] == [field]
+
+
+def test_a_field_in_an_object_of_others_is_told_its_place() -> None:
+    """Where a field of that name means something: what nobody knows at all is told as before."""
+    for name, route, body, told in (
+        ("openai_images", "generate", {"contents": [{"parts": [{"text": "p"}], "size": "1K", "bogus": 1}]}, "size"),
+        (
+            "gemini",
+            "v1beta.generate",
+            {"contents": [{"parts": [{"text": "p"}], "image_config": {}, "bogus": 1}]},
+            "generationConfig.imageConfig",
+        ),
+    ):
+        (dialect,) = [each for each in DIALECTS if each.name == name]
+        intent = dialect.decode(Inbound(route=route, params={"model": "m"}, body={"model": "m", **body}))  # type: ignore[dict-item]
+        assert isinstance(intent, Generate)
+        misplaced, bogus = intent.warnings
+        assert (misplaced.code, misplaced.message) == (
+            "parameter_ignored",
+            f"{misplaced.param} was not sent: its place is {told}",
+        )
+        assert bogus.message == "contents[0].bogus was not sent: it is not known here"

@@ -86,9 +86,15 @@ def test_signatures_that_a_provider_cannot_read_are_the_callers_mistake() -> Non
     """Nobody but the provider can look at them beforehand; fields that nobody knows are named first."""
     error = verdict([failed(FailureKind.INVALID)], signed="contents")
     assert (error.code, error.kind.status, error.param) == ("invalid_value", 400, "contents")
-    assert verdict([failed(FailureKind.INVALID)], ["wibble"], "contents").code == "unknown_parameter"
+    assert verdict([failed(FailureKind.INVALID)], {"wibble": None}, "contents").code == "unknown_parameter"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FailureKind if kind is not FailureKind.INVALID])
 def test_signatures_are_not_blamed_for_anything_else(kind: FailureKind) -> None:
     assert verdict([failed(kind)], signed="contents").code == TOLD[kind][0]
+
+
+def test_what_a_provider_rejects_is_told_with_the_places_of_what_stands_at_a_wrong_one() -> None:
+    error = verdict([failed(FailureKind.INVALID)], {"seed": "generationConfig.seed", "newest": None})
+    assert (error.code, error.param) == ("unknown_parameter", "newest")
+    assert error.message.endswith('not known where they stand: "newest", "seed" (its place is generationConfig.seed)')

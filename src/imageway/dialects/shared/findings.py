@@ -11,6 +11,7 @@ from imageway.core.requests import RequestWarning
 from imageway.core.wording import printable, quoted
 
 MOST_FINDINGS = 50
+NOT_KNOWN = "it is not known here"
 
 
 class Findings:
@@ -41,8 +42,7 @@ class Findings:
         """Warns of every key of the object at `path` that is not `known` and not null."""
         for name, value in entry.items():
             if name not in known and value is not None:
-                field = f"{path}.{printable(name)}"
-                self.ignored(field, "it is not known here")
+                self.ignored(f"{path}.{printable(name)}", NOT_KNOWN)
 
     def ignored(self, path: str, why: str) -> None:
         self.warn("parameter_ignored", path, f"{path} was not sent: {why}")

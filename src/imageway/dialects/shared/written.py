@@ -12,7 +12,7 @@ from imageway.catalog.geometry import spelled
 from imageway.core.blobs import Tree
 from imageway.core.requests import Geometry, ImageRequest
 from imageway.core.wording import printable, quoted
-from imageway.dialects.shared.findings import Findings
+from imageway.dialects.shared.findings import NOT_KNOWN, Findings
 from imageway.dialects.shared.kinds import BOOLEAN, Kind
 from imageway.dialects.shared.table import TOP, Field, Table
 
@@ -82,7 +82,7 @@ class Written:
             message = f"{path} is not a field of this request; accepted: {', '.join(accepted)}"
             self.findings.problem("unknown_parameter", path, message, accepted)
         elif place not in self.table.open_places:
-            self.findings.ignored(path, "it is not known here")
+            self.findings.ignored(path, NOT_KNOWN)
         elif self.unknown < MOST_UNKNOWN_FIELDS:
             self.unknown += 1
             extras[name] = value
