@@ -19,6 +19,7 @@ from imageway.ledger import queries as asked
 from imageway.ledger import usage as summed
 from imageway.storage import StorageError
 from imageway.storage.migrations import HEAD, REVISIONS, running
+from imageway.storage.postgres.connection import COMMAND_TIMEOUT_S
 from imageway.storage.postgres.store import _numbered
 from imageway.storage.sqlite.connection import connect
 from imageway.tasks import ops as tasks
@@ -283,10 +284,19 @@ async def test_a_wallet_that_its_topups_do_not_explain_is_upgraded_all_the_same(
 async def test_a_step_may_take_longer_than_any_other_statement(
     postgres_place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An index of millions of rows does, and so does waiting for whoever is making it."""
-    script = running.postgresql_script
-    monkeypatch.setattr("imageway.storage.postgres.connection.COMMAND_TIMEOUT_S", 1)
-    monkeypatch.setattr(running, "postgresql_script", lambda version: f"SELECT pg_sleep(1.5); {script(version)}")
+    """An index of millions of rows does, and so does waiting for whoever is making it: an hour and more."""
+    execute = asyncpg.Connection.execute
+    given_s: dict[str, list[float | None]] = {}
+
+    async def timed(self: Any, query: str, *values: object, timeout: float | None = None) -> str:
+        given_s.setdefault(query, []).append(timeout)
+        return await execute(self, query, *values, timeout=timeout)
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", timed)
     for store in await asyncio.gather(postgres_place.open(), postgres_place.open()):
         await store.close()
     assert await version_of(postgres_place) == HEAD
+    (steps,) = given_s.pop(running.postgresql_script(None))
+    (waits,) = [found for query, found in given_s.items() if "pg_advisory_xact_lock" in query]
+    assert len(waits) == 2
+    assert all(one is not None and one > 3600 > COMMAND_TIMEOUT_S for one in (steps, *waits))
