@@ -224,9 +224,14 @@ def test_a_ring_that_was_lost_is_told_and_a_rotation_mends_it(shell: Shell, work
 
 
 def test_to_name_no_event_is_a_mistake(shell: Shell, workspace_id: str) -> None:
-    for written in (("--event",), ("--empty-event",)):
+    for written, code, told in (
+        (("--event",), 2, "requires at least 1 element"),
+        (("--event", ""), 1, 'the event "" is none of task.cancelled, '),
+        (("--empty-event",), 2, "Unknown option"),
+    ):
         ran = shell("webhooks", "add", "studio", HOOK, *written)
-        assert ran.code != 0, ran.out
+        assert (ran.code, ran.out) == (code, "")
+        assert told in ran.err
     assert shell("webhooks", "list", "--json").json == []
 
 
