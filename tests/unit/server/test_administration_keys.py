@@ -10,7 +10,7 @@ import pytest
 
 from imageway.core.errors import GatewayError
 from imageway.core.ops import Op, Query, Store
-from imageway.ledger.access import ListAdminKeys
+from imageway.ledger.access import ExpireKey, ListAdminKeys
 from imageway.ledger.queries import FindWorkspace, ListKeys
 from imageway.server.administration import admin_keys, keys
 from imageway.server.administration.admin_keys import AdminKeyAsked
@@ -44,9 +44,19 @@ def watched() -> Watched:
     return Watched(MemoryStore())
 
 
+class Busy(SystemClock):
+    """In which no two things happen at once."""
+
+    past_ms = 0
+
+    def now_ms(self) -> int:
+        self.past_ms = max(self.past_ms + 1, super().now_ms())
+        return self.past_ms
+
+
 @pytest.fixture
 def office(watched: Watched) -> Office:
-    return Office(watched, SystemClock(), SystemRandom(), "cli")
+    return Office(watched, Busy(), SystemRandom(), "cli")
 
 
 OPERATIONS: dict[str, Callable[[Office, str], Awaitable[object]]] = {
@@ -99,3 +109,30 @@ async def test_an_operators_key_is_revoked_without_a_look_at_the_others(office: 
     for wrong in (made[1].id, "b"):
         with pytest.raises(GatewayError, match="there is no admin key"):
             await admin_keys.revoke_admin_key(office, wrong)
+
+
+async def test_a_key_that_was_rotated_already_hands_on_the_end_it_had_before(office: Office, watched: Watched) -> None:
+    """Whoever has lost the new key rotates the old one once more, and does not get one that ends with the overlap."""
+    vault = vault_on(watched)
+    lasting, ending = [await keys.create_key(office, vault, KeyAsked(expires=end)) for end in (None, "90d")]
+    for key in (lasting, ending):
+        before = await keys.show_key(office, key.id)
+        made = [await keys.rotate_key(office, vault, key.id, overlap) for overlap in ("1h", "30m")]
+        made.append(await keys.rotate_key(office, vault, made[0].id, "10m"))
+        shown = [await keys.show_key(office, one.id) for one in (key, *made)]
+        assert [one.expires for one in shown] == [made[1].old_until, made[2].old_until, before.expires, before.expires]
+        assert {one.root for one in shown} == {key.id}
+
+
+async def test_what_has_ended_is_not_made_anew_only_to_have_ended(office: Office, watched: Watched) -> None:
+    """A key whose own end is over has nothing to hand on; one whose overlap is over has."""
+    vault = vault_on(watched)
+    ended = await keys.create_key(office, vault, KeyAsked())
+    await keys.rotate_key(office, vault, ended.id, "0s")
+    again = await keys.rotate_key(office, vault, ended.id, "1h")
+    assert (await keys.show_key(office, again.id)).expires is None
+    over = await keys.create_key(office, vault, KeyAsked())
+    await watched.commit(ExpireKey(over.id, 1))
+    with pytest.raises(GatewayError, match="ended at 1970-01-01T00:00:00") as raised:
+        await keys.rotate_key(office, vault, over.id, "1h")
+    assert raised.value.code == "not_found"

@@ -15,7 +15,7 @@ from imageway.core.errors import GatewayError
 from imageway.core.money import format_usd
 from imageway.core.ops import Op
 from imageway.engine.limits import window_end_ms, window_of
-from imageway.ledger.access import PERIODS, ChangeKey, DropBudget, ExpireKey, ResetBudget, SetBudget
+from imageway.ledger.access import PERIODS, ChangeKey, DropBudget, ExpireKey, SetBudget
 from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey
 from imageway.ledger.queries import FindWorkspace, Key, ListKeys, ShowKey, Workspace
 from imageway.ledger.sealed import SIGNING, Vault
@@ -169,10 +169,13 @@ async def update_key(office: Office, key_id: str, change: KeyChange) -> KeyShown
 
 async def rotate_key(office: Office, vault: Vault, key_id: str, overlap: str) -> KeyMade:
     """A new key for the same, with the same budgets; the old one is good for as long as the overlap. Raises
-    GatewayError 404, InvalidRequest."""
+    GatewayError 404 (also where it has ended), InvalidRequest."""
     key, now_ms, reader = await _valid(office, key_id), office.now_ms(), Reader()
     end_ms = reader.end_ms("overlap", overlap, now_ms)
     unless(reader.problems)
+    expires_ms = await _handed_on_ms(office, key)
+    if expires_ms and expires_ms <= now_ms:
+        raise GatewayError("not_found", f'the key "{key_id}" ended at {_iso(expires_ms)}: make another', param="key")
     until_ms = min(end_ms, key.expires_ms or end_ms)
     secret, new = new_key(office.random), office.new_id("key")
     create = CreateKey(
@@ -184,7 +187,7 @@ async def rotate_key(office: Office, vault: Vault, key_id: str, overlap: str) ->
         models=key.models,
         at_ms=now_ms,
         scope=key.scope,
-        expires_ms=key.expires_ms,
+        expires_ms=expires_ms,
         root_id=key.root_id or key.id,
         signed=key.signed,
     )
@@ -205,17 +208,21 @@ async def change_budgets(
     office: Office, key_id: str, limits: Mapping[str, str | None], reset: Sequence[str] = ()
 ) -> KeyShown:
     """`limits`: dollars by period; None: no budget of that period. What was spent stays, but of the periods of `reset`,
-    where it is nothing from now on. All of it, or nothing. Raises GatewayError 404, InvalidRequest."""
+    where it is nothing from now on, and of new ones, where what is under way counts as little. All of it, or nothing.
+    Raises GatewayError 404, InvalidRequest."""
     key, reader = await _valid(office, key_id), Reader()
-    root, have = key.root_id or key.id, {budget.period for budget in key.budgets}
+    root, have, now_ms = key.root_id or key.id, {one.period: one.window_ms for one in key.budgets}, office.now_ms()
     kept = _budgets(reader, {period: limit for period, limit in limits.items() if limit is not None})
     dropped = reader.words("budgets", (period for period, limit in limits.items() if limit is None), ALL_PERIODS)
     begun = reader.words("reset", reset, ALL_PERIODS)
     unless(reader.problems)
+    if not {*begun} <= {*have, *kept}.difference(dropped):
+        raise GatewayError("not_found", f"there is no such budget: {key.id}")
     ops: list[Op] = [SetBudget(root, period, limit) for period, limit in kept.items()]
     ops += [DropBudget(root, period) for period in dropped if period in have]
-    ops += [ResetBudget(root, cast("Period", period)) for period in begun]
-    before = _shown(key, office.now_ms())
+    anew = [period for period in ALL_PERIODS if period in begun or (period in kept and period not in have)]
+    ops += [anew_op(root, period, now_ms, window_ms=have.get(period, 0)) for period in anew]
+    before = _shown(key, now_ms)
     if not ops:
         return before
     after = {"limits": dict(limits), "reset": begun}
@@ -247,6 +254,16 @@ async def _valid(office: Office, key_id: str) -> Key:
     if key.revoked_ms is not None:
         raise GatewayError("not_found", f'the key "{key_id}" is revoked', param="key")
     return key
+
+
+async def _handed_on_ms(office: Office, key: Key) -> int:
+    """When one that is made of it ends; 0: never. What was rotated already ends with its overlap: the end that it had
+    before is that of the youngest of its root."""
+    if not key.expires_ms:
+        return 0
+    root = key.root_id or key.id
+    *_, youngest = (one for one in await every_key(office, key.workspace_id) if root in (one.root_id, one.id))
+    return youngest.expires_ms
 
 
 def _signing(office: Office, vault: Vault, key_id: str, *, signed: bool) -> tuple[str | None, tuple[Op, ...]]:
@@ -332,7 +349,7 @@ def _shown(key: Key, now_ms: int) -> KeyShown:
 
 def _budget(budget: Budget, now_ms: int) -> BudgetShown:
     window_ms = window_of(budget.period, now_ms)
-    used = budget.used_usd_micros if budget.window_ms == window_ms else 0
+    used = budget.used_usd_micros if budget.window_ms >= window_ms else 0
     return BudgetShown(
         limit_usd=format_usd(budget.limit_usd_micros),
         used_usd=format_usd(used),
