@@ -1,4 +1,5 @@
-"""The parts of these documents that are read off tables in the code: fields, models, providers, states, faults.
+"""The parts of these documents that are read off tables in the code: fields, models, providers, states, faults, paths
+of the admin API, steps of the tables; and the list of decisions, which is read off the records.
 
     .venv/bin/python docs/generate.py            write them
     .venv/bin/python docs/generate.py --check    say which are behind, change nothing
@@ -7,6 +8,7 @@ A part stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->`; eve
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import sys
@@ -22,7 +24,9 @@ from imageway.dialects import DIALECTS
 from imageway.dialects.openai_images.fields import FIELDS
 from imageway.dialects.shared.table import TOP, Field
 from imageway.sandbox.faults import FAULTS
+from imageway.server.admin.all import ENDPOINTS
 from imageway.server.openapi import openapi
+from imageway.storage.migrations import versions
 from imageway.tasks.states import PART, TASK
 
 HERE: Final = Path(__file__).parent
@@ -320,6 +324,39 @@ def fault_table() -> str:
     return table(("fault", "what happens"), [(code(name), what) for name, what in FAULTS.items()])
 
 
+# The admin API
+
+
+def admin_table() -> str:
+    return table(
+        ("request", "what it does"),
+        [(code(f"{one.method} /admin/v1/{one.path}"), one.summary.removesuffix(".")) for one in ENDPOINTS],
+    )
+
+
+# Steps of the tables
+
+
+def step_table() -> str:
+    modules = sorted(Path(versions.__file__).parent.glob("v*.py"))
+    told = [(path.stem[1:5], ast.get_docstring(ast.parse(path.read_text())) or "") for path in modules]
+    return table(("step", "what it brings"), [(number, " ".join(text.split())) for number, text in told])
+
+
+# Decisions
+
+
+def decision_table() -> str:
+    return table(("record", "state"), [_decision(path) for path in sorted((HERE / "decisions").glob("0*.md"))])
+
+
+def _decision(path: Path) -> tuple[str, str]:
+    number, _, title = path.read_text().partition("\n")[0].removeprefix("# ").partition(" ")
+    told = re.search(r"^Superseded by .*?\.$", path.read_text(), re.MULTILINE | re.DOTALL)
+    state = " ".join(told[0].split()).removesuffix(".") if told else "stands"
+    return f"[{number} {title}]({path.name})", state[:1].lower() + state[1:]
+
+
 # Writing
 
 
@@ -330,6 +367,9 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "models": lambda: models_page(load()),
     "providers": lambda: provider_table(load()),
     "faults": fault_table,
+    "admin paths": admin_table,
+    "steps": step_table,
+    "decisions": decision_table,
 }
 _MARKED: Final = re.compile(r"(<!-- generated: (?P<name>[a-z ]+) -->\n).*?(\n<!-- end of (?P=name) -->)", re.DOTALL)
 

@@ -24,7 +24,7 @@ from tests.integration.processes import House, Process, call
 
 PAGE = DOCS / "commands.md"
 SHARED = {"--data", "--config"}
-OTHERS = {"--check"}  # of docs/generate.py
+OTHERS = {"--help", "--version", "--check"}  # the last of docs/generate.py
 # What is different here: the request is the tests' own, and so is the database, which is of today.
 HERE = {
     "imageway usage --json": {"workspace": "w", "upstream": "sandbox-openai"},

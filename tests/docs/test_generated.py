@@ -29,7 +29,7 @@ def test_generated_parts_are_as_the_tables_give_them_now(generate: ModuleType) -
 
 
 def test_every_generated_part_stands_in_one_place(generate: ModuleType) -> None:
-    marks = [name for page in DOCS.glob("*.md") for name in re.findall("<!-- generated: (.+) -->", page.read_text())]
+    marks = [name for page in DOCS.rglob("*.md") for name in re.findall("<!-- generated: (.+) -->", page.read_text())]
     assert sorted(marks) == sorted(generate.PARTS)
 
 
