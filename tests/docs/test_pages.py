@@ -42,14 +42,12 @@ def test_code_within_a_line_ends_in_that_line(page: Path) -> None:
     assert [line for line in written(page) if line.count("`") % 2] == []
 
 
-def test_every_page_is_led_to_from_the_readme() -> None:
-    found, ahead = set[Path](), [ROOT / "README.md"]
-    while ahead:
-        page = ahead.pop()
-        found.add(page)
+def test_every_page_is_led_to() -> None:
+    """By the readme itself; records of decisions by their list."""
+    readme, index = ROOT / "README.md", DOCS / "decisions" / "README.md"
+    for page, led_to in ((readme, set(PAGES) - {readme, *DECISIONS}), (index, set(DECISIONS))):
         near = {(page.parent / link.partition("#")[0]).resolve() for link in links(page) if "://" not in link}
-        ahead += [target for target in near - found if target in PAGES]
-    assert {name_of(page) for page in PAGES if page not in found} == set()
+        assert {name_of(target) for target in led_to - near} == set()
 
 
 def test_the_maps_of_the_house_are_the_contract_that_is_checked() -> None:
@@ -113,7 +111,7 @@ def test_variables_of_providers_are_those_of_the_catalog() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_names_are_in_the_file_that_is_named_with_them(page: Path) -> None:
     """`KeyRing` (`server/auth.py`): the file has it, or defines what comes before the dot."""
-    for name, file in re.findall(r"`([A-Za-z_.]+)`\s\(`([\w/]+\.py)`\)", prose(page)):
+    for name, file in re.findall(r"`([A-Za-z_.]+)`\s+\(`([\w/]+\.py)`\)", prose(page)):
         text = (SOURCE / file).read_text()
         assert all(re.search(rf"\b{part}\b", text) for part in name.split(".")), (name, file)
 
