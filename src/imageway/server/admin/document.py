@@ -22,7 +22,7 @@ _ERRORS: Final = {
     "402": "Less than nothing would be left.",
     "404": "There is no such thing.",
     "405": "Another method is for this path.",
-    "409": "It is there already, or was done before.",
+    "409": "It is there already, was done before, is in use, or has ended.",
     "413": "The body is too large.",
     "415": "The body is no JSON.",
     "503": "Not now; `retry-after` says when.",

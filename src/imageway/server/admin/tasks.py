@@ -76,8 +76,13 @@ async def _show(visit: Visit) -> TaskShown:
 
 
 async def _cancel(visit: Visit) -> TaskShown:
-    """As its owner would: what was sent already is delivered and charged."""
+    """As its owner would: what was sent already is delivered and charged. Once it is cancelled, that is all. Raises
+    GatewayError 409 when it has ended otherwise."""
     task = await _found(visit)
+    if task.state == "cancelled":
+        return _shown(task)
+    if task.finished_ms is not None:
+        raise GatewayError("task_final", f'the task "{task.id}" has ended already: it is "{task.state}"', param="task")
     await visit.engine.cancel_task(task.id, Caller(task.key_id, task.workspace_id))
     after = await _found(visit)
     await visit.office.change("task.cancel", task.id, before={"state": task.state}, after={"state": after.state})
