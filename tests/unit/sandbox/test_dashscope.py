@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from imageway.sandbox.upstreams.dashscope import DashscopeUpstream
 from imageway.sandbox.upstreams.dashscope import tasks as tasks_module
 from imageway.sandbox.upstreams.dashscope.tasks import Task
 from tests.unit.sandbox.asking import Answered, ask, data_url, file_of, picture
+from tests.unit.sandbox.conftest import StoppedClock
 
 BASE = "/dashscope/api/v1"
 SYNC = f"{BASE}/services/aigc/multimodal-generation/generation"
@@ -150,15 +150,14 @@ async def test_keys_models_bodies_and_ways_are_checked_first(room: Room) -> None
     assert "does not stream" in streamed.json["message"]
 
 
-async def test_a_task_goes_from_pending_over_running_to_succeeded(room: Room) -> None:
+async def test_a_task_goes_from_pending_over_running_to_succeeded(room: Room, clock: StoppedClock) -> None:
     receipt = (await submit(room, size="1328*1328")).json["output"]
     assert receipt["task_status"] == "PENDING"
     seen: list[str] = []
-    async with asyncio.timeout(10):
-        while "SUCCEEDED" not in seen:
-            found = await poll(room, receipt["task_id"])
-            seen.append(found["output"]["task_status"])
-            await asyncio.sleep(0.02)
+    while "SUCCEEDED" not in seen and len(seen) < 50:
+        found = await poll(room, receipt["task_id"])
+        seen.append(found["output"]["task_status"])
+        clock.go_on(0.02)
     assert list(dict.fromkeys(seen)) == ["PENDING", "RUNNING", "SUCCEEDED"]
     output = found["output"]
     assert output["submit_time"] < output["scheduled_time"] < output["end_time"]
@@ -170,10 +169,10 @@ async def test_a_task_goes_from_pending_over_running_to_succeeded(room: Room) ->
     assert again["output"]["results"] == output["results"]
 
 
-async def test_the_new_way_of_submitting_gives_choices(room: Room) -> None:
+async def test_the_new_way_of_submitting_gives_choices(room: Room, clock: StoppedClock) -> None:
     body = {"model": "qwen-image-3.0", "input": message("a cat"), "parameters": {"n": 2, "is_async": True}}
     receipt = (await ask(room, TASK, body, headers=ASYNC)).json["output"]
-    await asyncio.sleep(0.6)
+    clock.go_on(0.6)
     found = await poll(room, receipt["task_id"])
     assert len(found["output"]["choices"][0]["message"]["content"]) == 2
     assert found["usage"]["output_image_count"] == 2
@@ -186,13 +185,14 @@ async def test_nobody_sees_a_task_he_did_not_submit(room: Room) -> None:
     assert (await poll(room, "nothing"))["output"] == {"task_id": "nothing", "task_status": "UNKNOWN"}
 
 
-async def test_tasks_are_cancelled_while_pending_and_listed_by_state(room: Room) -> None:
+async def test_tasks_are_cancelled_while_pending_and_listed_by_state(room: Room, clock: StoppedClock) -> None:
     first = (await submit(room)).json["output"]["task_id"]
     cancelled = await ask(room, f"{BASE}/tasks/{first}/cancel", b"")
     assert cancelled.status == 200
     assert (await poll(room, first))["output"]["task_status"] == "CANCELED"
+    clock.go_on(0.01)
     second = (await submit(room)).json["output"]["task_id"]
-    await asyncio.sleep(0.2)
+    clock.go_on(0.2)
     too_late = await ask(room, f"{BASE}/tasks/{second}/cancel", b"")
     assert (too_late.status, too_late.json["code"]) == (400, "UnsupportedOperation")
     rows = (await ask(room, f"{BASE}/tasks?page_no=1&page_size=10")).json
@@ -201,25 +201,25 @@ async def test_tasks_are_cancelled_while_pending_and_listed_by_state(room: Room)
     assert (rows["total"], rows["data"][0]["task_id"]) == (1, first)
 
 
-async def test_moderation_refuses_the_submit_or_fails_the_task(room: Room) -> None:
+async def test_moderation_refuses_the_submit_or_fails_the_task(room: Room, clock: StoppedClock) -> None:
     refused = await submit(room, prompt="forbidden")
     assert (refused.status, refused.json["code"]) == (400, "DataInspectionFailed")
     receipt = (await submit(room, prompt="forbidden-output")).json["output"]
-    await asyncio.sleep(0.6)
+    clock.go_on(0.6)
     output = (await poll(room, receipt["task_id"]))["output"]
     assert (output["task_status"], output["code"]) == ("FAILED", "DataInspectionFailed")
     late = await generate(room, "qwen-image", text="forbidden-output")
     assert late.json["message"] == "Output data may contain inappropriate content."
 
 
-async def test_faults_of_tasks_are_the_tasks_own() -> None:
+async def test_faults_of_tasks_are_the_tasks_own(clock: StoppedClock) -> None:
     """The receipt comes at once; pending never ends, empty ends without a picture, latency is the task's."""
     room = open_sandbox(latency_s=0.5)
     endless = (await submit(room, prompt="sandbox-fault:pending")).json["output"]["task_id"]
     empty = (await submit(room, prompt="sandbox-fault:empty")).json["output"]["task_id"]
-    await asyncio.sleep(0.7)
+    clock.go_on(0.7)
     assert (await poll(room, empty))["output"]["task_status"] == "RUNNING"
-    await asyncio.sleep(0.5)
+    clock.go_on(0.5)
     found = await poll(room, empty)
     assert (found["output"]["task_status"], found["output"]["results"]) == ("SUCCEEDED", [])
     assert (await poll(room, endless))["output"]["task_status"] == "RUNNING"
@@ -247,10 +247,10 @@ async def test_one_of_several_pictures_fails_alone(room: Room) -> None:
     assert answer.json["usage"]["image_count"] == 2
 
 
-async def test_one_of_several_pictures_of_a_task_fails_alone(room: Room) -> None:
+async def test_one_of_several_pictures_of_a_task_fails_alone(room: Room, clock: StoppedClock) -> None:
     body = {"input": message("a cat sandbox-fault:item_failed"), "parameters": {"n": 2, "size": "512*512"}}
     receipt = await ask(room, TASK, {"model": "qwen-image-3.0", **body}, headers=ASYNC)
-    await asyncio.sleep(0.6)
+    clock.go_on(0.6)
     output = (await poll(room, receipt.json["output"]["task_id"]))["output"]
     assert output["task_status"] == "SUCCEEDED"
     assert output["task_metrics"] == {"TOTAL": 2, "SUCCEEDED": 1, "FAILED": 1}
@@ -259,11 +259,11 @@ async def test_one_of_several_pictures_of_a_task_fails_alone(room: Room) -> None
     assert failed["code"] == BROKEN
 
 
-async def test_the_only_picture_fails_as_a_whole(room: Room) -> None:
+async def test_the_only_picture_fails_as_a_whole(room: Room, clock: StoppedClock) -> None:
     answer = await generate(room, "qwen-image", text="a cat sandbox-fault:item_failed")
     assert (answer.status, answer.json["code"]) == (500, "InternalError")
     receipt = await submit(room, prompt="a cat sandbox-fault:item_failed")
-    await asyncio.sleep(0.6)
+    clock.go_on(0.6)
     output = (await poll(room, receipt.json["output"]["task_id"]))["output"]
     assert (output["task_status"], output["code"]) == ("FAILED", BROKEN)
 
@@ -281,13 +281,13 @@ async def edit(room: Room, input_bytes: int = 0, text: str = "redder") -> str:
     return task_id
 
 
-async def test_a_task_keeps_no_inputs_once_there_is_nothing_to_draw(room: Room) -> None:
+async def test_a_task_keeps_no_inputs_once_there_is_nothing_to_draw(room: Room, clock: StoppedClock) -> None:
     """Neither their pixels nor the text they came in: it is kept for a day."""
     drawn, cancelled, failed = await edit(room), await edit(room), await edit(room, text="forbidden-output")
     tasks = tasks_of(room)
     assert [tasks[task_id].input_bytes > 0 for task_id in (drawn, cancelled, failed)] == [True, True, False]
     assert (await ask(room, f"{BASE}/tasks/{cancelled}/cancel", b"", method="POST")).status == 200
-    await asyncio.sleep(0.6)
+    clock.go_on(0.6)
     assert (await poll(room, drawn))["usage"]["input_image_count"] == 1
     assert (await poll(room, failed))["output"]["task_status"] == "FAILED"
     for task_id in (drawn, cancelled, failed):
@@ -299,7 +299,7 @@ async def test_a_task_keeps_no_inputs_once_there_is_nothing_to_draw(room: Room) 
 
 
 async def test_tasks_that_nobody_asks_for_are_forgotten_for_their_inputs(
-    room: Room, monkeypatch: pytest.MonkeyPatch
+    room: Room, clock: StoppedClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks_module, "INPUT_BYTES", 300_000)
     ids = [await edit(room, 100_000) for _ in range(4)]
@@ -307,12 +307,12 @@ async def test_tasks_that_nobody_asks_for_are_forgotten_for_their_inputs(
     assert told == ["UNKNOWN", "UNKNOWN", "PENDING", "PENDING"]
 
 
-async def test_a_task_whose_input_is_gone_when_it_is_drawn_has_failed(room: Room) -> None:
+async def test_a_task_whose_input_is_gone_when_it_is_drawn_has_failed(room: Room, clock: StoppedClock) -> None:
     path = await room.studio.shelf.put(file_of(), "png")
     body = {"model": "qwen-image-3.0-pro", "input": message("redder", f"http://sandbox.test{path}")}
     task_id = (await ask(room, TASK, body, headers=ASYNC)).json["output"]["task_id"]
     await room.studio.shelf.put(bytes(LIMIT_BYTES), "png")
-    await asyncio.sleep(0.6)
+    clock.go_on(0.6)
     for output in [(await poll(room, task_id))["output"] for _ in range(2)]:
         assert (output["task_status"], output["code"]) == ("FAILED", "BadRequest.InputDownloadFailed")
         assert output["task_metrics"] == {"TOTAL": 1, "SUCCEEDED": 0, "FAILED": 1}

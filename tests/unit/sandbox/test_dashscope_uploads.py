@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from imageway.sandbox import Room, open_sandbox
 from tests.unit.sandbox.asking import Answered, ask, data_url, file_of, picture
+from tests.unit.sandbox.conftest import StoppedClock
 
 BASE = "/dashscope/api/v1"
 SYNC = f"{BASE}/services/aigc/multimodal-generation/generation"
@@ -140,12 +140,12 @@ async def submit(room: Room, given: dict[str, Any], **parameters: object) -> Ans
     return await ask(room, EDIT, body, headers=ASYNC)
 
 
-async def test_a_base_image_is_edited_as_a_task(room: Room) -> None:
+async def test_a_base_image_is_edited_as_a_task(room: Room, clock: StoppedClock) -> None:
     base = data_url(file_of(size=(600, 400)))
     for function, factor, size in (("description_edit", 1, (600, 400)), ("super_resolution", 2, (1200, 800))):
         given = {"prompt": "a hat", "function": function, "base_image_url": base}
         receipt = (await submit(room, given, n=1, upscale_factor=factor)).json["output"]
-        await asyncio.sleep(DONE_S)
+        clock.go_on(DONE_S)
         found = (await ask(room, f"{BASE}/tasks/{receipt['task_id']}")).json
         (result,) = found["output"]["results"]
         assert set(result) == {"url"}
@@ -169,10 +169,10 @@ async def test_an_edit_needs_what_its_function_needs(room: Room, given: dict[str
     assert words in answer.json["message"]
 
 
-async def test_a_list_is_filtered_by_model_and_time(room: Room) -> None:
+async def test_a_list_is_filtered_by_model_and_time(room: Room, clock: StoppedClock) -> None:
     given = {"prompt": "a hat", "function": "doodle", "base_image_url": data_url(file_of())}
     task = (await submit(room, given)).json["output"]["task_id"]
-    await asyncio.sleep(DONE_S)
+    clock.go_on(DONE_S)
     (row,) = (await ask(room, f"{BASE}/tasks/?model_name=wanx2.1-imageedit")).json["data"]
     assert (row["task_id"], row["status"], row["request_id"]) == (task, "SUCCEEDED", task)
     assert row["gmt_create"] < row["start_time"] < row["end_time"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from imageway.sandbox import Room, open_sandbox
 from imageway.sandbox.cabinets import LIFETIME_S
 from tests.unit.sandbox.asking import ask, data_url, file_of, picture
+from tests.unit.sandbox.conftest import StoppedClock
 
 BASE = "/dashscope/api/v1"
 LEGACY = f"{BASE}/services/aigc/text2image/image-synthesis"
@@ -50,12 +50,12 @@ async def drawn(room: Room, url: str) -> bytes:
     return answer.content
 
 
-async def test_a_task_is_finished_by_the_next_process(rooms: Iterator[Room]) -> None:
+async def test_a_task_is_finished_by_the_next_process(rooms: Iterator[Room], clock: StoppedClock) -> None:
     task_id = await submit(next(rooms), size="1328*1328")
     room = next(rooms)
     first = await shown(room, task_id)
     assert first["task_status"] in ("PENDING", "RUNNING")
-    await asyncio.sleep(DONE_S)
+    clock.go_on(DONE_S)
     output = await shown(room, task_id)
     assert output["task_status"] == "SUCCEEDED"
     assert output["submit_time"] == first["submit_time"]
@@ -63,10 +63,10 @@ async def test_a_task_is_finished_by_the_next_process(rooms: Iterator[Room]) -> 
     assert picture(await drawn(room, output["results"][0]["url"])).size == (1328, 1328)
 
 
-async def test_its_picture_is_the_same_in_every_process(rooms: Iterator[Room]) -> None:
+async def test_its_picture_is_the_same_in_every_process(rooms: Iterator[Room], clock: StoppedClock) -> None:
     """Also without a seed of the caller's: the one drawn for him is kept."""
     task_id = await submit(next(rooms))
-    await asyncio.sleep(DONE_S)
+    clock.go_on(DONE_S)
     first, second = [
         await drawn(room, (await shown(room, task_id))["results"][0]["url"]) for room in (next(rooms), next(rooms))
     ]
@@ -80,7 +80,7 @@ async def test_time_goes_on_while_no_process_runs(rooms: Iterator[Room], monkeyp
     assert (await shown(next(rooms), task_id))["task_status"] == "SUCCEEDED"
 
 
-async def test_a_process_sees_what_another_took_after_it_began(rooms: Iterator[Room]) -> None:
+async def test_a_process_sees_what_another_took_after_it_began(rooms: Iterator[Room], clock: StoppedClock) -> None:
     """Two gateways on one directory: the one that lives takes over what the dead one submitted."""
     living, dying = next(rooms), next(rooms)
     own, other = await submit(living), await submit(dying)
@@ -105,14 +105,14 @@ async def test_no_credential_is_written(rooms: Iterator[Room], folder: Path) -> 
     assert "sk-test-1" not in written
 
 
-async def test_lateness_failure_and_cancelling_last_too(rooms: Iterator[Room]) -> None:
+async def test_lateness_failure_and_cancelling_last_too(rooms: Iterator[Room], clock: StoppedClock) -> None:
     room = next(rooms)
     endless = await submit(room, "sandbox-fault:pending")
     empty = await submit(room, "sandbox-fault:empty")
     blocked = await submit(room, "forbidden-output")
     cancelled = await submit(room)
     assert (await ask(room, f"{BASE}/tasks/{cancelled}/cancel", b"")).status == 200
-    await asyncio.sleep(DONE_S)
+    clock.go_on(DONE_S)
     room = next(rooms)
     assert (await shown(room, endless))["task_status"] == "RUNNING"
     assert (await shown(room, empty))["results"] == []
@@ -131,16 +131,16 @@ async def test_the_list_holds_the_tasks_of_all_processes_newest_first(rooms: Ite
         await shown(room, first)
 
 
-async def test_an_edit_has_its_inputs_again(rooms: Iterator[Room]) -> None:
+async def test_an_edit_has_its_inputs_again(rooms: Iterator[Room], clock: StoppedClock) -> None:
     """Those sent with it, and those of this sandbox's own URLs, which last as long."""
     room = next(rooms)
     source = await submit(room)
-    await asyncio.sleep(DONE_S)
+    clock.go_on(DONE_S)
     link = (await shown(room, source))["results"][0]["url"]
     content = [{"image": data_url(file_of(size=(300, 200)))}, {"image": link}, {"text": "both"}]
     body = {"model": "qwen-image-3.0", "input": {"messages": [{"role": "user", "content": content}]}}
     task_id = (await ask(room, TASK, body, headers=ASYNC)).json["output"]["task_id"]
-    await asyncio.sleep(DONE_S)
+    clock.go_on(DONE_S)
     room = next(rooms)
     answer = (await ask(room, f"{BASE}/tasks/{task_id}")).json
     assert answer["usage"]["input_image_count"] == 2
