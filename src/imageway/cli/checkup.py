@@ -195,6 +195,11 @@ async def _media(settings: Settings) -> Finding:
         await open_objects(settings.media_url, options=settings.media_options, scratch=settings.data)
     except StorageError as error:
         return Finding("media store", "error", str(error), "check media, media_options and the credential")
+    own = settings.database_url.startswith(("memory://", f"sqlite://{settings.data}/"))
+    if not settings.media and not own:
+        says = f"{settings.media_url} takes images, and no other process finds them that has the database alone"
+        advice = "where several have it, name one media store for all (media), and give all the same media-signing.key"
+        return Finding("media store", "warning", says, advice)
     return Finding("media store", "ok", f"{settings.media_url} takes images")
 
 

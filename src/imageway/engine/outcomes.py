@@ -48,7 +48,7 @@ async def _picture(tools: Tools, kept: KeptPicture, expires_ms: int, scope: Scop
         try:
             stored = await tools.objects.find(kept.name)
             if stored is None:
-                raise GatewayError("link_expired", "an image of this task was deleted", param="id")
+                raise _lost(kept.name)
             content = tools.objects.open(kept.name, 0, stored.size_bytes)
             blob = await scope.keep(content, declared_type=kept.media_type)
         except (OSError, EOFError, SpoolFull) as error:
@@ -62,3 +62,10 @@ async def _picture(tools: Tools, kept: KeptPicture, expires_ms: int, scope: Scop
         url=tools.signer.sign(kept.name, expires_ms) if scope is None else None,
         revised_prompt=kept.revised_prompt,
     )
+
+
+def _lost(name: str) -> GatewayError:
+    """Nobody deleted it through a gateway: that would be known."""
+    why = "it was removed there, or another process stored it elsewhere: those of one database share one media store"
+    logger().error(events.MEDIA_FAILED, detail=f'there is no "{name}", which is to be kept still: {why}')
+    return GatewayError("link_expired", "an image of this task is not in the media store any more", param="id")

@@ -183,6 +183,39 @@ def test_doctor_tells_of_what_is_not_sealed_yet(shell: Shell) -> None:
     assert found["state"] == "ok"
 
 
+# Doctor on what several processes share
+
+
+@pytest.mark.parametrize(
+    ("database", "media", "state"),
+    [
+        ("", "", "ok"),
+        ("memory://", "", "ok"),
+        ("sqlite://{home}/shared.db", "", "warning"),
+        ("sqlite://{home}/shared.db", "file://{home}/shared", "ok"),
+        ("sqlite://{home}/data/imageway.db", "", "ok"),
+        ("", "file://{home}/shared", "ok"),
+    ],
+)
+def test_doctor_warns_of_a_database_that_may_be_shared_beside_images_that_are_not(
+    shell: Shell, database: str, media: str, state: str
+) -> None:
+    """What one process stores, the others know of and do not find: repeated requests, tasks, links are 410 or 404."""
+    home = shell.data.parent
+    for name, url in (("IMAGEWAY_DATABASE", database), ("IMAGEWAY_MEDIA", media)):
+        if url:
+            shell.monkeypatch.setenv(name, url.format(home=home))
+    (found,) = [row for row in json.loads(shell("doctor", "--json").out) if row["about"] == "media store"]
+    assert found["state"] == state
+    if state == "warning":
+        assert f"file://{shell.data / 'images'}" in found["says"]
+        assert "no other process" in found["says"]
+        assert "media" in found["advice"]
+        assert "media-signing.key" in found["advice"]
+    else:
+        assert found["advice"] == ""
+
+
 # Operators' keys
 
 

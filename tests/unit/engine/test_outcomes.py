@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from imageway.core.errors import GatewayError
 from imageway.core.intents import Generated
@@ -82,5 +83,12 @@ async def test_what_expired_says_when(tools: Tools, form: str) -> None:
     assert (status, message) == (410, "the images of this task expired at 2025-10-09T08:53:20Z")
 
 
-async def test_what_the_store_lost_is_gone_too(tools: Tools) -> None:
-    assert (await refused(tools, task("b64_json", PICTURE)))[0] == 410
+async def test_what_the_store_does_not_have_is_gone_too(tools: Tools) -> None:
+    """Nobody is told that it was deleted: the log says what an operator may have to look at."""
+    with capture_logs() as logs:
+        told_now = await refused(tools, task("b64_json", PICTURE))
+    assert told_now == (410, "an image of this task is not in the media store any more")
+    (entry,) = logs
+    assert (entry["event"], entry["log_level"]) == ("media.failed", "error")
+    assert "req_1-0.png" in entry["detail"]
+    assert "share one media store" in entry["detail"]
