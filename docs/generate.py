@@ -21,6 +21,8 @@ from imageway.catalog.fitting import accepted_sizes
 from imageway.catalog.parameters import accepted_values
 from imageway.catalog.schema import Geometry, Inputs, Model, Parameter, Price
 from imageway.dialects import DIALECTS
+from imageway.dialects.ark import errors as ark_errors
+from imageway.dialects.dashscope import errors as dashscope_errors
 from imageway.dialects.openai_images.fields import FIELDS
 from imageway.dialects.shared.table import TOP, Field
 from imageway.sandbox.faults import FAULTS
@@ -334,6 +336,24 @@ def admin_table() -> str:
     )
 
 
+# Errors in the words of a format
+
+IN_WORDS: Final = {
+    dashscope_errors.ASYNC_ONLY: "a path of tasks without its header",
+    dashscope_errors.NOT_RESOLVED: "an `oss://` name without its header",
+}
+
+
+def error_table(codes: Mapping[str, tuple[int, str]], otherwise: tuple[int, str]) -> str:
+    """By status; in the order of the format's own table."""
+    ours: dict[tuple[int, str], list[str]] = {}
+    for code_of_ours, theirs in codes.items():
+        ours.setdefault(theirs, []).append(IN_WORDS.get(code_of_ours) or code(code_of_ours))
+    ours.setdefault(otherwise, []).append("whatever else is wrong with a request")
+    rows = sorted(ours.items(), key=lambda row: row[0][0])
+    return table(("status", "code", "ours"), [(str(status), code(name), ", ".join(of)) for (status, name), of in rows])
+
+
 # Steps of the tables
 
 
@@ -367,6 +387,8 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "models": lambda: models_page(load()),
     "providers": lambda: provider_table(load()),
     "faults": fault_table,
+    "errors of ark": lambda: error_table(ark_errors.CODES, ark_errors.OTHERWISE),
+    "errors of dashscope": lambda: error_table(dashscope_errors.CODES, dashscope_errors.INVALID),
     "admin paths": admin_table,
     "steps": step_table,
     "decisions": decision_table,
