@@ -265,9 +265,9 @@ async def test_files_obey_the_header_as_an_object_store_does(room: Room) -> None
 async def test_latency_comes_before_the_answer_but_not_before_a_refusal(waits: list[float]) -> None:
     room = open_sandbox(latency_s=0.3)
     await submit(room, size="1x1")
-    assert waits == []
+    assert not any(waits)
     await submit(room)
-    assert waits == [0.3]
+    assert [wait_s for wait_s in waits if wait_s] == [0.3]
 
 
 async def test_a_file_by_url_is_served_and_the_oldest_go_first(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
