@@ -120,7 +120,10 @@ async def test_an_export_has_every_row_and_no_formula(office: Office) -> None:
     assert rows[0]["model"] == "'=SUM(A1)"
     assert (rows[1]["price_usd"], rows[1]["upstream"]) == ("0.040000", "up_1")
     lines = b"".join([chunk async for chunk in usage.export(office.store, FindUsage(), "jsonl").chunks()])
-    assert [json.loads(line)["request_id"] for line in lines.splitlines()] == ["req_4", "req_2", "req_1"]
+    told = [json.loads(line) for line in lines.splitlines()]
+    assert [one["request_id"] for one in told] == ["req_4", "req_2", "req_1"]
+    spent = [{name: int(row[name]) for name in one["latency"]} for row, one in zip(rows, told, strict=True)]
+    assert spent == [one["latency"] for one in told]  # how long who took is the same in both
 
 
 async def test_an_export_goes_on_beyond_one_page(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:

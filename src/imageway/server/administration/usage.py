@@ -91,12 +91,12 @@ class SumShown(Struct, frozen=True, kw_only=True):
 CSV_COLUMNS: Final = (
     *("request_id", "at", "workspace", "key_id", "model", "dialect", "operation", "offering", "upstream", "outcome"),
     *("error", "n", "delivered", "size", "input_text_tokens", "input_image_tokens", "output_text_tokens"),
-    *("output_image_tokens", "price_usd", "cost_usd", "delivery", "queue_ms", "upstream_ms", "total_ms", "warnings"),
+    *("output_image_tokens", "price_usd", "cost_usd", "delivery", "queue_ms", "upstream_ms", "gateway_ms", "total_ms"),
+    "warnings",
 )
 
 
 def shown(row: UsageDetail) -> UsageShown:
-    gateway_ms = max(0, row.total_ms - row.queue_ms - row.upstream_ms)
     return UsageShown(
         request_id=row.request_id,
         at=iso(row.at_ms),
@@ -123,10 +123,14 @@ def shown(row: UsageDetail) -> UsageShown:
         lines=_lines(row.lines),
         delivery=row.delivery,
         latency=Latency(
-            queue_ms=row.queue_ms, upstream_ms=row.upstream_ms, gateway_ms=gateway_ms, total_ms=row.total_ms
+            queue_ms=row.queue_ms, upstream_ms=row.upstream_ms, gateway_ms=_gateway_ms(row), total_ms=row.total_ms
         ),
         warnings=tuple(row.warnings.split()),
     )
+
+
+def _gateway_ms(row: UsageDetail) -> int:
+    return max(0, row.total_ms - row.queue_ms - row.upstream_ms)
 
 
 def _lines(written: bytes) -> dict[str, Any]:
@@ -189,6 +193,7 @@ def _cells(row: UsageDetail) -> tuple[Any, ...]:
         **{name: getattr(row, name, "") for name in CSV_COLUMNS},
         "at": iso(row.at_ms),
         "upstream": row.upstream_id,
+        "gateway_ms": _gateway_ms(row),
         "price_usd": format_usd(row.price_usd_micros),
         "cost_usd": format_usd(row.cost_usd_micros),
     }
