@@ -102,6 +102,7 @@ QUESTIONS: tuple[Query[Any], ...] = (
     tasks_asked.FindTasks(workspace_id="ws_2", states=("succeeded",), model="none"),
     tasks_asked.FindClaim("ws_1", "k77"),
     tasks_asked.RunningTasks(("process_b",)),
+    tasks_asked.CountUnderWay("up_1"),
     tasks_asked.UnknownTasks(),
     UNKNOWN,
     tasks_asked.Owners(),

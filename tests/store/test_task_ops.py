@@ -169,6 +169,21 @@ async def test_running_tasks_are_told_by_owner_oldest_first(store: Store) -> Non
     assert [row.id for row in oldest.attempts] == ["att_1"]
 
 
+async def test_tasks_under_way_at_an_upstream_are_counted_once_each(store: Store) -> None:
+    """Those that have ended there, or altogether, are not; those that poll are."""
+    await commit(store, *(task(f"req_{number}") for number in (1, 2, 3, 4)), waiting("req_5"))
+    assert await store.read(queries.CountUnderWay("up_1")) == 0
+    await commit(store, attempt(), attempt("att_1b", part=1), attempt("att_2", "req_2"), attempt("att_3", "req_3"))
+    await commit(store, attempt("att_4", "req_4", upstream_id="up_2"))
+    assert [await store.read(queries.CountUnderWay(name)) for name in ("up_1", "up_2", "up_3")] == [3, 1, 0]
+    await commit(store, ops.KeepMemo("att_2", b"{}", 7), ops.EndAttempt("att_1", "failed", "", 7))
+    assert await store.read(queries.CountUnderWay("up_1")) == 3
+    await commit(store, ops.EndAttempt("att_1b", "proved", "", 7), ops.EndAttempt("att_3", "unknown", "", 7))
+    assert await store.read(queries.CountUnderWay("up_1")) == 1
+    await commit(store, ops.EndAttempt("att_2", "proved", "", 8), finish("req_2"))
+    assert await store.read(queries.CountUnderWay("up_1")) == 0
+
+
 async def test_unknown_tasks_are_told_newest_first_with_their_attempts(store: Store) -> None:
     """The limit counts tasks, not attempts."""
     for number in (1, 2, 3):

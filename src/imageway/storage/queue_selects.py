@@ -1,4 +1,4 @@
-"""The queries about waiting tasks and about old ones, as `selects` has the others."""
+"""The queries about tasks that wait, that are under way and that are old, as `selects` has the others."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import Any, Final
 
 from imageway.core.ops import Query
 from imageway.storage.rows import Select, all_as, first_as, marks
-from imageway.tasks import queue, sweeping
+from imageway.tasks import queries, queue, sweeping
+from imageway.tasks.states import SENT
 
 _FIELDS: Final = "id, workspace_id, key_id, fence, created_ms, deadline_ms"
 _NAMES: Final = tuple(_FIELDS.split(", "))
-_QUEUED: Final = "state = 'queued'"  # word for word what the partial index says, as the next one
+# Word for word what the partial indexes say, or they are not used.
+_QUEUED: Final = "state = 'queued'"
 _ENDED: Final = "finished_ms > 0"
+NOT_FINAL: Final = "state IN ('queued', 'running')"
+_SENT: Final = ", ".join(f"'{state}'" for state in sorted(SENT))
 
 
 def queued_tasks(query: queue.QueuedTasks) -> Select:
@@ -39,6 +43,13 @@ def task_states(query: queue.TaskStates) -> Select:
     return Select(sql, query.ids, all_as(lambda row: queue.TaskState(*row)))
 
 
+def count_under_way(query: queries.CountUnderWay) -> Select:
+    # As a value of each task, as below: few run, however many attempts there were.
+    sent = f"(SELECT COUNT(*) FROM attempts WHERE task_id = tasks.id AND upstream_id = ? AND state IN ({_SENT}))"  # noqa: S608
+    sql = f"SELECT COUNT(*) FROM tasks WHERE {NOT_FINAL} AND {sent} > 0"  # noqa: S608
+    return Select(sql, (query.upstream_id,), lambda rows: rows[0][0])
+
+
 def old_tasks(query: sweeping.OldTasks) -> Select:
     # As values, not as conditions of a join: who has millions of rows is asked for those of one task.
     answer = "COALESCE((SELECT delivery FROM usage WHERE request_id = tasks.id), '')"
@@ -63,6 +74,7 @@ QUEUE_SELECTS: Final[dict[type[Query[Any]], Callable[[Any], Select]]] = {
     queue.OverdueTasks: overdue_tasks,
     queue.CancelMarks: cancel_marks,
     queue.TaskStates: task_states,
+    queries.CountUnderWay: count_under_way,
     sweeping.OldTasks: old_tasks,
     sweeping.OldestClaim: oldest_claim,
 }

@@ -12,7 +12,7 @@ from typing import Any, Final
 from imageway.core.ops import Query
 from imageway.ledger import queries as ledger
 from imageway.storage.access_selects import ACCESS_SELECTS
-from imageway.storage.queue_selects import QUEUE_SELECTS
+from imageway.storage.queue_selects import NOT_FINAL, QUEUE_SELECTS
 from imageway.storage.report_selects import REPORT_SELECTS
 from imageway.storage.rows import Row, Rows, Select, all_as, first_as, marks
 from imageway.storage.usage_selects import USAGE_SELECTS
@@ -49,7 +49,6 @@ def _columns(task_fields: Iterable[str]) -> str:
 _TASK_COLUMNS: Final = _columns(_TASK_FIELDS)
 _ATTEMPTS: Final = "LEFT JOIN attempts ON attempts.task_id = task.id"
 # Word for word what the partial indexes say, or they are not used.
-_NOT_FINAL: Final = "state IN ('queued', 'running')"
 _UNDELIVERED: Final = "delivery = 'undelivered'"
 
 
@@ -127,8 +126,8 @@ def find_claim(query: tasks.FindClaim) -> Select:
 
 def running_tasks(query: tasks.RunningTasks) -> Select:
     if query.owners is None:
-        return _tasks(f"WHERE {_NOT_FINAL}", (), order="created_ms")
-    where = f"WHERE {_NOT_FINAL} AND owner IN ({marks(query.owners)})"
+        return _tasks(f"WHERE {NOT_FINAL}", (), order="created_ms")
+    where = f"WHERE {NOT_FINAL} AND owner IN ({marks(query.owners)})"
     return _tasks(where, query.owners, order="created_ms")
 
 
@@ -148,7 +147,7 @@ def unknown_tasks(query: tasks.UnknownTasks) -> Select:
 
 
 def owners(_: tasks.Owners) -> Select:
-    running, delivering = _each_owner("running", "tasks", _NOT_FINAL), _each_owner("delivering", "usage", _UNDELIVERED)
+    running, delivering = _each_owner("running", "tasks", NOT_FINAL), _each_owner("delivering", "usage", _UNDELIVERED)
     found = (
         "SELECT owner, until_ms FROM leases UNION ALL SELECT owner, 0 FROM running"
         " UNION ALL SELECT owner, 0 FROM delivering"

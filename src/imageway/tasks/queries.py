@@ -104,6 +104,13 @@ class RunningTasks(Query[tuple[Task, ...]]):
 
 
 @dataclass(frozen=True, slots=True)
+class CountUnderWay(Query[int]):
+    """How many tasks have sent something to this upstream of which they do not know the end."""
+
+    upstream_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Owners(Query[tuple[tuple[str, int], ...]]):
     """Every process that has a lease row, owns a running task or an undelivered usage row: (owner, lease until ms;
     0 when it has no lease), by name."""

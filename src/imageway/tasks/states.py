@@ -25,3 +25,5 @@ PART: Final[dict[str, frozenset[str]]] = {
 
 FINAL_TASK: Final = frozenset(state for state, following in TASK.items() if not following)
 FINAL_PART: Final = frozenset(state for state, following in PART.items() if not following)
+SENT: Final = frozenset({"submitted", "polling"})
+"""A part of which something may be with an upstream."""

@@ -24,12 +24,11 @@ from imageway.server.administration.office import Conflict, Office, sealing, unl
 from imageway.server.administration.written import Reader
 from imageway.server.configuration import ConfigurationError, upstream_of
 from imageway.server.upstreams import Document, Installation, as_row, kept_upstreams
-from imageway.tasks.queries import RunningTasks
+from imageway.tasks.queries import CountUnderWay
 from imageway.transport import Transport
 
 MOST_WEIGHT: Final = 1_000_000
 MOST_CREDENTIAL: Final = 16_384
-OPEN: Final = frozenset({"submitted", "polling"})
 DATABASE: Final = "database"
 UNSEEN: Final = "a credential that is there and stays"
 CONFIGURATION: Final = "configuration"
@@ -148,20 +147,11 @@ def _leads_to(shown: UpstreamShown) -> tuple[str, str, dict[str, str]]:
 
 async def _refuse_in_use(office: Office, upstream_id: str, advice: str) -> None:
     """Raises GatewayError 409 with the number of tasks under way there, when there are any."""
-    under_way = await _under_way(office, upstream_id)
+    under_way = await office.store.read(CountUnderWay(upstream_id))
     if under_way:
         tasks = "1 task is" if under_way == 1 else f"{under_way} tasks are"
         message = f'{tasks} under way at the upstream "{upstream_id}": {advice}'
         raise Conflict("upstream_in_use", message, param="upstream")
-
-
-async def _under_way(office: Office, upstream_id: str) -> int:
-    """How many tasks have sent something there of which they do not know the end."""
-    running = await office.store.read(RunningTasks())
-    return sum(
-        any(attempt.upstream_id == upstream_id and attempt.state in OPEN for attempt in task.attempts)
-        for task in running
-    )
 
 
 async def _found(office: Office, upstream_id: str) -> StoredUpstream:

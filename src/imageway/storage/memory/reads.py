@@ -21,7 +21,7 @@ from imageway.tasks import queries as tasks
 from imageway.tasks import queue as waiting
 from imageway.tasks import sweeping
 from imageway.tasks import webhooks as asked
-from imageway.tasks.states import FINAL_TASK
+from imageway.tasks.states import FINAL_TASK, SENT
 
 Made = TypeVar("Made", ledger.Workspace, ledger.Key)
 
@@ -119,6 +119,12 @@ def running_tasks(tables: Tables, query: tasks.RunningTasks) -> tuple[tasks.Task
     return tuple(sorted(chosen, key=lambda row: (row.created_ms, row.id)))
 
 
+def count_under_way(tables: Tables, query: tasks.CountUnderWay) -> int:
+    running = (row for row in tables.tasks.values() if row.state not in FINAL_TASK)
+    sent = ([one.upstream_id for one in row.attempts if one.state in SENT] for row in running)
+    return sum(query.upstream_id in upstreams for upstreams in sent)
+
+
 def unknown_tasks(tables: Tables, query: tasks.UnknownTasks) -> tuple[tasks.Task, ...]:
     ended = (row for row in tables.tasks.values() if row.finished_ms is not None and row.finished_ms >= query.since_ms)
     rows = [
@@ -179,6 +185,7 @@ READS: Final[dict[type[Query[Any]], Callable[[Tables, Any], Any]]] = {
     tasks.FindTasks: find_tasks,
     tasks.FindClaim: find_claim,
     tasks.RunningTasks: running_tasks,
+    tasks.CountUnderWay: count_under_way,
     tasks.UnknownTasks: unknown_tasks,
     tasks.Owners: owners,
     sweeping.OldTasks: old_tasks,
