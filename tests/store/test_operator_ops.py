@@ -150,7 +150,7 @@ async def test_what_a_key_has_spent_is_seen_by_the_next_question(store: Store) -
         assert found is not None
         assert found.budgets == (Budget("day", 500, used, 7 if used else 0),)
         await commit(store, SpendBudget("key_1", "day", 7, 200))
-    await commit(store, access.ResetBudget("key_1", "day"))
+    await commit(store, SpendBudget("key_1", "day", 8, 0))
     found = await store.read(queries.FindKey(KEY.digest))
     assert found is not None
-    assert found.budgets == (Budget("day", 500, 0, 7),)
+    assert found.budgets == (Budget("day", 500, 0, 8),)

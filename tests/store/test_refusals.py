@@ -204,8 +204,6 @@ CASES: list[tuple[str, tuple[Op, ...], Op, str]] = [
     ("spend: above the budget", LIMITED, ledger.SpendBudget("key_1", "day", 7, 10), "budget_exceeded"),
     ("drop budget: none", KEYED, access.DropBudget("key_1", "day"), "no_budget"),
     ("drop budget: of another period", LIMITED, access.DropBudget("key_1", "month"), "no_budget"),
-    ("reset budget: none", KEYED, access.ResetBudget("key_1", "day"), "no_budget"),
-    ("reset budget: of another period", LIMITED, access.ResetBudget("key_1", "month"), "no_budget"),
     ("settings: no workspace", (), access.SetWorkspace("ws_1", b"{}", None), "no_workspace"),
     ("alert: no workspace", (), access.MarkAlerted("ws_1", 9), "not_low"),
     ("alert: no threshold", (WORKSPACE,), access.MarkAlerted("ws_1", 9), "not_low"),

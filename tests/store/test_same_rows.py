@@ -152,7 +152,7 @@ ACCESS_OPS = st.one_of(
     st.builds(access.DropBudget, KEYS, PERIODS),
     st.builds(ledger.SpendBudget, KEYS, PERIODS, TIMES, AMOUNTS),
     st.builds(ledger.ReleaseBudget, KEYS, PERIODS, TIMES, AMOUNTS),
-    st.builds(access.ResetBudget, KEYS, PERIODS),
+    st.builds(ledger.SpendBudget, KEYS, PERIODS, TIMES, st.just(0)),
     st.builds(access.SetWorkspace, WORKSPACES, BYTES, st.none() | AMOUNTS),
     st.builds(access.MarkAlerted, WORKSPACES, TIMES),
     st.builds(access.RearmAlerts, TIMES),
@@ -175,7 +175,7 @@ BUDGET_OPS = st.one_of(
     st.builds(ledger.SpendBudget, st.just("key_1"), PERIODS, LATE_OR_NOT, AMOUNTS),
     st.builds(ledger.SpendBudget, st.just("key_1"), PERIODS, LATE_OR_NOT, AMOUNTS),
     st.builds(ledger.ReleaseBudget, st.just("key_1"), PERIODS, LATE_OR_NOT, AMOUNTS),
-    st.builds(access.ResetBudget, st.just("key_1"), PERIODS),
+    st.builds(ledger.SpendBudget, st.just("key_1"), PERIODS, LATE_OR_NOT, st.just(0)),
 )
 # What most units need to succeed; nothing is random about it.
 BEGIN = [

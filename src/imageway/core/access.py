@@ -31,7 +31,8 @@ class WorkspaceSettings(Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
 
 class Budget(Struct, frozen=True):
-    """What a key may spend in a period, and what it has (held included) in the one that began at `window_ms`."""
+    """What a key may spend in a period, and what it has (held included) since `window_ms`: the beginning of a day or
+    month, or of everything (0), or the last reset since then."""
 
     period: Period
     limit_usd_micros: int

@@ -74,22 +74,29 @@ def window_of(period: Period, now_ms: int) -> int:
 
 
 def window_end_ms(period: Period, window_ms: int) -> int | None:
-    """When the window after this one begins; None: when somebody resets it."""
+    """When the day or month is over in which this window began; None: when somebody resets it."""
+    begun_ms = window_of(period, window_ms)
     if period == "day":
-        return window_ms + DAY_MS
+        return begun_ms + DAY_MS
     if period == "month":
-        return window_of("month", window_ms + 31 * DAY_MS)
+        return window_of("month", begun_ms + 31 * DAY_MS)
     return None
 
 
 def spending_of(caller: Caller, now_ms: int) -> Spending | None:
-    """None: the key has no budgets. Where another process has begun a window that by this clock is still to come, what
-    is held counts there, and goes back there."""
+    """None: the key has no budgets. Where a later window has begun, by a reset since midnight or by a clock that is
+    ahead of this one, what is held counts there, and goes back there."""
     if not caller.budgets:
         return None
     budgets = sorted(caller.budgets, key=lambda budget: budget.period)
     windows = ((one.period, max(window_of(one.period, now_ms), one.window_ms)) for one in budgets)
     return Spending(caller.budget_id, tuple(windows))
+
+
+def anew_op(budget_id: str, period: Period, now_ms: int, *, window_ms: int = 0) -> SpendBudget:
+    """Begins a window in the middle of a day or month: a reset. `window_ms` is the one that it ends; what was held in
+    that one gives nothing back to this."""
+    return SpendBudget(budget_id, period, max(now_ms, window_ms + 1), 0)
 
 
 def spend_ops(spending: Spending | None, usd_micros: int) -> tuple[Op, ...]:

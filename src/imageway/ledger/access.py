@@ -50,13 +50,6 @@ class DropBudget(Op, frozen=True):
     period: Period
 
 
-class ResetBudget(Op, frozen=True):
-    """Spent: nothing, from now on. Refused: "no_budget"."""
-
-    budget_id: str
-    period: Period
-
-
 class SetWorkspace(Op, frozen=True):
     """A workspace's settings: JSON of core.access.WorkspaceSettings; `alert_below_usd_micros` is the balance under
     which its low balance is told (None: never). Refused: "no_workspace"."""

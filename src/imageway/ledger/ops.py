@@ -153,8 +153,8 @@ class BookOverrun(Op, frozen=True):
 class SpendBudget(Op, frozen=True):
     """Reserves for a hold what a key may spend in one period (ledger.access.SetBudget). A window later than the one
     last written starts at zero. What comes late, from an earlier one, has to fit into what is left of the present one
-    and counts in none: its own is over, and what it reserves would never go back to another. Refused:
-    "budget_exceeded". Without such a budget nothing happens."""
+    and counts in none: its own is over, and what it reserves would never go back to another. Nothing may be spent, to
+    begin a window. Refused: "budget_exceeded". Without such a budget nothing happens."""
 
     budget_id: str
     period: str

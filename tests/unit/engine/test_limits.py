@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imageway.core.access import Budget, KeyScope
+from imageway.catalog.terms import DAY_MS
+from imageway.core.access import Budget, KeyScope, Period
 from imageway.core.errors import GatewayError
 from imageway.core.requests import Caller
 from imageway.engine.limits import (
     Spending,
+    anew_op,
     check_operation,
     check_price,
     exceeded,
@@ -141,6 +143,32 @@ def test_what_came_late_is_told_of_the_window_that_it_was_refused_for() -> None:
     told = exceeded(refused, (Budget("day", 100_000, 90_000, ms(2026, 11, 21)),)).message
     assert "$0.090000 of it is spent" in told
     assert "2026-11-22T00:00:00Z" in told
+
+
+@pytest.mark.parametrize(
+    ("period", "reset_ms", "anew"),
+    [
+        ("day", ms(2026, 11, 20) + 1, "2026-11-21T00:00:00Z"),
+        ("day", ms(2026, 11, 21) - 1, "2026-11-21T00:00:00Z"),
+        ("month", ms(2027, 1, 31) + 5, "2027-02-01T00:00:00Z"),
+        ("month", ms(2027, 1, 1) + 5, "2027-02-01T00:00:00Z"),
+    ],
+)
+def test_what_was_reset_begins_anew_with_the_next_day_or_month(period: Period, reset_ms: int, anew: str) -> None:
+    told = exceeded(SpendBudget("key_0", period, reset_ms, 2), (Budget(period, 5, 4, reset_ms),)).message
+    assert "$0.000004 of it is spent" in told
+    assert told.endswith(f"it begins anew at {anew}")
+
+
+def test_a_reset_begins_a_window_of_its_own_until_the_next_day() -> None:
+    """However often, and by whatever clock: each is later than the one that it ends."""
+    noon = ms(2026, 11, 20) + DAY_MS // 2
+    assert anew_op("key_0", "day", noon, window_ms=ms(2026, 11, 20)) == SpendBudget("key_0", "day", noon, 0)
+    assert anew_op("key_0", "day", noon, window_ms=noon) == SpendBudget("key_0", "day", noon + 1, 0)
+    assert anew_op("key_0", "day", noon, window_ms=noon + 9) == SpendBudget("key_0", "day", noon + 10, 0)
+    assert anew_op("key_0", "total", noon) == SpendBudget("key_0", "total", noon, 0)
+    for now_ms, window_ms in ((noon - 1, noon), (noon + 5, noon), (noon + DAY_MS // 2, noon + DAY_MS // 2)):
+        assert spending_of(caller(Budget("day", 9, window_ms=noon)), now_ms) == Spending("key_0", (("day", window_ms),))
 
 
 def test_a_total_begins_anew_when_somebody_says_so() -> None:

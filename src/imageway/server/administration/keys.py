@@ -14,7 +14,7 @@ from imageway.core.access import NO_SCOPE, Budget, KeyScope, Period
 from imageway.core.errors import GatewayError
 from imageway.core.money import format_usd
 from imageway.core.ops import Op
-from imageway.engine.limits import window_end_ms, window_of
+from imageway.engine.limits import anew_op, window_end_ms, window_of
 from imageway.ledger.access import PERIODS, ChangeKey, DropBudget, ExpireKey, SetBudget
 from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey
 from imageway.ledger.queries import FindWorkspace, Key, ListKeys, ShowKey, Workspace
@@ -220,7 +220,7 @@ async def change_budgets(
         raise GatewayError("not_found", f"there is no such budget: {key.id}")
     ops: list[Op] = [SetBudget(root, period, limit) for period, limit in kept.items()]
     ops += [DropBudget(root, period) for period in dropped if period in have]
-    anew = [period for period in ALL_PERIODS if period in begun or (period in kept and period not in have)]
+    anew = (cast("Period", period) for period in ALL_PERIODS if period in begun or period in kept.keys() - have)
     ops += [anew_op(root, period, now_ms, window_ms=have.get(period, 0)) for period in anew]
     before = _shown(key, now_ms)
     if not ops:

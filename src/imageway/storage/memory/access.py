@@ -57,14 +57,6 @@ def drop_budget(tables: Tables, op: access.DropBudget) -> str | None:
     return None
 
 
-def reset_budget(tables: Tables, op: access.ResetBudget) -> str | None:
-    budget = tables.budgets.get((op.budget_id, op.period))
-    if budget is None:
-        return "no_budget"
-    tables.put(tables.budgets, (op.budget_id, op.period), structs.replace(budget, used_usd_micros=0))
-    return None
-
-
 def set_workspace(tables: Tables, op: access.SetWorkspace) -> str | None:
     row = tables.workspaces.get(op.id)
     if row is None:
@@ -278,7 +270,6 @@ ACCESS_WRITES: Final[dict[type[Op], Callable[[Tables, Any], str | None]]] = {
     access.ChangeKey: change_key,
     access.SetBudget: set_budget,
     access.DropBudget: drop_budget,
-    access.ResetBudget: reset_budget,
     access.SetWorkspace: set_workspace,
     access.MarkAlerted: mark_alerted,
     access.RearmAlerts: rearm_alerts,

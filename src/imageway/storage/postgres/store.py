@@ -81,7 +81,6 @@ KNOWN: Final[frozenset[type[Op]]] = frozenset(
         access.ChangeKey,
         access.SetBudget,
         access.DropBudget,
-        access.ResetBudget,
         access.SetWorkspace,
         access.MarkAlerted,
         access.RearmAlerts,

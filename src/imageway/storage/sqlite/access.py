@@ -88,9 +88,6 @@ ACCESS_WRITES: Final[dict[type[Op], Apply]] = {
     access.DropBudget: guarded(
         "DELETE FROM budgets WHERE budget_id = ? AND period = ?", "budget_id period", "no_budget"
     ),
-    access.ResetBudget: guarded(
-        "UPDATE budgets SET used_usd_micros = 0 WHERE budget_id = ? AND period = ?", "budget_id period", "no_budget"
-    ),
     access.SetWorkspace: guarded(
         "UPDATE workspaces SET settings = ?, alert_below_usd_micros = ? WHERE id = ?",
         "settings alert_below_usd_micros id",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from imageway.core.ops import Op
-from imageway.ledger.access import ChangeKey, DropBudget, ExpireKey, ResetBudget, SetBudget, SetWorkspace
+from imageway.ledger.access import ChangeKey, DropBudget, ExpireKey, SetBudget, SetWorkspace
 from imageway.ledger.ops import CreateKey, CreateWorkspace, RevokeKey
 from imageway.ledger.queries import Key
 from imageway.storage.pump import Unit
@@ -22,7 +22,6 @@ CHANGING: Final[frozenset[type[Op]]] = frozenset(
         ChangeKey,
         SetBudget,
         DropBudget,
-        ResetBudget,
         SetWorkspace,
     }
 )
