@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Final, overload
 
+from imageway.catalog.terms import DAY_MS
+from imageway.cli.books import CLOCK
 from imageway.cli.printing import Stop
+from imageway.server.administration.written import epoch_ms
 
 _AGO: Final = re.compile(r"([0-9]{1,6})d")
 _EXAMPLES: Final = "a date such as 2026-03-01, a moment such as 2026-03-01T12:30, or days ago such as 30d"
@@ -25,13 +27,12 @@ def moment_ms(option: str, written: str | None) -> int | None: ...
 
 
 def moment_ms(option: str, written: str | None) -> int | None:
-    """Epoch milliseconds of ISO 8601, UTC's where it names no zone, or of `30d`. None: nothing was written. Stops with
-    a sentence that names the option."""
+    """Epoch milliseconds of ISO 8601, UTC's where it names no zone, or of `30d`; 0 where it is before there were any.
+    None: nothing was written. Stops with a sentence that names the option."""
     if written is None:
         return None
     ago = _AGO.fullmatch(written.strip())
-    try:
-        moment = datetime.now(UTC) - timedelta(days=int(ago[1])) if ago else datetime.fromisoformat(written.strip())
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise Stop(f'{option} "{written}" is not a time: write {_EXAMPLES}') from None
+    at_ms = CLOCK.now_ms() - int(ago[1]) * DAY_MS if ago else epoch_ms(written)
+    if at_ms is None:
+        raise Stop(f'{option} "{written}" is not a time: write {_EXAMPLES}')
+    return max(at_ms, 0)

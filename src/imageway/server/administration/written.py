@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
+from imageway.catalog.terms import DAY_MS
 from imageway.core.access import KeyScope
 from imageway.core.errors import Problem
 from imageway.core.money import format_usd, parse_usd
@@ -25,7 +26,6 @@ _SPAN: Final = re.compile(r"([0-9]{1,6})([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604_800}
 _LAST_MS: Final = int(datetime(9999, 12, 31, tzinfo=UTC).timestamp()) * 1000
 """What is for ever ends on the last day that calendars have."""
-_DAY_MS: Final = 86_400_000
 _EXAMPLE: Final = "write one such as 2027-01-31"
 
 
@@ -80,7 +80,7 @@ class Reader:
         """A moment to come: an ISO 8601 time, UTC where it says no zone, or a span from now on."""
         if _SPAN.fullmatch(written.strip()):
             return self.end_ms(param, written, now_ms)
-        at_ms = _epoch_ms(written)
+        at_ms = epoch_ms(written)
         if at_ms is None:
             self.wrong(param, f'{param} "{written}" is no time: {_EXAMPLE}, or a span such as 90d')
             return 0
@@ -90,7 +90,7 @@ class Reader:
 
     def time_ms(self, param: str, written: str) -> int:
         """An ISO 8601 time from 1970 on, UTC where it says no zone, past or to come."""
-        at_ms = _epoch_ms(written)
+        at_ms = epoch_ms(written)
         if at_ms is None or at_ms < 0:
             self.wrong(param, f'{param} "{written}" is no time: {_EXAMPLE}')
             return 0
@@ -136,11 +136,11 @@ def iso_second(epoch_ms: int) -> str:
     return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="seconds")
 
 
-def _epoch_ms(written: str) -> int | None:
-    """Epoch milliseconds; None: no time, or none that a calendar has wherever it is read."""
+def epoch_ms(written: str) -> int | None:
+    """Of an ISO 8601 time, UTC's where it names no zone. None: no time, or none that calendars have everywhere."""
     try:
         moment = datetime.fromisoformat(written.strip())
         at_ms = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
         return None
-    return at_ms if at_ms < _LAST_MS + _DAY_MS else None
+    return at_ms if at_ms < _LAST_MS + DAY_MS else None
