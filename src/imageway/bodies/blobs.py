@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import AsyncIterator
+from typing import Final
 
 import pybase64
 from msgspec import Struct
 
 from imageway.bodies.base64_text import Base64Reader, InvalidBase64, split_data_url
 from imageway.bodies.files import READ_BYTES, FileReader, Run, SpoolFile, runs_of
-from imageway.bodies.gauge import Gauge
+from imageway.bodies.gauge import EDGE_BYTES, Gauge
+from imageway.bodies.headers import facts_of
 from imageway.core.blobs import Encoding, ImageFacts
+
+_BINARY: Final = Encoding.BINARY
+_BASE64: Final = Encoding.BASE64
 
 
 class StoredBlob(Struct, frozen=True, kw_only=True):
@@ -72,14 +77,21 @@ class _MemoryReader:
         return self._content[at : at + READ_BYTES]
 
 
-def blob_of(content: bytes, *, encoding: Encoding = Encoding.BINARY, declared_type: str | None = None) -> StoredBlob:
+def blob_of(content: bytes, *, encoding: Encoding = _BINARY, declared_type: str | None = None) -> StoredBlob:
     """A blob in memory, whatever its size. Raises InvalidBase64 when the content is not in the encoding named."""
-    gauge = Gauge()
-    whole = content if encoding is Encoding.BINARY else _decoded_at_once(content)
+    whole = content if encoding is _BINARY else _decoded_at_once(content)
     if whole is not None:
-        gauge.look(whole)
-        spelled = encoding if encoding is Encoding.BINARY else Encoding.BASE64
-        return StoredBlob.of(content, gauge, encoding=spelled, declared_type=declared_type)
+        return StoredBlob(
+            encoding=_BINARY if encoding is _BINARY else _BASE64,
+            stored_bytes=len(content),
+            decoded_bytes=len(whole),
+            declared_type=declared_type,
+            head=whole[:EDGE_BYTES],
+            tail=whole[-EDGE_BYTES:],
+            facts=facts_of(whole),
+            source=content,
+        )
+    gauge = Gauge()
     reader = Base64Reader(gauge.look)
     content = reader.feed(content)
     content += reader.finish()
@@ -104,6 +116,6 @@ def base64_blob(text: str) -> StoredBlob | None:
     if start == len(content):
         return None
     try:
-        return blob_of(content[start:], encoding=Encoding.BASE64, declared_type=declared_type)
+        return blob_of(content[start:], encoding=_BASE64, declared_type=declared_type)
     except InvalidBase64:
         return None

@@ -20,6 +20,8 @@ _PNG_CHUNKS: Final = 1024
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE: Final = frozenset(range(0xD0, 0xD8)) | {0x01}
 _SIGNATURE_BYTES: Final = 16
+_PNG_BEGINNING: Final = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_SIZE_AND_KIND: Final = struct.Struct(">IIBB").unpack_from
 _WITH_ALPHA: Final = (4, 6)  # colour types of PNG
 
 Pixels = tuple[int, int]
@@ -97,16 +99,20 @@ class HeaderReader:
             self._parser.close()
 
 
+def facts_of(content: bytes) -> ImageFacts | None:
+    """What the header of a whole image says."""
+    return _told_at_once(content) or HeaderReader().feed(content)
+
+
 def _told_at_once(piece: bytes) -> ImageFacts | None:
     """Of a PNG whose pixels follow its header, as they do in most; None for every other beginning."""
-    if len(piece) < 41 or piece[:8] != b"\x89PNG\r\n\x1a\n" or piece[12:16] != b"IHDR":
+    if len(piece) < 41 or not piece.startswith(_PNG_BEGINNING):
         return None
-    width, height, _, colour = struct.unpack_from(">IIBB", piece, 16)
+    width, height, _, colour = _SIZE_AND_KIND(piece, 16)
     if not width or not height:
         return None
-    if colour in _WITH_ALPHA:
-        return ImageFacts("png", width, height, alpha=True)
-    return ImageFacts("png", width, height, alpha=False) if piece[37:41] == b"IDAT" else None
+    alpha = colour in _WITH_ALPHA
+    return ImageFacts("png", width, height, alpha) if alpha or piece[37:41] == b"IDAT" else None
 
 
 def _read(note: Callable[[ImageFacts], None]) -> Generator[int, bytes, None]:

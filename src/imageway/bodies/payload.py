@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from msgspec import Struct
@@ -27,7 +28,7 @@ class Payload(Struct, frozen=True):
 
 def whole(content: bytes, content_type: str) -> Payload:
     """A body that lies in memory."""
-    return Payload(len(content), content_type, lambda: _once(content), content)
+    return Payload(len(content), content_type, partial(_once, content), content)
 
 
 async def chain(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 
@@ -19,6 +20,7 @@ _CONTENT_TYPE: Final = "application/json"
 _SCALARS: Final = frozenset({str, int, bool, type(None)})
 _GAP: Final = b"\0"  # stands for a blob; JSON text cannot hold it otherwise, control characters are written as escapes
 _encode: Final = msgspec.json.Encoder().encode
+_BLOB: Final = msgspec.Raw(b'"' + _GAP + b'"')
 
 
 def json_payload(tree: Tree) -> Payload:
@@ -28,41 +30,47 @@ def json_payload(tree: Tree) -> Payload:
     text = _encode(_plain(tree, blobs))
     if not blobs:
         return whole(text, _CONTENT_TYPE)
-    length = len(text) - len(blobs) + sum([encoded_length(blob.decoded_bytes) for blob in blobs])
     pieces = text.split(_GAP)
+    content = _at_once(pieces, blobs)
+    if content is not None:
+        return whole(content, _CONTENT_TYPE)
+    length = len(text) - len(blobs) + sum([encoded_length(blob.decoded_bytes) for blob in blobs])
     parts: list[bytes | Blob] = [pieces[0]]
     for blob, piece in zip(blobs, pieces[1:], strict=True):
-        parts += (blob if length > SMALL_BYTES else _at_hand(blob), piece)
-    texts = [part for part in parts if isinstance(part, bytes)]
-    if len(texts) == len(parts):
-        return whole(b"".join(texts), _CONTENT_TYPE)
-    return Payload(length, _CONTENT_TYPE, lambda: chain(parts, encoded), runs=lambda: chain(parts, encoded_runs))
+        parts += (blob, piece)
+    return Payload(length, _CONTENT_TYPE, partial(chain, parts, encoded), runs=partial(chain, parts, encoded_runs))
 
 
-def _at_hand(blob: Blob) -> Blob | bytes:
-    """The standard base64 of a blob that lies in memory as such; other blobs as they are."""
-    if isinstance(blob, StoredBlob) and isinstance(blob.source, bytes) and lies_encoded(blob):
-        return blob.source
-    return blob
+def _at_once(pieces: list[bytes], blobs: list[Blob]) -> bytes | None:
+    """All of it, where that is small and every blob lies in memory as it is written."""
+    parts = [pieces[0]]
+    for blob, piece in zip(blobs, pieces[1:], strict=True):
+        if not isinstance(blob, StoredBlob) or not isinstance(blob.source, bytes) or not lies_encoded(blob):
+            return None
+        parts += (blob.source, piece)
+    return b"".join(parts) if sum(map(len, parts)) <= SMALL_BYTES else None
 
 
 def _plain(node: object, blobs: list[Blob]) -> object:
-    """The node as msgspec takes it: blobs are collected in the order written and leave a gap. Asks for what is common
-    first: every answer passes here."""
-    if type(node) in _SCALARS:
-        return node
-    if isinstance(node, dict):
-        if _SCALARS.issuperset(map(type, node.values())):
-            return node
-        members = {}
-        for key, value in node.items():
-            members[key] = value if type(value) in _SCALARS else _plain(value, blobs)
-        return members
-    if isinstance(node, list):
-        return [_plain(value, blobs) for value in node]
-    if isinstance(node, StoredBlob):
-        return _gap(node, blobs)
-    return _rare(node, blobs)
+    """The node as msgspec takes it: blobs are collected in the order written and leave a gap. What holds none is not
+    copied. Asks for what is common first: every answer passes here."""
+    members: Iterable[tuple[Any, object]]
+    if type(node) is dict:
+        members = node.items()
+    elif type(node) is list:
+        members = enumerate(node)
+    elif type(node) is StoredBlob:
+        blobs.append(node)
+        return _BLOB
+    else:
+        return node if type(node) in _SCALARS else _rare(node, blobs)
+    written = node
+    for place, value in members:
+        if type(value) not in _SCALARS and (plain := _plain(value, blobs)) is not value:
+            if written is node:
+                written = node.copy()
+            written[place] = plain
+    return written
 
 
 def _rare(node: object, blobs: list[Blob]) -> object:
@@ -77,13 +85,9 @@ def _rare(node: object, blobs: list[Blob]) -> object:
         return node
     if isinstance(node, Mapping):
         return _plain(dict(node), blobs)
-    if isinstance(node, tuple):
-        return _plain(list(node), blobs)
+    if isinstance(node, tuple | list):
+        return _plain([*node], blobs)
     if isinstance(node, Blob):
-        return _gap(node, blobs)
+        blobs.append(node)
+        return _BLOB
     raise TypeError(f"a {type(node).__name__} has no place in a JSON body")
-
-
-def _gap(blob: Blob, blobs: list[Blob]) -> msgspec.Raw:
-    blobs.append(blob)
-    return msgspec.Raw(b'"' + _GAP + b'"')

@@ -15,6 +15,7 @@ from imageway.bodies.files import Run
 from imageway.core.blobs import Blob, Encoding
 
 _HASH_BYTES: Final = 256 << 10
+_BASE64: Final = Encoding.BASE64  # looking it up costs as much as the rest of the question where it is asked
 
 
 class BlobTooLarge(ValueError):
@@ -28,7 +29,7 @@ def decoded(blob: Blob) -> AsyncIterator[bytes]:
 
 def lies_encoded(blob: Blob) -> bool:
     """Whether it is stored as padded standard base64, and can go into JSON as it lies there."""
-    return blob.encoding is Encoding.BASE64 and blob.stored_bytes == encoded_length(blob.decoded_bytes)
+    return blob.encoding is _BASE64 and blob.stored_bytes == encoded_length(blob.decoded_bytes)
 
 
 def encoded(blob: Blob) -> AsyncIterator[bytes]:
