@@ -1,5 +1,5 @@
-"""The parts of these documents that are read off tables in the code: fields, models, providers, states, faults, paths
-of the admin API, steps of the tables; and the list of decisions, which is read off the records.
+"""The parts of these documents that are read off tables in the code: fields, models, providers, states, faults,
+commands, errors, paths of the admin API, steps of the tables; and the list of decisions, which is read off the records.
 
     .venv/bin/python docs/generate.py            write them
     .venv/bin/python docs/generate.py --check    say which are behind, change nothing
@@ -13,6 +13,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from imageway.catalog import Catalog, load
 from imageway.catalog.fitting import accepted_sizes
 from imageway.catalog.parameters import accepted_values
 from imageway.catalog.schema import Geometry, Inputs, Model, Parameter, Price
+from imageway.cli.main import app
 from imageway.dialects import DIALECTS
 from imageway.dialects.ark import errors as ark_errors
 from imageway.dialects.dashscope import errors as dashscope_errors
@@ -326,6 +328,21 @@ def fault_table() -> str:
     return table(("fault", "what happens"), [(code(name), what) for name, what in FAULTS.items()])
 
 
+# Commands
+
+
+def command_table() -> str:
+    """In the order of their sections, with what `--help` says of each."""
+    named = re.findall(r"^## imageway (.+)$", (HERE / "commands.md").read_text(), re.MULTILINE)
+    return table(("command", "what it does"), [_command(name) for name in named])
+
+
+def _command(name: str) -> tuple[str, str]:
+    found = reduce(lambda group, word: group[word], name.split(), app)
+    summary = " ".join(found.help.partition("\n\n")[0].split()).removesuffix(".")
+    return f"[{code(f'imageway {name}')}](#imageway-{name.replace(' ', '-')})", summary
+
+
 # The admin API
 
 
@@ -389,6 +406,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "faults": fault_table,
     "errors of ark": lambda: error_table(ark_errors.CODES, ark_errors.OTHERWISE),
     "errors of dashscope": lambda: error_table(dashscope_errors.CODES, dashscope_errors.INVALID),
+    "commands": command_table,
     "admin paths": admin_table,
     "steps": step_table,
     "decisions": decision_table,

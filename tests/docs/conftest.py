@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import PROVIDER_VARIABLES, House, Process, clean_environment, start
+from tests.integration.processes import PROVIDER_VARIABLES, House, Process, clean_environment, command, start
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +23,11 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 @pytest.fixture(scope="session")
 def gateway(house: House) -> Process:
     return house.serve()
+
+
+@pytest.fixture(scope="session")
+def admin_key(house: House) -> str:
+    return str(command("admin-keys", "create", data=house.data)["key"])
 
 
 @pytest.fixture(scope="session")

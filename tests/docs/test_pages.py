@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.__main__ import GROUPS
 from imageway.catalog import load
 from imageway.engine.settings import EngineSettings
 from imageway.server.configuration import Settings
@@ -122,6 +123,16 @@ def test_folders_that_a_page_names_are_there(page: Path) -> None:
     tops = {path.name for base in (ROOT, SOURCE) for path in base.iterdir() if path.is_dir()}
     named = {word for word in re.findall(r"`((?:[\w-]+/)+[\w-]*)`", prose(page)) if word.split("/")[0] in tops}
     assert {name for name in named if not any((base / name).exists() for base in (ROOT, SOURCE))} == set()
+
+
+def test_the_page_of_benchmarks_names_what_can_be_run() -> None:
+    """Modules, and the groups of the one command, in their order."""
+    text = (ROOT / "benchmarks" / "README.md").read_text()
+    named = set(re.findall(r"\bbenchmarks[./](\w+)(?:\.py)?\b", text)) - {"run"}
+    assert {name for name in named if not (ROOT / "benchmarks" / f"{name}.py").exists()} == set()
+    told = re.search(r"# ([a-z, ]+): the groups", text)
+    assert told
+    assert told[1].split(", ") == list(GROUPS)
 
 
 # Decisions

@@ -43,10 +43,12 @@ class World:
     gateway: str
     sandbox: str
     key: str
+    admin_key: str
     ids: dict[str, str] = field(default_factory=dict)
 
     def real(self, text: str) -> str:
         text = text.replace("http://127.0.0.1:8400", self.gateway).replace("http://127.0.0.1:8500", self.sandbox)
+        text = text.replace("$ADMIN_KEY", self.admin_key)
         return with_ids(text.replace("$IMAGEWAY_KEY", self.key).replace(DOCUMENTED_KEY, self.key), self.ids)
 
 
@@ -56,10 +58,10 @@ def test_fences_are_of_languages_that_are_checked() -> None:
 
 @pytest.mark.parametrize("page", SAMPLED, ids=name_of)
 def test_samples_run_in_the_order_of_the_page(
-    page: Path, house: House, gateway: Process, sandbox: Process, own_place: Path
+    page: Path, house: House, gateway: Process, sandbox: Process, admin_key: str, own_place: Path
 ) -> None:
     """A JSON block marked `answer` has the shape of what the curl line before it got."""
-    world = World(gateway.url, sandbox.url, house.key)
+    world = World(gateway.url, sandbox.url, house.key, admin_key)
     last: Answer | None = None
     for fence in fences(page):
         if fence.language == "python":
