@@ -3,6 +3,8 @@ read in its files, its logs or its answers."""
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -79,37 +81,46 @@ def test_a_gateway_follows_its_operators(house: House, sandbox: Process) -> None
     assert not house.differences()
 
 
-def test_an_upstream_is_not_removed_from_under_what_runs_there(house: House, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def standing_still(process: Process) -> Iterator[None]:
+    """It takes connections and requests, and answers none, until the end."""
+    process.child.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.child.send_signal(signal.SIGCONT)
+
+
+def test_an_upstream_is_not_removed_from_under_what_runs_there(house: House, sandbox: Process, tmp_path: Path) -> None:
     """Who removes one is told how many tasks are under way there, on the command line and by the admin API; told to do
-    it all the same, it is done, and what this gateway had sent still ends as it would."""
-    slow = start(["sandbox", "--port", "0", "--latency", "6"], tmp_path / "slow.log", clean_environment())
+    it all the same, it is done, and what this gateway had sent still ends as it would. The provider stands still
+    meanwhile."""
     gateway = house.serve()
     admin = Admin(gateway.url, admin_key(house))
-    upstream = {"provider": "openai", "id": "own", "key": PLAIN, "base_url": f"{slow.url}/openai/v1"}
+    upstream = {"provider": "openai", "id": "own", "key": PLAIN, "base_url": f"{sandbox.url}/openai/v1"}
     admin.made("PUT", "upstreams", upstream)
     wait_for(lambda: "own" in gateway.log.read_text())
     data = ("--data", str(house.data))
     with ThreadPoolExecutor(2) as callers:
-        answers = [callers.submit(call, f"{gateway.url}/v1/images/generations", ASKED, key=house.key) for _ in "ab"]
-        wait_for(lambda: house.money().held > 0)
-        time.sleep(0.5)
-        refused = run("upstreams", "remove", "own", *data, folder=tmp_path)
-        assert (refused.code, refused.out) == (1, "")
-        assert all(word in refused.err for word in ('"own"', "2 tasks", "--force"))
-        error = assert_told(admin("DELETE", "upstreams/own"), 409, "upstream_in_use", "upstream")
-        assert "2 tasks" in error["message"]
-        moved = {**upstream, "base_url": "http://127.0.0.1:9/v1"}
-        error = assert_told(admin("PUT", "upstreams", moved), 409, "upstream_in_use", "upstream")
-        assert "2 tasks" in error["message"]
-        add = ("upstreams", "add", "openai", "--id", "own", "--keep-key", *data)
-        refused = run(*add, "--base-url", "http://127.0.0.1:9/v1", folder=tmp_path)
-        assert (refused.code, refused.out) == (1, "")
-        assert all(word in refused.err for word in ('"own"', "2 tasks", "--force"))
-        assert admin("PUT", "upstreams", {**upstream, "weight": 2}).status == 200
-        assert admin("PUT", "upstreams?force=true", moved).status == 200
-        assert run(*add, "--base-url", "http://127.0.0.1:9/v2", "--force", folder=tmp_path).code == 0
-        assert admin("DELETE", "upstreams/own?force=true").status == 204
+        with standing_still(sandbox):
+            answers = [callers.submit(call, f"{gateway.url}/v1/images/generations", ASKED, key=house.key) for _ in "ab"]
+            wait_for(lambda: len(admin.made("GET", "tasks?workspace=w&state=running")["data"]) == 2)
+            refused = run("upstreams", "remove", "own", *data, folder=tmp_path)
+            assert (refused.code, refused.out) == (1, "")
+            assert all(word in refused.err for word in ('"own"', "2 tasks", "--force"))
+            error = assert_told(admin("DELETE", "upstreams/own"), 409, "upstream_in_use", "upstream")
+            assert "2 tasks" in error["message"]
+            moved = {**upstream, "base_url": "http://127.0.0.1:9/v1"}
+            error = assert_told(admin("PUT", "upstreams", moved), 409, "upstream_in_use", "upstream")
+            assert "2 tasks" in error["message"]
+            add = ("upstreams", "add", "openai", "--id", "own", "--keep-key", *data)
+            refused = run(*add, "--base-url", "http://127.0.0.1:9/v1", folder=tmp_path)
+            assert (refused.code, refused.out) == (1, "")
+            assert all(word in refused.err for word in ('"own"', "2 tasks", "--force"))
+            assert admin("PUT", "upstreams", {**upstream, "weight": 2}).status == 200
+            assert admin("PUT", "upstreams?force=true", moved).status == 200
+            assert run(*add, "--base-url", "http://127.0.0.1:9/v2", "--force", folder=tmp_path).code == 0
+            assert admin("DELETE", "upstreams/own?force=true").status == 204
         assert [one.result().status for one in answers] == [200, 200]
     assert admin("DELETE", "upstreams/own").status == 404
-    slow.kill()
     assert not house.differences()
