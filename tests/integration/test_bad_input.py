@@ -318,6 +318,31 @@ def test_health_is_asked_for_and_nothing_else(gateway: Process, path: str) -> No
         assert "GET, HEAD" in assert_told(refused, 405, "method_not_allowed")["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        *(("/v1/models", 200), ("/v1/models/gpt-image-1", 200), ("/v1/tasks", 200), ("/v1beta/models", 200)),
+        *(("/openapi.json", 200), ("/api/v1/tasks", 200), ("/admin/v1/openapi.json", 200), ("/admin/v1/keys", 401)),
+        *(("/v1/models/nobody", 404), ("/v1/tasks/req_0/events", 404), ("/v1/nothing", 404)),
+    ],
+)
+def test_head_is_answered_like_get_without_a_body(gateway: Process, house: House, path: str, status: int) -> None:
+    """RFC 9110, section 9.3.2: whoever asks how much there is gets no other answer than who asks for it."""
+    asked = f"%s {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {house.key}\r\nconnection: close\r\n\r\n"
+    found, head = (answer_of(exchange(gateway.url, (asked % method).encode())) for method in ("GET", "HEAD"))
+    assert (found.status, head.status, head.content) == (status, status, b"")
+    for name in ("content-type", "content-length"):
+        assert head.headers[name] == found.headers[name]
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/openapi.json", "/admin/v1/openapi.json", "/v1/tasks/req_0/events"])
+def test_where_get_is_allowed_head_is(gateway: Process, house: House, path: str) -> None:
+    asked = f"PUT {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {house.key}\r\nconnection: close\r\n\r\n"
+    refused = answer_of(exchange(gateway.url, asked.encode()))
+    assert refused.headers["allow"] == "GET, HEAD"
+    assert "use GET, HEAD" in assert_told(refused, 405, "method_not_allowed")["message"]
+
+
 PATHS = (
     *("/", "/v1", "/v1/", "/v1/images", "/v1/images/generations/", "/V1/images/generations", "/v1/tasks/"),
     *("/v1/images/../images/generations", "/v1/models/a/b", "/.env", "/%00", "/%ff%fe", "//evil/", "/" + "a" * 8000),
@@ -421,7 +446,7 @@ def test_an_idempotency_key_buys_once_and_for_one_request(house: House, gateway:
     assert_told(post(gateway, body, spending_key, imageway_strict="maybe"), 400, "invalid_value", "Imageway-Strict")
 
 
-# Providers that misbehave (DESIGN §5, "Errors to callers"): a fault, then status and code.
+# Providers that misbehave: a fault, then status and code.
 
 FAULTS = {
     "rate_limit": (429, "rate_limit_exceeded"),

@@ -143,7 +143,7 @@ def test_an_adoption_survives_a_hiccup(op: type[Op]) -> None:
     assert (task.state, hold.captured) == ("succeeded", 35_000)
 
 
-# Processes that die (DESIGN §5: captured, then killed)
+# Processes that die: captured, then killed
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ class Group(Struct, frozen=True):
 class ImageRequest(Struct, frozen=True, kw_only=True):
     """One request for images. When `turns` is set, the conversation is authoritative and `prompt`/`images` are what a
     model without turns would get. `extras` are fields that no family knows, in the objects where the caller wrote them;
-    they reach only upstreams of his own dialect's `family` (DESIGN §7). `spelled` maps a field here to the name the
+    they reach only upstreams of his own dialect's `family`. `spelled` maps a field here to the name the
     caller used, for errors and warnings; it has `tier` where he named one apart from the rest of the geometry.
     `written` maps such a field to its value as he wrote it, in the form of `core.wording.quoted`, where that differs
     from the value here. `names`: what the format that it came in calls the fields that he did not write."""
@@ -206,7 +206,7 @@ class Size(Struct, frozen=True):
 
 
 class RequestWarning(Struct, frozen=True):
-    """Something that was not honoured as asked, told to the caller (law 1)."""
+    """Something that was not honoured as asked, told to the caller."""
 
     code: str
     param: str | None

@@ -1,4 +1,4 @@
-"""The conversation with a provider as values: what to send, what came back, what that means (DESIGN §7).
+"""The conversation with a provider as values: what to send, what came back, what that means.
 
 An adapter is `encode(call) -> Send` and `decode(call, memo, reply) -> Step`; both may run again at any time, on another
 machine, and must give the same answer. Of a stream (`call.request.stream`), `decode` sees event after event, then its
@@ -174,7 +174,7 @@ class More(Struct, frozen=True):
 
 
 class FailureKind(StrEnum):
-    """Decides everything downstream; the table is DESIGN §7's."""
+    """Decides everything downstream; the table is in docs/architecture.md."""
 
     NEVER_SENT = "never_sent"
     BUSY = "busy"

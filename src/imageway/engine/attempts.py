@@ -1,4 +1,4 @@
-"""One part: candidates tried in order until one delivers or a failure says stop (DESIGN §7's table).
+"""One part: candidates tried in order until one delivers or a failure says stop (the table in docs/architecture.md).
 
 Missing images are never bought again: only a failure that certainly produced nothing lets the next candidate try, and
 of a stream only one that comes before anything else."""

@@ -1,5 +1,5 @@
 """Taking over from processes that died. What has a memo is resumed; what was submitted without one is `unknown`; what
-was captured but never delivered is refunded (DESIGN §5).
+was captured but never delivered is refunded (docs/architecture.md).
 
 A process is dead when its lease has run out, or at once when the lock it held on this machine is free."""
 

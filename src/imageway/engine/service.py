@@ -302,7 +302,7 @@ class Engine:
         self._own(self._guarded(work), run)
 
     async def close(self, drain_s: float) -> None:
-        """Takes nothing more; waits for what runs, at most `drain_s`; then gives up what is left (DESIGN §5)."""
+        """Takes nothing more; waits for what runs, at most `drain_s`; then gives up what is left."""
         self.closing = True
         self.tools.watch.wake()  # nobody waits here any more for what happens elsewhere
         clock = self.tools.clock

@@ -1,4 +1,4 @@
-"""Every limit of the engine, by name (law 9)."""
+"""Every limit of the engine, by name, with its default (docs/configuration.md)."""
 
 from __future__ import annotations
 

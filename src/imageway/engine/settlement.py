@@ -1,7 +1,7 @@
 """The end of a task: what was proved becomes a price, one commit, and an answer. Money moves here and nowhere else.
 
 Before a capture commits, its images are in the media store; only a synchronous base64 answer may leave from the spool,
-and its usage row says `undelivered` until the last byte has left (DESIGN §5)."""
+and its usage row says `undelivered` until the last byte has left (docs/billing.md)."""
 
 from __future__ import annotations
 

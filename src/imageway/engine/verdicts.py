@@ -1,5 +1,5 @@
-"""What callers are told when no image came: one failure of several speaks, in the order of DESIGN §5, and never in the
-provider's own words."""
+"""What callers are told when no image came: one failure of several speaks, the weightiest, and never in the provider's
+own words."""
 
 from __future__ import annotations
 

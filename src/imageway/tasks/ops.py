@@ -1,5 +1,5 @@
 """A task's life as durable changes. What *starts* something is guarded by owner and fence; *evidence* (a memo, an end)
-is accepted by attempt id while the task is not final, whoever brings it (DESIGN §5)."""
+is accepted by attempt id while the task is not final, whoever brings it (docs/architecture.md)."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ class Transport:
             self._tokens.forget(target.upstream, granted)
 
     def _target(self, upstream: Upstream, place: str) -> _Target:
-        """The rules for paths and absolute URLs (DESIGN section 7)."""
+        """The rules for paths and absolute URLs."""
         root = _root(upstream)
         if place.startswith("/"):
             return _Target(join(root, place), self._own_wire(upstream), upstream)

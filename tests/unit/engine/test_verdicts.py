@@ -1,5 +1,5 @@
-"""What a caller is told when no image came: one failure of several speaks, in the order of DESIGN section 5, with the
-code, the words and the advice that belong to it."""
+"""What a caller is told when no image came: one failure of several speaks, the weightiest, with the code, the words and
+the advice that belong to it."""
 
 from __future__ import annotations
 
