@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from imageway.core.access import Budget
 from imageway.core.errors import GatewayError
 from imageway.core.ops import Committed, Refused, Store
 from imageway.core.requests import Caller
@@ -199,11 +198,18 @@ async def test_the_next_day_and_month_begin_when_they_always_do(desk: Desk) -> N
     assert not await desk.refused(10)
 
 
-@pytest.mark.parametrize("limits", [{}, {"day": None}])
-async def test_what_is_not_there_cannot_be_reset(desk: Desk, limits: dict[str, str | None]) -> None:
-    await desk.change({"day": None})
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("limits", [{}, {"day": None}, {"month": "0.5", "day": None}])
+async def test_what_is_not_there_cannot_be_reset(desk: Desk, there: bool, limits: dict[str, str | None]) -> None:
+    """Nor what is dropped with the same words; and nothing else is done then."""
+    if not there:
+        await desk.change({"day": None})
+    elif not limits:
+        limits = {"day": None}
+    before = await desk.store.read(FindBudgets("key_1"))
     with pytest.raises(GatewayError, match="there is no such budget: key_1") as raised:
         await desk.change(limits, ["month", "day"])
     assert raised.value.code == "not_found"
+    assert await desk.store.read(FindBudgets("key_1")) == before
     await desk.change({"day": "0.0001"}, ["day"])
-    assert (await desk.store.read(FindBudgets("key_1")))[0] == Budget("day", 100, 0, desk.clock.at_ms - 1)
+    assert (await desk.used())["day"] == 0
