@@ -13,6 +13,7 @@ import pytest
 
 from imageway.storage import open_bulletin
 from imageway.storage.postgres.bulletin import CHANNEL, WORDS_AT_ONCE, PostgresBulletin
+from tests.sim.logs import quiet
 from tests.store.places import Place
 
 SOON_S = 10.0
@@ -140,3 +141,22 @@ async def test_words_of_a_newer_process_are_none_of_ours(
 @pytest.mark.parametrize("url", ["memory://", "sqlite:///tmp/imageway.db"])
 def test_other_databases_have_no_voice(url: str) -> None:
     assert open_bulletin(url) is None
+
+
+async def test_a_hole_in_one_connection_does_not_end_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else would notice: everybody still looks, only later."""
+    attended = asyncio.Semaphore(0)
+
+    async def fall(*_: object) -> None:
+        attended.release()
+        raise KeyError("a hole of ours")
+
+    monkeypatch.setattr("imageway.storage.postgres.bulletin.AGAIN_S", (0.0,))
+    monkeypatch.setattr(PostgresBulletin, "_attend", fall)
+    going = asyncio.create_task(PostgresBulletin("postgresql://nowhere").keep_going(lambda word, task_id: None))
+    with quiet():
+        async with asyncio.timeout(SOON_S):
+            for _ in range(3):
+                await attended.acquire()
+    going.cancel()
+    assert isinstance((await asyncio.gather(going, return_exceptions=True))[0], asyncio.CancelledError)

@@ -52,6 +52,8 @@ class PostgresBulletin:
                 await self._talk()
             except OUTSIDE as error:
                 logger().warning(events.STORE_FAILED, detail=f"other processes are not heard: {error}")
+            except Exception as error:  # noqa: BLE001  # the next connection comes, whatever hole this one fell into
+                logger().exception(events.ROUND_FAILED, exc_info=error)
             finally:
                 await self._hang_up()
             await asyncio.sleep(AGAIN_S[min(failed, len(AGAIN_S) - 1)])
