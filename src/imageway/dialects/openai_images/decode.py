@@ -29,6 +29,7 @@ from imageway.dialects.shared.images import read_image, read_images
 from imageway.dialects.shared.reading import concluded, read_geometry, read_object
 from imageway.dialects.shared.written import Written
 
+GENERATE: Final = Operation.GENERATE  # asked for by every request, and each look into an enumeration is slow
 EDITS: Final = frozenset({"edit", "variation", "deployment_edit", "azure_edit"})
 UNPROMPTED: Final = frozenset({Operation.UPSCALE, Operation.REMOVE_BACKGROUND, Operation.VARIATION})
 
@@ -56,7 +57,7 @@ def _decode_generate(inbound: Inbound) -> Generate:
     findings = Findings()
     manner = read_manner(inbound, findings)
     form = inbound.body
-    body = tree_of(form, TABLE, findings) if isinstance(form, FormBody) else read_object(inbound, findings)
+    body = tree_of(form, TABLE, findings) if type(form) is FormBody else read_object(inbound, findings)
     written = Written(TABLE, findings)
     written.read(body)
     if deployment := inbound.params.get("deployment"):
@@ -73,7 +74,7 @@ def _decode_generate(inbound: Inbound) -> Generate:
         shape="nested" if nested else "flat",
         **manner,
     )
-    image = "image" if request.operation is not Operation.GENERATE or request.mask else None
+    image = "image" if request.operation is not GENERATE or request.mask else None
     return concluded(intent, findings, conversation=("contents", "input"), image=image)
 
 
@@ -104,9 +105,9 @@ def _build(written: Written, route: str) -> ImageRequest:
     if ask.prompt is None and operation not in UNPROMPTED:
         message = "prompt is missing: say what the image should show, in prompt or in contents"
         findings.missing("prompt", message, "contents", "input")
-    if not ask.images and (operation is not Operation.GENERATE or mask):
+    if not ask.images and (operation is not GENERATE or mask):
         why = f"{operation.value} needs one" if operation in UNPROMPTED else "an edit needs one"
-        if operation is Operation.GENERATE:
+        if operation is GENERATE:
             why = "mask only says which part of it to edit"
         findings.missing("image", f"image is missing: {why}", "images", "contents", "input", code="image_required")
     if values.get("scale") and operation is not Operation.UPSCALE:
@@ -147,9 +148,9 @@ def _operation(written: Written, route: str, *, with_images: bool) -> Operation:
     asked = written.values.get("asked_operation")
     if route == "variation":
         return Operation.VARIATION
-    if asked not in (None, Operation.GENERATE):
+    if asked not in (None, GENERATE):
         return Operation(asked)
-    return Operation.EDIT if with_images or route in EDITS else Operation.GENERATE
+    return Operation.EDIT if with_images or route in EDITS else GENERATE
 
 
 def _ask(written: Written) -> Ask:

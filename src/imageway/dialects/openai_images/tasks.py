@@ -50,7 +50,10 @@ class Pace(Struct, frozen=True):
 
 def read_pace(inbound: Inbound, asked: bool | None, findings: Findings) -> Pace:
     """`Prefer: respond-async, wait=20` (RFC 7240); a field `async` says it outright and wins."""
-    preferences = _preferences(inbound.headers.get("prefer", ""))
+    written = inbound.headers.get("prefer")
+    if written is None:
+        return Pace(bool(asked))
+    preferences = _preferences(written)
     background = asked if asked is not None else "respond-async" in preferences
     if "wait" not in preferences:
         return Pace(background)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
+from msgspec import Struct
+
 from imageway.core.blobs import Tree
 from imageway.core.errors import Problem
 from imageway.core.requests import RequestWarning
@@ -14,12 +16,11 @@ MOST_FINDINGS = 50
 NOT_KNOWN = "it is not known here"
 
 
-class Findings:
+class Findings(Struct):
     """Collects problems and warnings while a body is read; of each kind the first MOST_FINDINGS are kept."""
 
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-        self.warnings: list[RequestWarning] = []
+    problems: list[Problem] = []
+    warnings: list[RequestWarning] = []
 
     def problem(self, code: str, path: str | None, message: str, accepted: tuple[str, ...] = ()) -> None:
         if len(self.problems) < MOST_FINDINGS:

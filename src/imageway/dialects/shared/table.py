@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Final
 
 from imageway.core.blobs import Tree
@@ -54,8 +53,8 @@ class Table:
         spelling = {each.target: self._path(each) for each in reversed(self.fields)}
         spelling |= {ours: spelling[theirs] for ours, theirs in reversed(self.synonyms) if ours not in spelling}
         spelling |= self.within
-        object.__setattr__(self, "by_place", MappingProxyType(by_place))
-        object.__setattr__(self, "spelling", MappingProxyType(spelling))
+        object.__setattr__(self, "by_place", by_place)
+        object.__setattr__(self, "spelling", spelling)
 
     def _names(self, each: Field) -> tuple[str, ...]:
         return (each.name, *each.also, *((snaked(each.name),) if self.snake else ()))

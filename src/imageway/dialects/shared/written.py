@@ -4,9 +4,10 @@ errors and warnings will say."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from imageway.catalog.geometry import spelled
 from imageway.core.blobs import Tree
@@ -18,21 +19,21 @@ from imageway.dialects.shared.table import TOP, Field, Table
 
 MOST_UNKNOWN_FIELDS: Final = 64
 DIRECT: Final = frozenset(ImageRequest.__struct_fields__)
+UNKEPT: Final = frozenset({"container", "ignored", "silent"})
 NAMED: Final = DIRECT | {"tier"}
 WORDED: Final = NAMED - {"model", "prompt", "negative_prompt", "mask"}  # what messages repeat
 
 
-@dataclass(slots=True)
-class Written:
+class Written(Struct):
     """What the caller wrote, by target: the value as its kind read it, the path where it stood, and the value itself.
     The kinds in the field table vouch for the types; a test holds them against ImageRequest's annotations."""
 
     table: Table
     findings: Findings
-    values: dict[str, Any] = field(default_factory=dict)
-    spelled: dict[str, str] = field(default_factory=dict)
-    raw: dict[str, Tree] = field(default_factory=dict)
-    extras: dict[str, Tree] = field(default_factory=dict)
+    values: dict[str, Any] = {}
+    spelled: dict[str, str] = {}
+    raw: dict[str, Tree] = {}
+    extras: dict[str, Tree] = {}
     unknown: int = 0
 
     def read(self, tree: Mapping[str, Tree]) -> None:
@@ -40,7 +41,7 @@ class Written:
         self._read(tree, TOP, "", self.extras)
 
     def _read(self, tree: Mapping[str, Tree], place: str, prefix: str, extras: dict[str, Tree]) -> None:
-        by_place = self.table.by_place
+        by_place, values = self.table.by_place, self.values
         for name, value in tree.items():
             if value is None:
                 continue
@@ -49,13 +50,10 @@ class Written:
                 self._keep_unknown(name, value, place, prefix + printable(name), extras)
             elif (result := known.kind.read(value)) is None:
                 self._refuse(known.kind, prefix + name, value)
-            elif known.target == "container" and isinstance(value, dict):
-                inner: dict[str, Tree] = {}
-                self._read(value, known.name, f"{prefix}{name}.", inner)
-                if inner:
-                    extras[known.name] = inner
+            elif (target := known.target) in values or target in UNKEPT:
+                self._weigh(known, prefix + name, result, value, extras)
             else:
-                self._keep(known, prefix + name, result, value)
+                values[target], self.spelled[target], self.raw[target] = result, prefix + name, value
 
     def _refuse(self, kind: Kind, path: str, value: Tree) -> None:
         if kind is BOOLEAN and isinstance(value, str):
@@ -64,17 +62,19 @@ class Written:
         else:
             self.findings.wrong(path, value, kind.accepted, code=kind.code(value))
 
-    def _keep(self, known: Field, path: str, value: object, raw: Tree) -> None:
-        target, values = known.target, self.values
-        if target in values:
-            if values[target] != value:
-                message = f"{self.spelled[target]} and {path} say different things: send one of them"
-                self.findings.problem("conflicting_parameters", path, message)
-        elif target == "ignored":
-            if value:
-                self.findings.ignored(path, known.why)
-        elif target != "silent":
-            values[target], self.spelled[target], self.raw[target] = value, path, raw
+    def _weigh(self, known: Field, path: str, value: object, raw: Tree, extras: dict[str, Tree]) -> None:
+        """What is not simply kept: an object of fields, what is not sent, and what was said before."""
+        target = known.target
+        if target == "container" and isinstance(raw, dict):
+            inner: dict[str, Tree] = {}
+            self._read(raw, known.name, f"{path}.", inner)
+            if inner:
+                extras[known.name] = inner
+        elif target == "ignored" and value:
+            self.findings.ignored(path, known.why)
+        elif target in self.values and self.values[target] != value:
+            message = f"{self.spelled[target]} and {path} say different things: send one of them"
+            self.findings.problem("conflicting_parameters", path, message)
 
     def _keep_unknown(self, name: str, value: Tree, place: str, path: str, extras: dict[str, Tree]) -> None:
         if self.table.strict:
@@ -106,8 +106,8 @@ class Written:
     def direct(self) -> dict[str, Any]:
         """What goes into an ImageRequest as it was read, by field; and how the caller wrote it all."""
         values = {name: value for name, value in self.values.items() if name in DIRECT}
-        values["extras"] = MappingProxyType(self.extras)
-        values["spelled"] = MappingProxyType(self.names())
+        values["extras"] = self.extras
+        values["spelled"] = self.names()
         values["written"] = Words(self.values, self.raw)
         values["names"] = self.table.spelling
         return values
