@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -24,37 +24,43 @@ _DETAIL_CHARACTERS: Final = 300
 
 def at(tree: Tree, *path: str | int) -> Tree:
     """`at(tree, "error", "code")`; None where the path leads nowhere."""
+    return _at(tree, path)
+
+
+def _at(tree: Tree, path: tuple[Any, ...]) -> Tree:
     for key in path:
-        if isinstance(key, str):
-            tree = tree.get(key) if isinstance(tree, dict) else None
+        if isinstance(tree, dict):
+            tree = tree.get(key)
+        elif isinstance(tree, list) and isinstance(key, int) and key < len(tree):
+            tree = tree[key]
         else:
-            tree = tree[key] if isinstance(tree, list) and key < len(tree) else None
+            return None
     return tree
 
 
 def text_at(tree: Tree, *path: str | int) -> str:
     """Text, or a whole number written out (some send `"code": 401`); else ""."""
-    value = at(tree, *path)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) else ""
+    value = _at(tree, path)
+    if isinstance(value, str):
+        return value
+    return str(value) if type(value) is int else ""
 
 
 def count_at(tree: Tree, *path: str | int) -> int:
     """A whole number from zero up; else 0."""
-    value = at(tree, *path)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    value = _at(tree, path)
+    return value if type(value) is int and value > 0 else 0
 
 
 def list_at(tree: Tree, *path: str | int) -> list[Tree]:
     """A list; else an empty one."""
-    value = at(tree, *path)
+    value = _at(tree, path)
     return value if isinstance(value, list) else []
 
 
 def blob_at(tree: Tree, *path: str | int) -> Blob | None:
     """A lifted blob, or one made of a base64 string that was too short to be lifted; else None."""
-    value = at(tree, *path)
+    value = _at(tree, path)
     if isinstance(value, str):
         return base64_blob(value) if value else None
     if value is None or isinstance(value, bool | int | float | list | dict | Embed):

@@ -17,11 +17,13 @@ _NO_PICTURE: Final = Failed(FailureKind.SPOILED, "completed", "a completed event
 
 def decode(call: Call, memo: Mapping[str, str], reply: Reply) -> Step:
     """Done with what `data` holds, or Failed; of a stream More until its last picture."""
-    if isinstance(reply.body, StreamEvent):
+    tree = None
+    if isinstance(reply.body, JsonReply):
+        tree = reply.body.tree
+    elif isinstance(reply.body, StreamEvent):
         return _event(call, reply, reply.body)
-    if isinstance(reply.body, StreamEnd):
+    elif isinstance(reply.body, StreamEnd):
         return cut_stream()
-    tree = reply.body.tree if isinstance(reply.body, JsonReply) else None
     if isinstance(error := at(tree, "error"), dict):
         return failed(reply, error)
     images: list[Produced] = []

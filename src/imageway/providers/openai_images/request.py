@@ -47,7 +47,8 @@ def _parameters(call: Call) -> dict[str, Tree]:
 
 def _identifier(request: ImageRequest) -> str:
     """The older of two names, which every house of this format knows, unless the caller used the newer."""
-    return "safety_identifier" if request.param("user") == "safety_identifier" else "user"
+    newer = request.user is not None and request.param("user") == "safety_identifier"
+    return "safety_identifier" if newer else "user"
 
 
 def _needs_json(request: ImageRequest) -> bool:
