@@ -14,6 +14,7 @@ from imageway.cli.ledger_commands import ledger, usage, wallet
 from imageway.cli.options import Config, Data, Json, Switch
 from imageway.cli.price_commands import prices
 from imageway.cli.report_commands import report
+from imageway.cli.task_commands import audit, tasks
 from imageway.cli.upstream_commands import admin_keys, secrets, upstreams
 from imageway.cli.webhook_commands import webhooks
 from imageway.cli.workspace_commands import members, workspaces
@@ -28,9 +29,11 @@ app.command(ledger)
 app.command(webhooks)
 app.command(prices)
 app.command(report)
+app.command(tasks)
 app.command(upstreams)
 app.command(secrets)
 app.command(admin_keys)
+app.command(audit)
 app.command(database)
 
 

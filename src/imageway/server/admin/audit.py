@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-import msgspec
 from msgspec import Meta, Struct
 
-from imageway.ledger.access import Change, ListChanges
 from imageway.server.admin.endpoints import Endpoint, Page, Visit
-from imageway.server.administration.usage import iso
+from imageway.server.administration.changes import list_changes
 
 
 class AskedChanges(Struct, frozen=True, kw_only=True):
@@ -20,35 +18,10 @@ class AskedChanges(Struct, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 
-class ChangeShown(Struct, frozen=True, kw_only=True):
-    """`actor`: `cli`, or the id of an admin key. `before` and `after`: as the target was and is, without secrets."""
-
-    seq: int
-    at: str
-    actor: str
-    action: str
-    target: str
-    before: Any
-    after: Any
-
-
 async def _list(visit: Visit) -> Page:
     asked: AskedChanges = visit.query
-    rows = await visit.office.store.read(ListChanges(asked.target, asked.before, asked.limit + 1))
-    more = len(rows) > asked.limit
-    return Page(data=tuple(map(_shown, rows[: asked.limit])), next=str(rows[asked.limit - 1].seq) if more else None)
-
-
-def _shown(change: Change) -> ChangeShown:
-    return ChangeShown(
-        seq=change.seq,
-        at=iso(change.at_ms),
-        actor=change.actor,
-        action=change.action,
-        target=change.target,
-        before=msgspec.json.decode(change.before),
-        after=msgspec.json.decode(change.after),
-    )
+    data, following = await list_changes(visit.office, asked.target, before=asked.before, limit=asked.limit)
+    return Page(data=data, next=following)
 
 
 ENDPOINTS: Final = (
