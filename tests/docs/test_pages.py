@@ -135,6 +135,19 @@ def test_the_page_of_benchmarks_names_what_can_be_run() -> None:
     assert told[1].split(", ") == list(GROUPS)
 
 
+def test_every_dependency_is_explained() -> None:
+    folder = ROOT / "requirements"
+    named = {re.split(r"[>=<;\[ ]", line)[0] for name in ("run.in", "test.in") for line in lines_of(folder / name)}
+    told = set(re.findall(r"[\w-]+", (folder / "README.md").read_text()))
+    by_family = {"pytest-asyncio": "asyncio", "pytest-timeout": "timeout", "pytest-xdist": "xdist"}
+    assert {name for name in named if by_family.get(name, name) not in told} == set()
+    assert len(named) > 25
+
+
+def lines_of(file: Path) -> list[str]:
+    return [line for line in file.read_text().splitlines() if line and not line.startswith("-r")]
+
+
 # Decisions
 
 
