@@ -29,6 +29,7 @@ from imageway.storage.memory import MemoryStore
 from imageway.tasks import webhooks
 from imageway.tasks.ops import CreateTask, FinishTask
 from imageway.tasks.webhooks import Delivery
+from tests.turns import some_turns, until
 from tests.vaults import OTHER_RING, RING, vault_on
 
 HOOK = "https://caller.example/hook"
@@ -515,7 +516,7 @@ async def test_of_many_that_are_due_no_more_go_out_at_once_than_the_limit(
         await called(store, clock, f"msg_{number}", workspace_id=f"ws_{number}")
     receiver.open = asyncio.Event()
     assert await courier._round()
-    await asyncio.sleep(0.01)
+    await some_turns()
     assert len(receiver.posts) == 3
     receiver.open.set()
     for _ in range(6):
@@ -533,8 +534,9 @@ async def test_a_slow_receiver_holds_up_its_own_workspace_alone(
     await called(store, clock, "msg_other", workspace_id="ws_2")
     receiver.open = asyncio.Event()
     await courier._round()
-    await asyncio.wait_for(courier._round(), 1)
-    await asyncio.sleep(0.01)
+    again = asyncio.ensure_future(courier._round())
+    await until(again.done)
+    await some_turns()
     told = [post.headers["webhook-id"] for post in receiver.posts]
     assert told == ["msg_slow_00", "msg_slow_01", "msg_other"]
     receiver.open.set()
@@ -586,13 +588,14 @@ async def test_closing_lets_what_is_being_told_be_told(
     await called(store, clock)
     receiver.open = asyncio.Event()
     going = asyncio.ensure_future(courier.keep_going())
-    await asyncio.sleep(0.01)
+    await until(lambda: receiver.posts)
     closing = asyncio.ensure_future(courier.close())
-    await asyncio.sleep(0.01)
+    await some_turns()
     assert not closing.done()
     receiver.open.set()
-    await asyncio.wait_for(closing, 1)
-    await asyncio.wait_for(going, 1)
+    await until(closing.done)
+    courier.tools.outbox.set()
+    await until(going.done)
     assert (await row_of(store)).state == "delivered"
 
 
@@ -603,11 +606,13 @@ async def test_closing_tells_what_has_ended_just_now(
     going = asyncio.ensure_future(courier.keep_going())
     await asyncio.sleep(0)
     await called(store, clock)
-    await asyncio.wait_for(courier.close(), 1)
-    await asyncio.wait_for(going, 1)
+    closing = asyncio.ensure_future(courier.close())
+    await until(closing.done)
+    courier.tools.outbox.set()
+    await until(going.done)
     assert (await row_of(store)).state == "delivered"
     await called(store, clock, "msg_2")
-    await asyncio.sleep(0.01)
+    await some_turns()
     assert len(receiver.posts) == 1
 
 
@@ -617,7 +622,9 @@ async def test_closing_does_not_wait_for_ever(
     monkeypatch.setattr("imageway.engine.courier.LAST_WORDS_S", 0.05)
     await called(store, clock)
     receiver.open = asyncio.Event()
-    await asyncio.wait_for(courier.close(), 1)
+    await courier._round()
+    await until(lambda: receiver.posts)
+    await courier.close()
     row = await row_of(store)
     assert (row.state, row.tries, len(receiver.posts)) == ("pending", 1, 1), "whoever comes next sends it again"
     assert not courier._under_way
@@ -629,10 +636,10 @@ async def test_what_has_just_ended_here_is_told_at_once(
     """The next look would be in an hour."""
     courier.tools = with_settings(courier.tools, webhook_poll_s=3600.0)
     going = asyncio.ensure_future(courier.keep_going())
-    await asyncio.sleep(0.01)
+    await some_turns()
     await called(store, clock)
     courier.tools.outbox.set()
-    await asyncio.sleep(0.01)
+    await some_turns()
     assert len(receiver.posts) == 1
     going.cancel()
     await asyncio.gather(going, return_exceptions=True)
@@ -646,11 +653,7 @@ async def test_a_long_line_moves_on_as_soon_as_there_is_room(
     for number in range(40):
         await called(store, clock, f"msg_{number}")
     going = asyncio.ensure_future(courier.keep_going())
-    for _ in range(1000):
-        await asyncio.sleep(0.005)
-        if len(receiver.posts) == 40:
-            break
-    assert len(receiver.posts) == 40
+    await until(lambda: len(receiver.posts) == 40)
     going.cancel()
     await asyncio.gather(going, return_exceptions=True)
 
@@ -672,7 +675,9 @@ async def test_it_goes_on_whatever_a_round_fell_into(
     await called(store, clock)
     store.failures = 2
     going = asyncio.ensure_future(courier.keep_going())
-    await asyncio.sleep(0.05)
+    await until(lambda: receiver.posts)
+    while courier._under_way:
+        await asyncio.wait(courier._under_way)
     going.cancel()
     await asyncio.gather(going, return_exceptions=True)
     assert (await row_of(store)).state == "delivered"

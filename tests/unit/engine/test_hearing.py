@@ -14,6 +14,7 @@ from imageway.engine.hearing import Ear
 from imageway.engine.ports import Tools
 from imageway.engine.service import Engine
 from imageway.tasks.queue import Waiting
+from tests.turns import some_turns
 from tests.unit.engine.conftest import NOW_MS
 from tests.values import replace
 
@@ -70,7 +71,7 @@ async def test_a_cancelled_task_is_given_up_by_whoever_runs_it_once(engine: Engi
     ear = Ear(Crew(engine, 4))
     for task_id in ("req_2", "req_1", "req_1"):
         ear.hear("cancelled", task_id)
-    await asyncio.sleep(0.01)
+    await some_turns()
     assert heeded == ["req_1"]
 
 

@@ -19,6 +19,7 @@ from imageway.storage.memory.store import MemoryStore
 from imageway.tasks.ops import RenewLease
 from imageway.tasks.queries import Owners, ShowTask
 from tests.store.places import KEY, WORKSPACE, commit, finish, task, usage
+from tests.turns import some_turns
 
 COUNT = 10
 PRICE = 7
@@ -122,6 +123,5 @@ async def test_a_process_that_takes_over_at_start_goes_on_renewing_its_lease(
     assert door.renewals.count("proc_self") > 0
     assert await undelivered(door) == 0
     renewed = len(door.renewals)
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await some_turns()
     assert len(door.renewals) == renewed, "the rounds that come next do it"

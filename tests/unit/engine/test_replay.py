@@ -21,6 +21,7 @@ from imageway.engine.service import Engine
 from imageway.ledger.ops import CreateKey, CreateWorkspace
 from imageway.storage.memory import MemoryStore
 from imageway.tasks.ops import BeginAttempt, ClaimKey, CreateTask, FinishTask
+from tests.turns import some_turns, until
 from tests.unit.engine.conftest import NOW_MS, Shelf, upstream
 from tests.values import replace
 
@@ -200,11 +201,12 @@ async def test_who_does_not_wait_is_told_when_to_come_again(engine: Engine, scop
 async def test_who_waits_hears_of_the_end_wherever_it_happens(engine: Engine, scope: Scope) -> None:
     await earlier(engine, "running")
     waiting = asyncio.ensure_future((await found(engine, scope)).outcome())
-    await asyncio.sleep(0.01)
+    await some_turns()
     assert not waiting.done()
     await commit(engine, FinishTask("req_1", "succeeded", pack_result(TWO), NOW_MS))
     engine.tools.watch.tell("req_1")
-    answer = await asyncio.wait_for(waiting, 2)
+    await until(waiting.done)
+    answer = await waiting
     assert isinstance(answer, Generated)
     assert len(answer.pictures) == 2
 

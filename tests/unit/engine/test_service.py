@@ -10,6 +10,7 @@ import pytest
 
 from imageway.bodies import Scope
 from imageway.core.errors import GatewayError
+from imageway.core.failures import StoreFailed
 from imageway.core.intents import Generate
 from imageway.core.ops import Committed, Op, Refused
 from imageway.core.requests import Caller, ImageRequest
@@ -18,6 +19,7 @@ from imageway.engine.service import Engine
 from imageway.storage.memory import MemoryStore
 from imageway.tasks.ops import CreateTask
 from tests.store.places import KEY, WORKSPACE, commit, task
+from tests.turns import some_turns, until
 from tests.values import replace
 
 CALLER = Caller("key", "ws")
@@ -88,15 +90,39 @@ async def ends(engine: Engine, scope: Scope) -> None:
     assert scope.closed
 
 
+class Full:
+    """Takes nothing, and says so of every commit."""
+
+    def __init__(self) -> None:
+        self.commits = 0
+
+    async def commit(self, *ops: Op) -> Committed:
+        self.commits += 1
+        raise StoreFailed("nothing was committed: the disk is full", undone=True)
+
+
+async def test_where_certainly_nothing_was_committed_nobody_asks_what_became_of_it(tools: Tools) -> None:
+    """A disk may be full for hours, and whatever is left running would be so for each request that comes meanwhile."""
+    books = Full()
+    engine, scope = Engine(replace(tools, store=books, faults=NoFaults())), tools.spool.scope()
+    with pytest.raises(GatewayError) as told:
+        await engine.start(CAT, CALLER, scope).outcome()
+    with pytest.raises(GatewayError) as queued:
+        await asyncio.wait_for(engine.enqueue(CAT, CALLER), 5)
+    assert (told.value.code, queued.value.code, books.commits) == ("overloaded", "overloaded", 2)
+    await some_turns()
+    assert not engine._running
+    await ends(engine, scope)
+
+
 async def test_whoever_waits_for_news_is_let_go_when_the_engine_closes(tools: Tools) -> None:
     """At once, as things stand: his wait would hold up the end of the process."""
     store, caller = MemoryStore(), Caller("key_1", "ws_1")
     await commit(store, WORKSPACE, KEY, task(request=b""))
     engine = Engine(replace(tools, store=store))
     looking = asyncio.create_task(engine.show_task("req_1", caller, 60))
-    for _ in range(5):
-        await asyncio.sleep(0)
+    await some_turns()
     assert not looking.done()
     await engine.close(0)
-    async with asyncio.timeout(5):
-        assert (await looking).status == "running"
+    await until(looking.done)
+    assert (await looking).status == "running"
