@@ -160,7 +160,7 @@ def test_paths_that_mean_something_else_are_no_images(gateway: Process, house: H
             assert refused.headers["allow"] == "POST"
     refused = send(f"{gateway.url}/v1/images/req_0-0", "PUT", key=house.key)
     assert_told(refused, 405, "method_not_allowed")
-    assert refused.headers["allow"] == "DELETE, GET"
+    assert refused.headers["allow"] == "DELETE, GET, HEAD"
 
 
 def test_the_connection_lives_on_after_a_deletion(gateway: Process, house: House, made: tuple[str, list[str]]) -> None:

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.processes import Answer, House, Process, assert_told, call, clean_environment, wait_for
+from tests.integration.processes import (
+    Answer,
+    House,
+    Process,
+    answer_of,
+    assert_told,
+    call,
+    clean_environment,
+    exchange,
+    wait_for,
+)
 
 PLAIN = {"model": "gpt-image-1", "prompt": "a boat", "size": "1024x1024", "quality": "low"}
 AT_ONCE = {**PLAIN, "async": True}
@@ -197,6 +207,26 @@ def test_news_go_on_where_they_were_cut(house: House, gateway: Process) -> None:
     rest = about(gateway, house.key, f"/{task}/events", last_event_id="3").content.decode()
     assert rest.startswith("id: 4\nevent: completed\n")
     assert about(gateway, house.key, f"/{task}/events", last_event_id="4").status == 204
+
+
+def test_head_of_news_is_no_news(house: House, gateway: Process) -> None:
+    """Nothing is followed for whoever reads nothing."""
+    task = post(gateway, house.key, AT_ONCE).json["id"]
+    answers = [
+        answer_of(
+            exchange(
+                gateway.url,
+                f"HEAD /v1/tasks/{task}{path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {house.key}\r\n"
+                "connection: close\r\n\r\n".encode(),
+            )
+        )
+        for path in ("/events", "?wait=5")
+    ]
+    assert [(answer.status, answer.content) for answer in answers] == [(200, b"")] * 2
+    assert answers[0].headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert answers[0].headers["x-request-id"].startswith("req_")
+    assert "never retrieved" not in gateway.log.read_text()
+    assert "was destroyed but it is pending" not in gateway.log.read_text()
 
 
 def test_who_waits_a_little_gets_the_picture_or_the_task(house: House, gateway: Process) -> None:

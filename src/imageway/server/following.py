@@ -58,3 +58,13 @@ class NewsStream:
                 if not pending.done():
                     pending.cancel()
                     await asyncio.wait({pending})
+
+
+def unread() -> Payload:
+    """A stream of which HEAD asks for the headers alone."""
+    return stream_payload(_nothing())
+
+
+async def _nothing() -> AsyncIterator[StreamEvent | bytes]:
+    return
+    yield b""

@@ -63,9 +63,9 @@ from imageway.engine.stored_images import StoredImages
 from imageway.server.auth import KeyRing, without_keys
 from imageway.server.contents import Contents, bodiless
 from imageway.server.contents import Outgoing as Outgoing
-from imageway.server.following import NewsStream
+from imageway.server.following import NewsStream, unread
 from imageway.server.routes import Head as Head
-from imageway.server.routes import Match, MethodNotAllowed, RouteTable
+from imageway.server.routes import Match, MethodNotAllowed, RouteTable, served_as
 from imageway.server.signing import Seal
 from imageway.server.streaming import EventStream
 from imageway.server.uploads import Uploads
@@ -107,7 +107,7 @@ class Gate:
         scope = self.spool.scope()
         try:
             if head.path in self.documents:
-                if head.method != "GET":
+                if served_as(head.method) != "GET":
                     raise MethodNotAllowed(head.method, head.path, ("GET",))
                 return self._outgoing(Answer(200, self.documents[head.path]()), scope)
             match = self.routes.find(head)
@@ -146,6 +146,9 @@ class Gate:
             serve = self._generate if intent.idempotency_key is None else self._once
             return await serve(dialect, replace(intent, dialect=dialect.name), caller, scope)
         if isinstance(intent, FollowTask):
+            if head.method == "HEAD":
+                await self.engine.show_task(intent.id, caller)
+                return Outgoing(200, self._unkept(), unread(), _finisher(scope, None))
             return await self._follow(dialect, intent, caller, scope)
         if isinstance(intent, ShowImage):
             stored = await self.images.find(intent, caller)
@@ -263,8 +266,11 @@ class Gate:
         payload = await NewsStream(dialect, self.heartbeat_s).opened(follow(self.engine, intent, caller))
         if payload is None:
             return self._outgoing(Answer(204, None), scope)
-        headers = (self._request_id(), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
-        return Outgoing(200, headers, payload, _finisher(scope, None))
+        return Outgoing(200, self._unkept(), payload, _finisher(scope, None))
+
+    def _unkept(self) -> tuple[tuple[str, str], ...]:
+        """Headers of events, which nobody on the way may hold back."""
+        return (self._request_id(), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 
     async def _body(self, head: Head, match: Match, chunks: Chunks, scope: Scope) -> Tree | FormBody:
         written = head.headers.get("content-type", "")

@@ -33,10 +33,16 @@ class Match(Struct, frozen=True):
     params: Mapping[str, str]
 
 
+def served_as(method: str) -> str:
+    """HEAD is answered as GET is; the connection leaves the body out (RFC 9110, section 9.3.2)."""
+    return "GET" if method == "HEAD" else method
+
+
 class MethodNotAllowed(GatewayError):
-    """The path is somebody's, the method is not. `methods` are those that are."""
+    """The path is somebody's, the method is not. `methods` are those that are; HEAD goes without saying."""
 
     def __init__(self, method: str, path: str, methods: tuple[str, ...]) -> None:
+        methods = tuple(sorted({*methods, "HEAD"})) if "GET" in methods else methods
         super().__init__("method_not_allowed", f'"{method}" is not for {path}; use {", ".join(methods)}')
         self.methods = methods
 
@@ -78,9 +84,9 @@ class RouteTable:
         matches = self._exact.get(head.path) or self._matching(head.path)
         if len(matches) == 1 and not matches[0].route.carriers and matches[0].route.method == head.method:
             return matches[0]
-        carried = _carried(head, matches)
+        carried, method = _carried(head, matches), served_as(head.method)
         for match in carried:
-            if match.route.method == head.method:
+            if match.route.method == method:
                 return match
         told, named = head.path[:_TOLD_PATH_CHARS], [match for match in carried if not _takes_a_verb(match)]
         if named:

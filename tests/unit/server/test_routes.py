@@ -56,7 +56,7 @@ def test_a_verb_that_no_path_ends_in_is_not_found(place: str, method: str, verb:
 
 @pytest.mark.parametrize(
     ("method", "ending", "methods"),
-    [("PUT", ":generateContent", ("POST",)), ("PUT", ":predict", ("POST",)), ("POST", "", ("GET",))],
+    [("PUT", ":generateContent", ("POST",)), ("PUT", ":predict", ("POST",)), ("POST", "", ("GET", "HEAD"))],
 )
 def test_another_method_for_what_there_is_is_told_those_that_are(
     method: str, ending: str, methods: tuple[str, ...]

@@ -22,7 +22,7 @@ from imageway.server.admin.reading import read_body, read_query
 from imageway.server.administration.office import Office
 from imageway.server.auth import digest_of
 from imageway.server.gate import Chunks, Gate, Outgoing
-from imageway.server.routes import Head, MethodNotAllowed
+from imageway.server.routes import Head, MethodNotAllowed, served_as
 from imageway.server.upstreams import Installation
 from imageway.telemetry import events, logger
 
@@ -47,7 +47,7 @@ class AdminSite:
         """Never raises but CancelledError (the client hung up)."""
         try:
             if head.path == DOCUMENT:
-                if head.method != "GET":
+                if served_as(head.method) != "GET":
                     raise MethodNotAllowed(head.method, head.path, ("GET",))
                 return self._out(200, msgspec.json.encode(self.document()))
             return await self._serve(head, chunks)
@@ -123,7 +123,7 @@ class AdminSite:
             if (params := _params(endpoint.path.split("/"), segments)) is not None
         ]
         for endpoint, params in sorted(found, key=lambda one: len(one[1])):  # a word before any name
-            if endpoint.method == head.method:
+            if endpoint.method == served_as(head.method):
                 return endpoint, params
         if found:
             raise MethodNotAllowed(head.method, head.path[:200], tuple(sorted({one.method for one, _ in found})))
