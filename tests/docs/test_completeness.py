@@ -16,6 +16,7 @@ from imageway.engine.settings import EngineSettings
 from imageway.server.configuration import FileSettings, Settings, UpstreamRow
 from imageway.server.limits import ConnectionLimits
 from imageway.server.machine import FAULT_POINTS
+from imageway.telemetry import events
 from tests.docs.pages import DOCS, PAGES, code_words, first_words, modules, rows, section, texts_in
 
 CONFIGURATION = DOCS / "configuration.md"
@@ -176,6 +177,11 @@ def test_every_warning_is_documented_and_no_other() -> None:
 def test_every_route_is_documented() -> None:
     text = API.read_text() + "".join(page.read_text() for page in sorted((DOCS / "dialects").glob("*.md")))
     assert {route.path for dialect in DIALECTS for route in dialect.routes if route.path not in text} == set()
+
+
+def test_every_event_of_the_log_is_explained_and_no_other() -> None:
+    named = {value for name, value in vars(events).items() if name.isupper()}
+    assert set(first_words(section(CONFIGURATION, "Logs"))) == named
 
 
 def test_every_provider_has_a_sandbox_address() -> None:
