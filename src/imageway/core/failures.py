@@ -27,7 +27,12 @@ class FetchRefused(Exception):
 
 
 class StoreFailed(Exception):
-    """A store that cannot be used, or a commit whose fate nobody told: it may or may not have happened."""
+    """A store that cannot be used, or a commit whose fate nobody told: it may or may not have happened. `undone`: it
+    has not, and never will."""
+
+    def __init__(self, message: str, *, undone: bool = False) -> None:
+        super().__init__(message)
+        self.undone = undone
 
 
 class FaultInjected(BaseException):

@@ -130,7 +130,7 @@ class Engine:
             committed = await tools.store.commit(*queue_ops(tools, prepared, facts, ask))
         except StoreFailed as error:
             logger().error(events.STORE_FAILED, detail=str(error))
-            if not await self._is_accepted(prepared, facts):
+            if error.undone or not await self._is_accepted(prepared, facts):
                 await drop_ask(tools, ask)
                 raise not_accepted() from error
         else:
@@ -323,7 +323,8 @@ class Engine:
             committed = await self.tools.store.commit(*begin_ops(self.tools, prepared, run.facts, run.parts))
         except StoreFailed as error:
             logger().error(events.STORE_FAILED, detail=str(error))
-            self.spawn(self._take_back(prepared, run), run)
+            if not error.undone:
+                self.spawn(self._take_back(prepared, run), run)
             raise not_accepted() from error
         if isinstance(committed, Refused):
             raise await refusal(self.tools, committed, prepared)

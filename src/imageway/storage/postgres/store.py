@@ -162,9 +162,9 @@ class PostgresStore:
             await self._call("SELECT imageway_commit_alike($1, $2)", side_by_side_text(units), workspaces)
         except asyncpg.PostgresError as error:
             if (error.sqlstate or "")[:2] not in ONE_BY_ONE:
-                return [_failed("whether the commit happened is not known", error)] * len(units)
+                return [_failed(error)] * len(units)
         except OUTSIDE as error:
-            return [_failed("whether the commit happened is not known", error)] * len(units)
+            return [_failed(error)] * len(units)
         except UnicodeEncodeError:  # half a surrogate pair in one of them
             pass
         else:
@@ -176,11 +176,11 @@ class PostgresStore:
             answer = json.loads(await self._call("SELECT imageway_commit($1)", one_by_one_text(units)))
         except (asyncpg.DataError, UnicodeEncodeError) as error:
             if len(units) == 1:
-                return [error if isinstance(error, UnicodeEncodeError) else _failed("nothing was committed", error)]
+                return [error if isinstance(error, UnicodeEncodeError) else _failed(error, undone=True)]
             # One of them holds what no jsonb takes (a NUL); the others must not suffer for it.
             return [outcome for unit in units for outcome in await self._commit_each([unit])]
         except OUTSIDE as error:
-            return [_failed("whether the commit happened is not known", error)] * len(units)
+            return [_failed(error)] * len(units)
         return [_outcome(unit, said) for unit, said in zip(units, answer, strict=True)]
 
     async def _call(self, sql: str, *values: object) -> Any:
@@ -214,13 +214,14 @@ def _outcome(unit: Unit, said: Any) -> Outcome:
     if said is None:
         return COMMITTED
     if isinstance(said, str):
-        return StorageError(f"nothing was committed: {said}")
+        return StorageError(f"nothing was committed: {said}", undone=True)
     place, why = said
     return Refused(unit[place], why)
 
 
-def _failed(what: str, error: Exception) -> StorageError:
-    failed = StorageError(f"{what}: {error}")
+def _failed(error: Exception, *, undone: bool = False) -> StorageError:
+    what = "nothing was committed" if undone else "whether the commit happened is not known"
+    failed = StorageError(f"{what}: {error}", undone=undone)
     failed.__cause__ = error
     return failed
 

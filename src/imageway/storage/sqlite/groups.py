@@ -141,6 +141,6 @@ def _apply(connection: sqlite3.Connection, unit: Unit) -> Outcome:
 
 
 def _failed(error: sqlite3.Error) -> StorageError:
-    failed = StorageError(f"nothing was committed: {error}")
+    failed = StorageError(f"nothing was committed: {error}", undone=True)
     failed.__cause__ = error
     return failed
