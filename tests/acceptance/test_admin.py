@@ -3,9 +3,11 @@ error in one form, and its own document."""
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,7 +16,10 @@ from typing import Any
 
 import pytest
 
+from imageway.server.books import open_books
+from imageway.server.configuration import read_settings
 from tests.integration.processes import Answer, House, _lower, assert_told, call, clean_environment, command, wait_for
+from tests.store.places import commit, finish, task
 
 HOOK = "https://shop.example/hook"
 PICTURE = {"model": "gemini-2.5-flash-image", "prompt": "a boat", "response_format": "b64_json"}
@@ -208,8 +213,14 @@ def test_what_has_ended_is_not_cancelled_and_no_such_thing_is_written_down(house
     done = call(f"{admin.url}/v1/images/generations", PICTURE, key=key["key"]).json["request_id"]
     told = assert_told(admin("POST", f"tasks/{done}/cancel"), 409, "task_final", "task")
     assert told["message"] == f'the task "{done}" has ended already: it is "succeeded"'
-    given_up = task("req_given_up", workspace_id=workspace, key_id=key["id"])
-    house.do(lambda store: commit(store, given_up, finish(given_up.id, "cancelled")))
+    now_ms = int(time.time() * 1000)
+    given_up = task("req_given_up", workspace_id=workspace, key_id=key["id"], created_ms=now_ms)
+
+    async def keep() -> None:
+        async with open_books(read_settings({"data": house.data}, house.environment)) as store:
+            await commit(store, given_up, finish(given_up.id, "cancelled", at_ms=now_ms))
+
+    asyncio.run(keep())
     assert admin.made("POST", f"tasks/{given_up.id}/cancel")["state"] == "cancelled"
     assert [admin.made("GET", f"audit?target={one}")["data"] for one in (done, given_up.id)] == [[], []]
 
