@@ -10,6 +10,7 @@ import pytest
 from tests.docs.pages import DOCS, PAGES, ROOT, SOURCE, anchors, code_words, links, name_of, prose
 
 _DOCUMENT = re.compile(r"docs/[\w/-]+\.(?:md|py)")
+_ELSEWHERE = re.compile(r"\bDESIGN(?:\.md|,| §| section)|\bSTYLE\.md|\(law \d")
 _FILE = re.compile(r"(?:[\w-]+/)+[\w*-]+\.(?:py|toml|md|txt|sql)")
 
 
@@ -34,6 +35,14 @@ def test_documents_that_the_code_names_are_there() -> None:
         for found in _DOCUMENT.findall(path.read_text())
     }
     assert {(where, found) for where, found in named if not (ROOT / found).exists()} == set()
+
+
+def test_nothing_refers_to_what_only_its_writers_had() -> None:
+    """Sections and laws of papers that are not in this repository."""
+    folders = (SOURCE, ROOT / "tests", ROOT / "benchmarks", DOCS)
+    files = [path for folder in folders for kind in ("py", "md", "sql") for path in folder.rglob(f"*.{kind}")]
+    assert len(files) > 500
+    assert {name_of(path) for path in files if _ELSEWHERE.search(path.read_text())} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

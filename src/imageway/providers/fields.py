@@ -89,7 +89,7 @@ def given(tree: Mapping[str, Tree]) -> dict[str, Tree]:
 
 def forward(body: Mapping[str, Tree], extras: Mapping[str, Tree]) -> dict[str, Tree]:
     """`body` with fields that nobody here knows, each in the object where the caller had it. What stands already is
-    never overridden (DESIGN §7, the diagonal)."""
+    never overridden."""
     merged = dict(body)
     for name, value in extras.items():
         here = merged.get(name)
@@ -170,7 +170,7 @@ def failure(kind: FailureKind, code: str, message: str, headers: Mapping[str, st
 
 
 def kind_of_status(status: int) -> FailureKind:
-    """What the status of an answer means when the provider's own error body said no more (DESIGN §7)."""
+    """What the status of an answer means when the provider's own error body said no more."""
     if status < 300:
         return FailureKind.SPOILED
     if status < 400 or status in (401, 402, 403, 404):
