@@ -94,8 +94,12 @@ class RouteTable:
         raise GatewayError("not_found", f'there is nothing at "{told}"')
 
     def speaker(self, head: Head) -> Dialect:
-        """In whose envelope a request is refused that nobody serves: whose path it is, else whose it begins like."""
-        carried = _carried(head, self._exact.get(head.path) or self._matching(head.path))
+        """In whose envelope a request is refused that nobody serves: whose path it is, or lies below where his carriers
+        count, else whose it begins like."""
+        above = (matches for path, matches in self._exact.items() if head.path.startswith(f"{path}/"))
+        guests = [match for matches in above for match in matches if match.route.carriers]
+        asked = self._exact.get(head.path) or self._matching(head.path) or guests
+        carried = _carried(head, asked)
         if carried:
             return carried[0].dialect
         return next((dialect for prefix, dialect in self._prefixes if head.path.startswith(prefix)), self._first)

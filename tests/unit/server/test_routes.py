@@ -68,8 +68,23 @@ def test_another_method_for_what_there_is_is_told_those_that_are(
 
 
 @pytest.mark.parametrize(("headers", "speaker"), [({"x-goog-api-key": "k"}, "gemini"), ({}, "openai_images")])
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/m", "/v1/models/m:unknownMethod"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models",
+        "/v1/models/m",
+        "/v1/models/m:unknownMethod",
+        "/v1/models/m:predict/",
+        "/v1/models/m/n",
+        "/v1/models/",
+    ],
+)
 def test_a_path_that_two_share_is_refused_in_the_format_of_the_one_who_asks(
     path: str, headers: dict[str, str], speaker: str
 ) -> None:
     assert TABLE.speaker(Head("PUT", path, {}, headers, path)).name == speaker
+
+
+def test_who_carries_a_key_elsewhere_is_no_guest_there() -> None:
+    for path in ("/v1/nothing", "/v1/images/generations/", "/v1/modelsx"):
+        assert TABLE.speaker(Head("POST", path, {}, {"x-goog-api-key": "k"}, path)).name == "openai_images"
