@@ -3,9 +3,12 @@ those of the settings that they are told with."""
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,20 @@ from imageway.catalog import load
 from imageway.engine.settings import EngineSettings
 from imageway.server.configuration import Settings
 from imageway.server.limits import ConnectionLimits
-from tests.docs.pages import DOCS, PAGES, ROOT, SOURCE, links, name_of, prose, rows, section, slug
+from tests.docs.pages import (
+    DOCS,
+    PAGES,
+    ROOT,
+    SOURCE,
+    code_words,
+    links,
+    modules,
+    name_of,
+    prose,
+    rows,
+    section,
+    slug,
+)
 
 LINE_CHARS = 126
 DECISIONS = sorted((DOCS / "decisions").glob("0*.md"))
@@ -115,6 +131,37 @@ def test_names_are_in_the_file_that_is_named_with_them(page: Path) -> None:
     for name, file in re.findall(r"`([A-Za-z_.]+)`\s+\(`([\w/]+\.py)`\)", prose(page)):
         text = (SOURCE / file).read_text()
         assert all(re.search(rf"\b{part}\b", text) for part in name.split(".")), (name, file)
+
+
+def members(tree: ast.Module) -> Iterator[tuple[str, set[str]]]:
+    """Classes, with the names of their fields and methods."""
+    for node in (each for each in ast.walk(tree) if isinstance(each, ast.ClassDef)):
+        named = {
+            each.target.id
+            for each in node.body
+            if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+        }
+        yield (
+            node.name,
+            named | {each.name for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)},
+        )
+
+
+def test_what_the_walk_through_the_rooms_names_is_there() -> None:
+    """`KeyRing`, `Store.commit(*ops)`: a class, and a member of it; `bodies.lift_json`: what a room offers."""
+    classes: dict[str, set[str]] = {}
+    for _, tree in modules():
+        for name, own in members(tree):
+            classes[name] = classes.get(name, set()) | own
+    checked = 0
+    for word in sorted(code_words(prose(DOCS / "architecture.md"))):
+        if found := re.fullmatch(r"([A-Z][a-z]\w+)(?:\.(\w+))?(?:[(\[].*)?", word):
+            assert found[1] in classes, word
+            assert not found[2] or found[2] in classes[found[1]], word
+        elif found := re.fullmatch(r"(bodies|catalog|routing)\.(\w+)", word):
+            assert hasattr(import_module(f"imageway.{found[1]}"), found[2]), word
+        checked += found is not None
+    assert checked > 40
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
