@@ -133,6 +133,22 @@ def test_names_are_in_the_file_that_is_named_with_them(page: Path) -> None:
         assert all(re.search(rf"\b{part}\b", text) for part in name.split(".")), (name, file)
 
 
+def test_settings_fields_and_codes_that_pages_name_are_somewhere_in_the_code() -> None:
+    """Words like `keep_tasks_s`: a stale one was renamed or removed. Others' own are named in their own places."""
+    files = [path for kind in ("py", "toml", "sql") for path in SOURCE.rglob(f"*.{kind}")]
+    known = {word for path in files for word in re.findall(r"[a-z0-9]+(?:_[a-z0-9]+)+", path.read_text())}
+    others = {"extra_body", "azure_endpoint", "http_status_codes"}  # of clients' libraries
+    for heading in ("PostgreSQL's own settings", "Media store"):
+        others |= code_words(section(DOCS / "configuration.md", heading))
+    named = {
+        (page.name, word)
+        for page in PAGES
+        for word in code_words(prose(page))
+        if re.fullmatch(r"[a-z0-9]+(?:_[a-z0-9]+)+", word) and word not in known | others
+    }
+    assert named == set()
+
+
 def members(tree: ast.Module) -> Iterator[tuple[str, set[str]]]:
     """Classes, with the names of their fields and methods."""
     for node in (each for each in ast.walk(tree) if isinstance(each, ast.ClassDef)):
