@@ -137,6 +137,7 @@ def test_settings_fields_and_codes_that_pages_name_are_somewhere_in_the_code() -
     """Words like `keep_tasks_s`: a stale one was renamed or removed. Others' own are named in their own places."""
     files = [path for kind in ("py", "toml", "sql") for path in SOURCE.rglob(f"*.{kind}")]
     known = {word for path in files for word in re.findall(r"[a-z0-9]+(?:_[a-z0-9]+)+", path.read_text())}
+    known |= {path.stem for path in files}
     others = {"extra_body", "azure_endpoint", "http_status_codes"}  # of clients' libraries
     for heading in ("PostgreSQL's own settings", "Media store"):
         others |= code_words(section(DOCS / "configuration.md", heading))
