@@ -625,7 +625,7 @@ def test_leaving_in_the_same_breath_leaves_nothing_behind(served: Served) -> Non
 
 
 def test_at_the_end_what_is_idle_is_closed_and_what_is_asked_is_answered(served: Served) -> None:
-    served.grace_s = 10
+    served.grace_s = 3600
     with connect(served.url) as idle, connect(served.url) as begun, connect(served.url) as busy:
         idle.sendall(post())
         assert read_answer(idle).status == 200
@@ -633,7 +633,7 @@ def test_at_the_end_what_is_idle_is_closed_and_what_is_asked_is_answered(served:
         busy.sendall(post("/wait") + post("/"))
         wait_for(lambda: "/wait" in served.site.paths)
         served.stop()
-        assert read_to_end(idle) == b""  # which idleness would end in an hour
+        assert read_to_end(idle) == b""  # which neither idleness nor the grace would end within an hour
         assert read_to_end(begun) == b""
         assert served.thread.is_alive()
         served.open_gate()
