@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from imageway.server.gate import Outgoing
 from imageway.server.http.answers import CONTINUE, STREAM, has_body, head_of, length_of, refusal
-from imageway.server.http.heads import Malformed, RequestHead, could_begin, read_head
+from imageway.server.http.heads import Malformed, RequestHead, could_begin, read_head, why_not
 from imageway.server.http.request_body import RequestBody
 from imageway.server.http.sending import Sender
 from imageway.server.http.site import Site
@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
 
     def _await_head(self, unread: bytes) -> None:
         if len(unread) <= _PROBED_BYTES and not could_begin(unread):
-            self._refuse(400, "malformed_http", str(Malformed()))
+            self._refuse(400, "malformed_http", why_not(unread))
         elif not self._in_head:
             self._in_head = True
             self._due_s = self._loop.time() + self._limits.head_s

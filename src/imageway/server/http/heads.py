@@ -9,18 +9,21 @@ from urllib.parse import parse_qsl, unquote
 
 from msgspec import Struct
 
+from imageway.core.wording import printable
 from imageway.server.routes import Head
 
 CHUNKED: Final = -1
 QUERY_FIELDS: Final = 1000  # a head full of empty ones costs 30 ms, before anybody has shown a key
 _NAME: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _FIELD: Final = rf"{_NAME}:[\t -~\x80-\xff]*+\r\n"
-_METHOD: Final = "(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE)"
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+_METHOD: Final = f"(?:{'|'.join(_METHODS)})"
 _HEAD: Final = re.compile(rf"({_METHOD}) ([!-~]++) HTTP/1\.([01])\r\n((?:{_FIELD})*+)\r\n")
 _BEGINNING: Final = re.compile(
     rf"{_METHOD} [!-~]++ HTTP/1\.[01]\r\n(?:{_FIELD})*+(?:{_NAME}(?::[\t -~\x80-\xff]*+)?)?\r?"  # in the fields
     r"|[A-Z]{0,7}\r?|[A-Z]{3,7} [!-~]*+(?: [HTP/1.0]{0,8}\r?)?"  # in the first line
 )
+_FIRST_LINE: Final = re.compile(rf"({_NAME}) [!-~]++ HTTP/1\.[01]\r\n")
 _ORIGIN: Final = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
 _LENGTH: Final = re.compile(r"[0-9]{1,15}")
 _FRAMING: Final = ("content-length:", "transfer-encoding:")
@@ -50,7 +53,7 @@ def read_head(content: bytes, peer: str = "") -> RequestHead:
     """From the first byte to the empty line, included, as it came from `peer`. Raises Malformed."""
     match = _HEAD.fullmatch(content.decode("latin-1"))
     if match is None:
-        raise Malformed
+        raise Malformed(why_not(content))
     method, target, minor, fields = match.groups()
     headers = _headers_of(fields, minor)
     if not target.startswith("/"):
@@ -69,6 +72,14 @@ def read_head(content: bytes, peer: str = "") -> RequestHead:
 def could_begin(content: bytes) -> bool:
     """Whether more bytes could make a head of these; tells garbage before a time limit does."""
     return _BEGINNING.fullmatch(content.decode("latin-1")) is not None
+
+
+def why_not(content: bytes) -> str:
+    """What is wrong with the beginning of what is no head."""
+    line = _FIRST_LINE.match(content.decode("latin-1"))
+    if line is None or line[1] in _METHODS:
+        return str(Malformed())
+    return f'the method "{printable(line[1])}" is not known here; known: {", ".join(_METHODS)}'
 
 
 def _headers_of(fields: str, minor: str) -> dict[str, str]:

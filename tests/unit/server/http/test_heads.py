@@ -3,6 +3,7 @@ the same method, target, fields, framing and end of the connection."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httptools
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imageway.server.http.heads import CHUNKED, QUERY_FIELDS, Malformed, could_begin, read_head
+from imageway.server.http.heads import CHUNKED, QUERY_FIELDS, Malformed, could_begin, read_head, why_not
 
 LINE = b"POST /v1/images/generations HTTP/1.1\r\n"
 
@@ -293,3 +294,20 @@ def test_a_query_has_so_many_fields_and_no_more() -> None:
     assert len(read_head(asked(QUERY_FIELDS)).head.query) == QUERY_FIELDS
     with pytest.raises(Malformed, match="more than 1,000 fields"):
         read_head(asked(QUERY_FIELDS + 1))
+
+
+@pytest.mark.parametrize("method", ["PROPFIND", "BREW", "CONNECT", "post", "Get"])
+def test_a_method_that_nobody_takes_is_told_by_its_name(method: str) -> None:
+    """It is lawful, and names are written as they are meant: they differ by case (RFC 9110, section 9.1)."""
+    content = f"{method} /v1/models HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    told = f'the method "{method}" is not known here; known: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE'
+    with pytest.raises(Malformed, match=f"^{re.escape(told)}$"):
+        read_head(content)
+    assert why_not(content[:-10]) == told
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x16\x03\x01", b"GET  / HTTP/1.1\r\n", b"G\xe9T / HTTP/1.1\r\n", b"GE/T / HTTP/1.1\r\n"]
+)
+def test_what_is_no_http_is_told_to_be_none(content: bytes) -> None:
+    assert why_not(content) == str(Malformed())
