@@ -41,12 +41,12 @@ def test_a_workspace_is_made_once_and_listed(shell: Shell) -> None:
     assert MOMENT.fullmatch(row["created"])
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[2J", "x" * 101])
+@pytest.mark.parametrize("name", ["", "  ", " shop", "shop ", "shop\u3000", "a\nb", "\x1b[2J", "x" * 101])
 def test_a_name_has_to_be_visible(shell: Shell, name: str) -> None:
     for command in (("workspaces", "create", name), ("keys", "create", "--workspace", name)):
         ran = shell(*command)
         assert ran.code == 1
-        assert "write 1 to 100 visible characters" in ran.err
+        assert "write 1 to 100 visible characters, the first and the last no space" in ran.err
     assert shell("workspaces", "list", "--json").json == []
 
 

@@ -55,7 +55,7 @@ def test_a_moment_is_a_time_or_a_span_from_now_on(written: str, moment: datetime
 @pytest.mark.parametrize(
     "written",
     [
-        *("2026-11-20T12:00:00", "2020-01-01", "soon", "0001-01-01", "0001-01-01T00:00:00+14:00"),
+        *("0s", "0d", "2026-11-20T12:00:00", "2020-01-01", "soon", "0001-01-01", "0001-01-01T00:00:00+14:00"),
         "9999-12-31T23:59:59-14:00",
     ],
 )

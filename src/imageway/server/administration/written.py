@@ -40,8 +40,10 @@ class Reader:
 
     def name(self, param: str, written: str, *, needed: bool = True) -> str:
         """One that can be typed again and stays in its column."""
-        if len(written) > MOST_NAME or not written.isprintable() or (needed and not written.strip()):
-            self.wrong(param, f"{param} {written[:MOST_NAME]!r}: write 1 to {MOST_NAME} visible characters")
+        fits = len(written) <= MOST_NAME and written.isprintable() and written == written.strip()
+        if not fits or (needed and not written):
+            how = f"write 1 to {MOST_NAME} visible characters, the first and the last no space"
+            self.wrong(param, f"{param} {written[:MOST_NAME]!r}: {how}")
         return written
 
     def line(self, param: str, written: str, most: int) -> str:
@@ -78,9 +80,7 @@ class Reader:
 
     def moment_ms(self, param: str, written: str, now_ms: int) -> int:
         """A moment to come: an ISO 8601 time, UTC where it says no zone, or a span from now on."""
-        if _SPAN.fullmatch(written.strip()):
-            return self.end_ms(param, written, now_ms)
-        at_ms = epoch_ms(written)
+        at_ms = self.end_ms(param, written, now_ms) if _SPAN.fullmatch(written.strip()) else epoch_ms(written)
         if at_ms is None:
             self.wrong(param, f'{param} "{written}" is no time: {_EXAMPLE}, or a span such as 90d')
             return 0
