@@ -118,17 +118,18 @@ def _without_idle_prompt(request: ImageRequest) -> tuple[ImageRequest, tuple[Req
 
 
 def _prompt_findings(model: Model, request: ImageRequest) -> Iterator[Finding]:
-    param = request.param("prompt")
     text = request.prompt or _user_text(request.turns) or ""
+    limit = model.prompt_max_chars
     if not text.strip():
         if request.operation not in _NEEDS_NO_PROMPT:
+            param = request.param("prompt")
             yield Problem(param, "missing_required_parameter", f"{param} is missing: say what the image should show")
-        return
-    limit = model.prompt_max_chars
-    if len(text) > limit:
+    elif len(text) > limit:
+        param = request.param("prompt")
         message = f"{param} has {len(text):,} characters; {model.id} takes at most {limit:,}"
         yield Problem(param, "prompt_too_long", message, (f"at most {limit} characters",))
     elif advice := _prompt_advice(model, text):
+        param = request.param("prompt")
         yield RequestWarning("advice", param, f"{param} is long: {model.id} is meant for at most {advice}")
 
 

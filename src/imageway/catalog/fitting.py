@@ -94,13 +94,12 @@ def _quality_as_tier(
 def _size(
     model: Model, request: ImageRequest, asked: Geometry | None
 ) -> tuple[Size, tuple[RequestWarning, ...], tuple[Problem, ...]]:
-    param = request.param("geometry")
     try:
         resolved = resolve(model.geometry, asked, has_images=bool(images_of(request)))
     except Impossible:
         accepted = (*accepted_sizes(model.geometry), *_foreign_forms(model.geometry))
         message = f"{_shape_as_asked(request, asked)} cannot be made; accepted: {', '.join(accepted)}"
-        return Size(), (), (Problem(param, "invalid_size", message, accepted),)
+        return Size(), (), (Problem(request.param("geometry"), "invalid_size", message, accepted),)
     return resolved.size, () if resolved.exact else tuple(_adjustments(model, request, asked, resolved)), ()
 
 

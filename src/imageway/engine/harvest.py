@@ -83,10 +83,11 @@ class Harvest(Struct, eq=False):
     @property
     def reported(self) -> Usage | None:
         """The tokens as answer, bill and usage record have them: read once, text told from images."""
-        if self.usage is None:
-            return None
-        attempt, first = self.attempt, next(iter(self.images), None)
-        fitted = attempt.option.fitted
+        fitted = self.attempt.option.fitted
+        model = self.attempt.tools.catalog.models.get(fitted.request.model)
+        if self.usage is None or model is None or not model.output_text_tokens:
+            return self.usage  # as nearly always: nothing is hidden in it
+        first = next(iter(self.images), None)
         made = Bill(
             fitted.request,
             fitted.size,
@@ -95,7 +96,7 @@ class Harvest(Struct, eq=False):
             quality=self.settled.quality if self.settled else None,
             pixels=(first.facts.width, first.facts.height) if first else None,
         )
-        return told_apart(attempt.tools.catalog.models.get(fitted.request.model), made)
+        return told_apart(model, made)
 
     async def add(self, more: More) -> list[asyncio.Task[None]]:
         """One event of a stream; what is still being fetched of it, because slow links hold up nothing else."""
