@@ -55,8 +55,9 @@ async def test_a_line_lost_in_the_middle_of_a_commit_is_told_as_not_known_and_th
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
-        with pytest.raises(StorageError, match="whether the commit happened is not known"):
+        with pytest.raises(StorageError, match="whether the commit happened is not known") as raised:
             await asyncio.wait_for(waiting, 10)
+        assert not raised.value.undone
     await commit(store, ops.Hold("req_1", "ws_1", 5, 3))
     await rival.close()
     await store.close()

@@ -59,6 +59,7 @@ async def test_a_lock_that_stays_is_an_error_and_not_for_ever(
     with somebody_writes(sqlite_place):
         outcomes = await asyncio.gather(store.commit(WORKSPACE), store.commit(TOPUP), return_exceptions=True)
         assert [str(outcome) for outcome in outcomes] == ["nothing was committed: database is locked"] * 2
+        assert all(isinstance(outcome, StorageError) and outcome.undone for outcome in outcomes)
     await commit(store, WORKSPACE)
     await store.close()
 
