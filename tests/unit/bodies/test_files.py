@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
+import random
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -13,7 +16,37 @@ from imageway.bodies import Run, Scope, Spool, StoredBlob, files, json_payload
 from imageway.core.blobs import Encoding
 from tests.unit.bodies.conftest import gather
 
-LARGE = os.urandom(3_000_000)
+LARGE = random.Random(3).randbytes(3_000_000)
+IS_CACHED = files._is_cached
+
+
+@pytest.fixture(autouse=True)
+def _at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was just written is cached; where the file system cannot tell, it is told so."""
+    probe = tmp_path / "probe"
+    probe.write_bytes(b"x")
+    with probe.open("rb") as file:
+        if not files._is_cached(file.fileno(), 0):
+            monkeypatch.setattr(files, "_is_cached", lambda file, at: True)
+    probe.unlink()
+
+
+@pytest.mark.parametrize(("answer", "cached"), [(1, True), (OSError(errno.EAGAIN, ""), False), (0, False)])
+def test_the_kernel_is_asked_without_waiting(
+    monkeypatch: pytest.MonkeyPatch, answer: int | OSError, cached: bool
+) -> None:
+    """A read that would wait for the disk is none; nor is one behind the end, or on a file system that cannot tell."""
+    asked: list[tuple[int, int, int]] = []
+
+    def preadv(file: int, buffers: list[bytearray], at: int, flags: int) -> int:
+        asked.append((file, at, flags))
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    assert IS_CACHED(3, 7) is cached
+    assert asked == [(3, 7, os.RWF_NOWAIT)]
 
 
 async def stored(scope: Scope, content: bytes = LARGE, encoding: Encoding = Encoding.BINARY) -> StoredBlob:

@@ -163,6 +163,7 @@ def test_what_was_written_goes_by_the_name_and_place_that_it_was_written_at(
     """In every object that may hold it, in every spelling."""
     table = TABLES_OF[name]
     spellings = [spelled for at, spelled in table.by_place if at == place and table.by_place[at, spelled] is field]
+    assert spellings
     for spelled in spellings:
         path = [*way_to(table, place), spelled]
         request = as_read(name, merged(FORMATS[name][2], path, sample(field)))
