@@ -199,12 +199,12 @@ def sums_are_not_added_up(patch: pytest.MonkeyPatch) -> None:
 
 
 def rules_are_forgotten_when_it_is_settled(patch: pytest.MonkeyPatch) -> None:
-    charge = settlement.charge
+    charge_all = settlement.charge_all
 
-    def by_the_catalog(book: Any, model: Any, bill: Any) -> Any:
-        return charge(book, book.models[model.id], bill)
+    def by_the_catalog(book: Any, model: Any, bills: Any) -> Any:
+        return charge_all(book, book.models[model.id], bills)
 
-    patch.setattr(settlement, "charge", by_the_catalog)
+    patch.setattr(settlement, "charge_all", by_the_catalog)
 
 
 def rules_are_not_kept_with_the_task(patch: pytest.MonkeyPatch) -> None:
@@ -308,8 +308,12 @@ def nothing_is_kept_when_the_last_one_leaves_late(patch: pytest.MonkeyPatch) -> 
 
 
 def all_tokens_are_billed(patch: pytest.MonkeyPatch) -> None:
-    bill = settlement.bill_of
-    patch.setattr(settlement, "bill_of", lambda results, count: replace(bill(results, count), produced=None))
+    bills_of = settlement.bills_of
+
+    def of_all(served: Any) -> Any:
+        return tuple(replace(bill, produced=None) for bill in bills_of(served))
+
+    patch.setattr(settlement, "bills_of", of_all)
 
 
 def costs_are_told_and_not_booked(patch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from imageway.catalog.checking import Checked, check
 from imageway.catalog.fitting import Fitted, fit, foreseen, too_large
 from imageway.catalog.geometry import parse_size
 from imageway.catalog.loading import CatalogError, load
-from imageway.catalog.pricing import Bill, Charge, Quote, charge, cost, quote, told_apart
+from imageway.catalog.pricing import Bill, Charge, Quote, charge, charge_all, cost, quote, told_apart
 from imageway.catalog.search import Catalog, Found
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Found",
     "Quote",
     "charge",
+    "charge_all",
     "check",
     "cost",
     "fit",

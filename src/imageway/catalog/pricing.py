@@ -5,6 +5,7 @@ Exact whole numbers inside (see tariffs); every sum is rounded up once, to micro
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import lcm
 from typing import Final
 
 from msgspec import Struct
@@ -40,10 +41,10 @@ class Quote(Struct, frozen=True):
 
 
 class Bill(Struct, frozen=True):
-    """What is to be paid for: the fitted request and size, the images that were delivered, the tokens the provider
-    reported for the whole task (None: it reported none). `produced`, when more images than were delivered are behind
-    `usage`, says how many: the caller then pays the delivered share of the tokens. `quality` and `pixels` are what the
-    provider chose, as far as that is known: tokens are told apart by them."""
+    """What is to be paid for: the fitted request and size, the images of it that were delivered, the tokens the
+    provider reported for all of them (None: it reported none). `produced`, when more images than were delivered are
+    behind `usage`, says how many: the caller then pays the delivered share of the tokens. `quality` and `pixels` are
+    what the provider chose, as far as that is known: tokens are told apart by them."""
 
     request: ImageRequest
     size: Size
@@ -79,12 +80,33 @@ def charge(catalog: PriceBook, model: Model, bill: Bill) -> Charge:
     report stays within what the catalog assumes. No image: nothing, whatever was reported."""
     if bill.delivered <= 0:
         return Charge(0, ())
+    tariff, lines, tokens, estimated = _due(catalog, model, bill)
+    return Charge(_total(tariff, lines), _shown(lines, estimated=estimated), tokens)
+
+
+def charge_all(catalog: PriceBook, model: Model, bills: Sequence[Bill]) -> Charge:
+    """The same where a request was fitted in several ways, with a bill for each: one sum, rounded up once, which the
+    dearest of their quotes covers."""
+    if len(bills) == 1:
+        return charge(catalog, model, bills[0])
+    shares, whole, tokens = 0, 1, _NONE
+    shown: tuple[PriceLine, ...] = ()
+    for bill in bills:
+        if bill.delivered > 0:
+            tariff, lines, counts, estimated = _due(catalog, model, bill)
+            common = lcm(whole, tariff.whole)
+            shares = shares * (common // whole) + _shares(lines) * (common // tariff.whole)
+            whole, tokens, shown = common, _added(tokens, counts), shown + _shown(lines, estimated=estimated)
+    return Charge(round_up(shares, denominator=whole), shown, tokens)
+
+
+def _due(catalog: PriceBook, model: Model, bill: Bill) -> tuple[Tariff, list[Line], Counts, bool]:
+    """By which tariff, for what, for how many tokens, and whether these are estimated."""
     tariff = tariff_of(catalog, model, None, bill.request.quality, bill.size)
     reported = _delivered_share(bill)
     tokens = reported or _estimated(tariff, model, bill.request, bill.delivered, worst=False)
     lines = _lines(tariff, bill.request, bill.delivered, tokens)
-    estimated = reported is None and tariff.counts_tokens
-    return Charge(_total(tariff, lines), _shown(lines, estimated=estimated), tokens)
+    return tariff, lines, tokens, reported is None and tariff.counts_tokens
 
 
 def cost(catalog: PriceBook, offering: Offering, bill: Bill) -> Charge:
@@ -128,10 +150,14 @@ def _lines(tariff: Tariff, request: ImageRequest, images: int, tokens: Counts) -
 
 
 def _total(tariff: Tariff, lines: Sequence[Line]) -> int:
+    return round_up(_shares(lines), denominator=tariff.whole)
+
+
+def _shares(lines: Sequence[Line]) -> int:
     shares = 0
     for rate, quantity in lines:
         shares += rate.shares * quantity
-    return round_up(shares, denominator=tariff.whole)
+    return shares
 
 
 def _shown(lines: Sequence[Line], *, estimated: bool) -> tuple[PriceLine, ...]:
@@ -170,6 +196,11 @@ def told_apart(model: Model | None, bill: Bill) -> Usage | None:
 
 def _counts(usage: Usage) -> Counts:
     return usage.input_text, usage.input_image, usage.output_text, usage.output_image
+
+
+def _added(one: Counts, other: Counts) -> Counts:
+    text, image, output_text, output_image = (mine + his for mine, his in zip(one, other, strict=True))
+    return text, image, output_text, output_image
 
 
 def _delivered_share(bill: Bill) -> Counts | None:

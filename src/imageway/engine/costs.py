@@ -31,13 +31,27 @@ class Costs(Struct, frozen=True):
 NO_COSTS = Costs()
 
 
-def bill_of(results: Sequence[PartResult], delivered: int) -> Bill:
-    """What the parts that delivered have used, and of that only the delivered share: what could not be proved is not
-    paid for. Where one of them reported nothing, the reports do not add up to a bill; the tables then speak."""
-    served = [result for result in results if result.images]
-    reported = [result.usage for result in served if result.usage]
-    usage = sum(reported[1:], reported[0]) if len(reported) == len(served) else None
-    fitted, produced = served[0].option.fitted, sum([result.produced for result in served])
+def bills_of(served: Sequence[PartResult]) -> tuple[Bill, ...]:
+    """Of parts that delivered: one for each way in which the request was fitted to who served it. Nearly always that is
+    one, of all of them."""
+    if len(served) == 1:
+        return (_billed(served),)
+    first = served[0].option.fitted
+    alike: list[PartResult] = []
+    others: list[PartResult] = []
+    for result in served:
+        fitted = result.option.fitted
+        (alike if fitted is first or fitted == first else others).append(result)
+    return (_billed(alike), *bills_of(others)) if others else (_billed(alike),)
+
+
+def _billed(alike: Sequence[PartResult]) -> Bill:
+    """What these parts have used, and of that only the delivered share: what could not be proved is not paid for. Where
+    one of them reported nothing, the reports do not add up to a bill; the tables then speak."""
+    reported = [result.usage for result in alike if result.usage]
+    usage = sum(reported[1:], reported[0]) if len(reported) == len(alike) else None
+    fitted, produced = alike[0].option.fitted, sum([result.produced for result in alike])
+    delivered = sum([len(result.images) for result in alike])
     return Bill(fitted.request, fitted.size, delivered, usage, produced=produced)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from imageway.bodies import Scope
-from imageway.catalog import Charge, charge
+from imageway.catalog import Charge, charge_all
 from imageway.catalog.terms import DAY_MS
 from imageway.core.errors import GatewayError
 from imageway.core.intents import Generated
@@ -19,7 +19,7 @@ from imageway.core.ops import Op
 from imageway.core.requests import RequestWarning
 from imageway.core.steps import Settled, Usage
 from imageway.engine.attempts import PartResult
-from imageway.engine.costs import bill_of, costs_of
+from imageway.engine.costs import bills_of, costs_of
 from imageway.engine.facts import TaskFacts
 from imageway.engine.images import Ready
 from imageway.engine.limits import Spending, release_ops
@@ -69,7 +69,7 @@ async def settle(
     if stored:
         expires_ms = next((p.expires_ms for p in pictures if p.name), 0) or tools.keep_until_ms(facts.keep_images_s)
         names = await store_all(tools, facts.task_id, pictures, expires_ms, first=facts.first_image)
-    price = charge(tools.catalog.on(facts.created_ms // DAY_MS), facts.model, bill_of(served, len(pictures)))
+    price = charge_all(tools.catalog.on(facts.created_ms // DAY_MS), facts.model, bills_of(served))
     captured = min(price.usd_micros, facts.hold_usd_micros)
     warnings = (*facts.warnings, *_told(facts, served), *transcoded)
     result = KeptResult(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imageway.catalog import Bill, Quote, charge, cost, load, quote, told_apart
+from imageway.catalog import Bill, Quote, charge, charge_all, cost, load, quote, told_apart
 from imageway.catalog.schema import Geometry, Model, Offering, Parameter, Price, Tokens
 from imageway.core.intents import PriceLine
 from imageway.core.money import parse_usd
@@ -340,6 +340,31 @@ def reports(draw: st.DrawFn, held: Quote) -> Usage | None:
         return None
     assumed = {line.what: int(line.quantity) for line in held.lines if line.unit == "token"}
     return Usage(*(draw(st.integers(0, assumed.get(kind.replace("_", " ") + " tokens", 0))) for kind in KINDS))
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_what_was_asked_for_in_several_ways_is_one_sum_that_the_dearest_hold_covers(data: st.DataObject) -> None:
+    """Images of one request may be made by sellers that were asked for another quality and size each."""
+    known, request, size, _ = data.draw(cases())
+    request = replace(request, group=None)
+    qualities = known.parameters["quality"].values if "quality" in known.parameters else ()
+    other = replace(request, quality=data.draw(st.sampled_from([None, *qualities])))
+    ways = ((request, size), (other, data.draw(st.sampled_from(sizes_of(known)))))
+    bills = []
+    for asked, of_size in ways:
+        images = data.draw(st.integers(0, 5))
+        usage = data.draw(reports(quote(LISTED, known, asked, of_size, images=images)))
+        bills.append(Bill(asked, of_size, images, usage))
+    delivered = sum(bill.delivered for bill in bills)
+    charged, alone = charge_all(LISTED, known, bills), [charge(LISTED, known, bill) for bill in bills]
+    assert charged.usd_micros == charge_all(LISTED, known, bills[::-1]).usd_micros
+    assert charged.lines == (*alone[0].lines, *alone[1].lines)
+    assert charged.tokens == tuple(map(sum, zip(*(one.tokens for one in alone), strict=True)))
+    assert 0 <= charged.usd_micros - worth(charged.lines) < 1
+    assert charged.usd_micros <= sum(one.usd_micros for one in alone)
+    holds = [quote(LISTED, known, asked, of_size, images=delivered).hold_usd_micros for asked, of_size in ways]
+    assert charged.usd_micros <= max(holds)
 
 
 @settings(max_examples=400, deadline=None)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from imageway.bodies import blob_of
 from imageway.catalog import load
 from imageway.catalog.terms import DAY_MS
 from imageway.core.blobs import ImageFacts
-from imageway.core.intents import Generate
-from imageway.core.requests import Caller, Geometry, Group, ImageRequest, RequestWarning
+from imageway.core.intents import Generate, Generated
+from imageway.core.requests import Caller, Geometry, Group, ImageRequest, RequestWarning, Size
 from imageway.core.steps import Failed, FailureKind, Usage
 from imageway.engine.acceptance import facts_for
 from imageway.engine.attempts import PartResult
-from imageway.engine.costs import costs_of
+from imageway.engine.costs import bills_of, costs_of
 from imageway.engine.facts import TaskFacts
 from imageway.engine.images import Proved
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option, prepare
 from imageway.engine.settlement import _told, settle
-from imageway.ledger.ops import BookCost, Capture
+from imageway.ledger.ops import BookCost, Capture, RecordUsage
 from tests.unit.engine.conftest import NOW_MS
 from tests.unit.engine.test_preparation import YUAN, ClockAt, rate
 from tests.values import replace
@@ -124,3 +126,86 @@ async def test_a_price_is_of_the_day_it_was_quoted_and_a_cost_of_the_day_it_is_b
     (booked,) = [op.usd_micros for op in done.ops if isinstance(op, BookCost)]
     assert captured == prepared.quote.hold_usd_micros == 20_000
     assert booked == 60_000
+
+
+FANNED = """
+[[models]]
+id = "fanned-1"
+family = "gpt_image"
+title = "Fanned"
+minimum_hold = "0"
+form = "b64_json"
+prices = [
+  { per = "image", amount = "0.0100003", qualities = ["low"] },
+  { per = "image", amount = "0.0400003" },
+  { per = "token", tokens = "input_text", amount = "3" },
+]
+geometry = { kind = "list", sizes = ["1024x1024"], default = "1024x1024" }
+
+[models.parameters]
+quality = { type = "string", values = ["low", "high", "auto"], default = "auto" }
+
+[[models.offerings]]
+provider = "openai"
+upstream_name = "fanned-1"
+adapter = "openai_images"
+
+[[models.offerings]]
+provider = "google"
+upstream_name = "fanned-1"
+adapter = "openai_images"
+parameters = []
+"""
+"""Sold by one who takes a quality, and by one who makes what he likes."""
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 1), (1, 0, 0), (0, 0), (1, 1)])
+async def test_each_image_is_priced_by_what_it_was_asked_for_there(
+    tools: Tools, tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    """Parts fail over each for itself, and whoever serves one may not take a field that another takes. The lines of
+    all are summed, then rounded up once; the hold covers them whoever serves what."""
+    (tmp_path / "own.toml").write_text(FANNED, encoding="utf-8")
+    tools = replace(tools, catalog=load(tmp_path))
+    asked = ImageRequest(model="fanned-1", prompt="a cat", quality="low", n=len(order))
+    prepared = prepare(tools, Generate(request=asked), Caller("key", "ws"))
+    careful, careless = sorted(prepared.options, key=lambda one: one.fitted.request.quality is None)
+    assert (careful.fitted.request.quality, careless.fitted.request.quality) == ("low", None)
+    results = [
+        replace(served((careful, careless)[who], part), produced=1, usage=Usage(input_text=7, output_image=1))
+        for part, who in enumerate(order)
+    ]
+    scope = tools.spool.scope()
+    done = await settle(tools, facts_for(prepared, "req_1"), scope, results, store=False)
+    scope.release()
+    (captured,) = [op.usd_micros for op in done.ops if isinstance(op, Capture)]
+    exact = Fraction("10000.3") * order.count(0) + Fraction("40000.3") * order.count(1) + 7 * 3 * len(order)
+    assert captured == -(-exact // 1) <= prepared.quote.hold_usd_micros
+    (row,) = [op for op in done.ops if isinstance(op, RecordUsage)]
+    assert row.price_usd_micros == captured
+    assert row.input_text_tokens == 7 * len(order)
+    lines = [(line["what"], int(line["quantity"])) for line in msgspec.json.decode(row.lines)["price"]]
+    images = {what: sum(count for named, count in lines if named == what) for what, _ in lines}
+    expected = {"image (low)": order.count(0), "image": order.count(1), "input text tokens": 7 * len(order)}
+    assert images == {what: count for what, count in expected.items() if count}
+    assert isinstance(done.answer, Generated)
+    assert done.answer.usage == Usage(input_text=7 * len(order), output_image=len(order))
+
+
+def test_parts_that_were_asked_for_the_same_are_one_bill(tools: Tools) -> None:
+    """Whoever took the task over fitted it anew for each of them. Where one reported nothing, the reports do not add up
+    to that bill; to the bill of another fit they do."""
+    first, again = option(tools), option(tools)
+    assert first.fitted is not again.fitted
+    other = replace(first, fitted=msgspec.structs.replace(first.fitted, size=Size(512, 512)))
+    usage = Usage(output_image=5)
+    parts = [
+        replace(served(first, 0), produced=2, usage=usage),
+        replace(served(other, 1), produced=1, usage=usage),
+        replace(served(again, 2), produced=1),
+    ]
+    alike, another = bills_of(parts)
+    assert (alike.delivered, alike.produced, alike.usage) == (2, 3, None)
+    assert (another.delivered, another.produced, another.usage, another.size) == (1, 1, usage, Size(512, 512))
+    (together,) = bills_of([parts[0], replace(parts[2], usage=usage)])
+    assert (together.delivered, together.produced, together.usage) == (2, 3, Usage(output_image=10))
