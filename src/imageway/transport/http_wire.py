@@ -202,11 +202,10 @@ def write_head(outgoing: Outgoing, origin: Origin, target: str) -> bytes:
     headers = outgoing.headers
     lines = [f"{outgoing.method} {target} HTTP/1.1", f"host: {origin.authority}"]
     lines += [f"{name}: {text}" for name, text in headers.items()]
-    head = "\r\n".join(lines)
-    breaks = len(lines) - 1
-    if head.count("\n") != breaks or head.count("\r") != breaks or "\0" in head:
+    written = "".join(lines)
+    if "\n" in written or "\r" in written or "\0" in written:
         raise ValueError("a header holds a line break")
-    return f"{head}\r\n\r\n".encode()
+    return "\r\n".join([*lines, "\r\n"]).encode()
 
 
 async def _exactly(payload: Payload) -> AsyncIterator[bytes]:

@@ -24,7 +24,7 @@ def compose(url: str, request: HttpRequest, upstream: Upstream | None, granted: 
     `granted` goes in place of what its scheme would make of its key. Raises MissingCredential, ValueError for a body
     that cannot be written."""
     credential = Credential() if upstream is None else granted or scheme(upstream.auth)(upstream)
-    headers = {**_OWN_HEADERS}
+    headers = _OWN_HEADERS.copy()
     if request.headers:
         headers.update((name.lower(), text) for name, text in _filled(request.headers, upstream))
     headers.update(credential.headers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
@@ -26,10 +25,11 @@ async def read_reply(incoming: Incoming, scope: Scope, *, max_bytes: int) -> Rep
     body = _Body(incoming, max_bytes)
     head = await body.peek()
     content: JsonReply | BlobReply | Page
-    image_format = sniff_format(head)
+    is_json = head.lstrip()[:1] in _JSON_STARTS  # as no image does
+    image_format = None if is_json else sniff_format(head)
     if image_format is not None:
         content = await _read_blob(body, scope, image_format)
-    elif head.lstrip()[:1] in _JSON_STARTS or "json" in incoming.headers.get("content-type", "").lower():
+    elif is_json or "json" in incoming.headers.get("content-type", "").lower():
         content = await _read_json(body, scope, head, delimited=incoming.delimited)
     else:
         await _read_away(body)
@@ -75,7 +75,7 @@ class _Body:
         compressed = incoming.headers.get("content-encoding", "").lower() in _COMPRESSED
         self._chunks = _inflated(incoming.chunks) if compressed else incoming.chunks
         self._left_bytes = self._max_bytes = max_bytes
-        self._pending: deque[bytes] = deque()
+        self._pending = b""
         if (incoming.declared_bytes or 0) > max_bytes:
             raise self._too_large()
 
@@ -84,7 +84,8 @@ class _Body:
 
     async def __anext__(self) -> bytes:
         if self._pending:
-            return self._pending.popleft()
+            pending, self._pending = self._pending, b""
+            return pending
         chunk = await anext(self._chunks)
         self._left_bytes -= len(chunk)
         if self._left_bytes < 0:
@@ -93,15 +94,13 @@ class _Body:
 
     async def peek(self) -> bytes:
         """The first chunks, enough of them to tell what the body is; they come again."""
-        seen: list[bytes] = []
-        size_bytes = 0
+        head = b""
         async for chunk in self:
-            seen.append(chunk)
-            size_bytes += len(chunk)
-            if size_bytes >= _SNIFFED_BYTES:
+            head = head + chunk if head else chunk
+            if len(head) >= _SNIFFED_BYTES:
                 break
-        self._pending.extend(seen)
-        return seen[0] if len(seen) == 1 else b"".join(seen)
+        self._pending = head
+        return head
 
     def _too_large(self) -> TransportFailed:
         return TransportFailed(FailureKind.SPOILED, f"the answer is larger than the {self._max_bytes:,} bytes allowed")

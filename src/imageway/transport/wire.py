@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -16,8 +15,7 @@ UNREACHABLE: Final = ("image_url_unreachable", "its host cannot be reached at a 
 is tells a stranger about the network we stand in."""
 
 
-@dataclass(slots=True)
-class Outgoing:
+class Outgoing(Struct):
     """A request, whole. `url` is absolute, with a path and without a fragment, escaped as it is to be sent. Header
     names are lower case, content-length among them. `left` turns true before the first byte is handed to a connection:
     a failure while it is false cannot have reached anybody."""
