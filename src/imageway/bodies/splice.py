@@ -30,10 +30,10 @@ def json_payload(tree: Tree) -> Payload:
     text = _encode(_plain(tree, blobs))
     if not blobs:
         return whole(text, _CONTENT_TYPE)
-    pieces = text.split(_GAP)
-    content = _at_once(pieces, blobs)
+    content = _at_once(text, blobs)
     if content is not None:
         return whole(content, _CONTENT_TYPE)
+    pieces = text.split(_GAP)
     length = len(text) - len(blobs) + sum([encoded_length(blob.decoded_bytes) for blob in blobs])
     parts: list[bytes | Blob] = [pieces[0]]
     for blob, piece in zip(blobs, pieces[1:], strict=True):
@@ -41,14 +41,15 @@ def json_payload(tree: Tree) -> Payload:
     return Payload(length, _CONTENT_TYPE, partial(chain, parts, encoded), runs=partial(chain, parts, encoded_runs))
 
 
-def _at_once(pieces: list[bytes], blobs: list[Blob]) -> bytes | None:
+def _at_once(text: bytes, blobs: list[Blob]) -> bytes | None:
     """All of it, where that is small and every blob lies in memory as it is written."""
-    parts = [pieces[0]]
-    for blob, piece in zip(blobs, pieces[1:], strict=True):
+    for blob in blobs:
         if not isinstance(blob, StoredBlob) or not isinstance(blob.source, bytes) or not lies_encoded(blob):
             return None
-        parts += (blob.source, piece)
-    return b"".join(parts) if sum(map(len, parts)) <= SMALL_BYTES else None
+        if len(text) + len(blob.source) > SMALL_BYTES:
+            return None
+        text = text.replace(_GAP, blob.source, 1)
+    return text
 
 
 def _plain(node: object, blobs: list[Blob]) -> object:
