@@ -15,12 +15,15 @@ def item_of(picture: Picture) -> dict[str, Tree]:
 
 def metadata_of(outcome: Generated | TaskView) -> dict[str, Tree]:
     """What there is beside the images: what the model said, and the seed of each."""
-    text: dict[str, Tree] = {"text": outcome.text} if outcome.text else {}
-    return text | ({"seeds": list(outcome.seeds)} if outcome.seeds else {})
+    metadata: dict[str, Tree] = {"text": outcome.text} if outcome.text else {}
+    if outcome.seeds:
+        metadata["seeds"] = list(outcome.seeds)
+    return metadata
 
 
 def identifier_of(intent: Intent, outcome: Generated) -> str | None:
     """Who asked, as the caller wrote it; None where nobody was told, or where he used the older field."""
-    if not isinstance(intent, Generate) or intent.request.param("user") != IDENTIFIER:
+    request = intent.request if isinstance(intent, Generate) else None
+    if request is None or request.user is None or request.param("user") != IDENTIFIER:
         return None
-    return None if any(warning.param == IDENTIFIER for warning in outcome.warnings) else intent.request.user
+    return None if any(warning.param == IDENTIFIER for warning in outcome.warnings) else request.user

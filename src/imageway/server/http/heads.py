@@ -25,7 +25,7 @@ _BEGINNING: Final = re.compile(
 )
 _FIRST_LINE: Final = re.compile(rf"({_NAME}) [!-~]++ HTTP/1\.[01]\r\n")
 _ORIGIN: Final = re.compile(r"https?://[^/?#]+", re.IGNORECASE)
-_LENGTH: Final = re.compile(r"[0-9]{1,15}")
+_LENGTH_DIGITS: Final = 15
 _FRAMING: Final = ("content-length:", "transfer-encoding:")
 _LISTED: Final = ("connection", "x-forwarded-for")  # of these, every line counts
 _SINGLE: Final = frozenset({"host", "content-length", "transfer-encoding"})
@@ -119,7 +119,7 @@ def _length_of(headers: dict[str, str], minor: str) -> int:
         return CHUNKED
     if length is None:
         return 0
-    if not _LENGTH.fullmatch(length):
+    if not length.isdecimal() or not length.isascii() or len(length) > _LENGTH_DIGITS:
         raise Malformed
     return int(length)
 
