@@ -39,18 +39,18 @@ class PriceTerms:
     async def keep_going(self, store: Store, clock: Clock) -> None:
         """Until it is cancelled."""
         while True:
-            await self.look(store)
+            await self.look(store, clock.now_ms())
             await clock.sleep(REFRESH_S)
 
-    async def read_rules(self, store: Store) -> None:
-        """Before anything is sold: whoever does not know the rules would sell at the catalog's prices. Raises
-        StoreFailed."""
-        self.learn(await store.read(ListPriceRules()))
+    async def read_rules(self, store: Store, now_ms: int) -> None:
+        """Before anything is sold: whoever does not know the rules would sell at the catalog's prices. Those that were
+        over a day ago concern nobody any more. Raises StoreFailed."""
+        self.learn(await store.read(ListPriceRules(now_ms - DAY_MS)))
 
-    async def look(self, store: Store) -> None:
+    async def look(self, store: Store, now_ms: int) -> None:
         """While the store does not answer, what was known before holds."""
         try:
-            await self.read_rules(store)
+            await self.read_rules(store, now_ms)
         except StoreFailed as error:
             logger().error(events.STORE_FAILED, detail=str(error))
         except Exception as error:  # noqa: BLE001  # the next look comes, whatever hole this one fell into

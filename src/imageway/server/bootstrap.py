@@ -117,7 +117,8 @@ async def open_gateway(
     gateway = Gateway(settings, _app(live.installation, engine, vault, faults), engine, tools, courier)
     recovery, crew = Recovery(engine), Crew(engine, settings.workers)
     engine.queued = crew.offer
-    await asyncio.gather(tools.terms.read_rules(store), recovery.renew(), _seal_earlier(vault, clock.now_ms()))
+    now_ms = clock.now_ms()
+    await asyncio.gather(tools.terms.read_rules(store, now_ms), recovery.renew(), _seal_earlier(vault, now_ms))
     await recovery.begin()
     _forget_dead(settings.data, locks)
     rounds = _rounds(recovery, crew, courier, live)

@@ -8,10 +8,13 @@ from typing import Any, cast
 import pytest
 
 from imageway.catalog import Catalog
+from imageway.catalog.terms import DAY_MS
 from imageway.core.access import CATALOG_TERMS
 from imageway.core.failures import StoreFailed
+from imageway.core.ops import Committed
 from imageway.engine.terms import PriceTerms
-from imageway.ledger.terms import PriceRule
+from imageway.ledger.terms import EndPriceRule, PriceRule, SetPriceRule
+from imageway.storage.memory import MemoryStore
 from tests.sim.logs import quiet
 from tests.unit.engine.conftest import NOW_MS
 
@@ -55,9 +58,21 @@ async def test_what_was_known_holds_until_the_store_answers_again(catalog: Catal
     """Whatever is wrong with it, the next look comes."""
     terms, book = PriceTerms(), cast("Any", Book([(rule(1),), trouble, (rule(2),)]))
     with quiet():
-        await terms.look(book)
+        await terms.look(book, NOW_MS)
         assert ids(terms, catalog) == ("rule-1",)
-        await terms.look(book)
+        await terms.look(book, NOW_MS)
         assert ids(terms, catalog) == ("rule-1",)
-        await terms.look(book)
+        await terms.look(book, NOW_MS)
     assert ids(terms, catalog) == ("rule-2",)
+
+
+async def test_rules_that_were_over_long_ago_are_not_read_every_second(catalog: Catalog) -> None:
+    """Operators may make some every day, for years."""
+    store, terms = MemoryStore(), PriceTerms()
+    old, ended, ending = rule(1, 1, NOW_MS - 2 * DAY_MS), rule(2, 2, NOW_MS - 1), rule(3, 3, NOW_MS + 1)
+    for one in (old, ended, ending, rule(4, 4)):
+        made = SetPriceRule(one.id, "", one.models, one.multiplier_millionths, 0, b"", one.from_ms, "", one.from_ms)
+        ends = () if one.until_ms is None else (EndPriceRule(one.id, one.until_ms),)
+        assert isinstance(await store.commit(made, *ends), Committed)
+    await terms.read_rules(store, NOW_MS)
+    assert [one.id for one in terms.rules] == [ended.id, ending.id, "rule-4"]
