@@ -117,9 +117,7 @@ async def open_gateway(
     gateway = Gateway(settings, _app(live.installation, engine, vault, faults), engine, tools, courier)
     recovery, crew = Recovery(engine), Crew(engine, settings.workers)
     engine.queued = crew.offer
-    now_ms = clock.now_ms()
-    await asyncio.gather(tools.terms.read_rules(store, now_ms), recovery.renew(), _seal_earlier(vault, now_ms))
-    await recovery.begin()
+    await _begin(recovery, vault)
     _forget_dead(settings.data, locks)
     rounds = _rounds(recovery, crew, courier, live)
     _say_started(owner, tools.upstreams)
@@ -145,6 +143,13 @@ def _prepare(settings: Settings, environment: Mapping[str, str]) -> None:
         ring_there(settings.data, environment)
     except SealingError as error:
         raise ConfigurationError(str(error)) from None
+
+
+async def _begin(recovery: Recovery, vault: RingVault) -> None:
+    """What must be known and done before anybody is served. Raises StoreFailed."""
+    tools, now_ms = recovery.tools, recovery.tools.clock.now_ms()
+    await asyncio.gather(tools.terms.read_rules(tools.store, now_ms), recovery.renew(), _seal_earlier(vault, now_ms))
+    await recovery.begin()
 
 
 def _rounds(recovery: Recovery, crew: Crew, courier: Courier, live: LiveUpstreams) -> asyncio.Future[list[None]]:
