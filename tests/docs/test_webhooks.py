@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from imageway.engine.courier import JITTER, RETRY_AFTER_S
 from imageway.engine.settings import EngineSettings
 from imageway.tasks.webhooks import EVENTS
-from tests.docs.pages import DOCS, first_words, section
+from tests.docs.pages import DOCS, fences, first_words, section
+from tests.docs.shapes import shape
 
 PAGE = DOCS / "webhooks.md"
 UNITS_S = {"s": 1, "min": 60, "h": 3600}
@@ -15,6 +17,13 @@ UNITS_S = {"s": 1, "min": 60, "h": 3600}
 
 def test_every_event_is_explained_and_no_other() -> None:
     assert set(first_words(section(PAGE, "Who is told"))) == set(EVENTS)
+
+
+def test_the_task_that_is_sent_is_the_one_that_is_shown() -> None:
+    """The sample of a message has what the sample of `GET /v1/tasks/{id}` has."""
+    sent = next(json.loads(fence.text)["data"] for fence in fences(PAGE) if '"task.succeeded"' in fence.text[:40])
+    answers = [json.loads(fence.text) for fence in fences(DOCS / "api.md") if fence.tag == "answer"]
+    assert shape(sent) == shape(next(answer for answer in answers if answer.get("object") == "task"))
 
 
 def test_the_pauses_are_those_of_the_schedule() -> None:
