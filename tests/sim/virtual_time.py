@@ -31,6 +31,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._now_s
 
+    def stand_still(self, seconds: float) -> None:
+        """Time goes on, and nobody has looked yet."""
+        self._now_s += seconds
+
     def select(self, timeout_s: float | None) -> tuple[()]:
         """What the loop calls when it would wait for the outside world."""
         if timeout_s is None:
@@ -46,6 +50,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _write_to_self(self) -> None:
         """Nothing sleeps that would have to be woken."""
+
+
+class VirtualPolicy(asyncio.DefaultEventLoopPolicy):
+    """For tests that are coroutines, as their `event_loop_policy`."""
+
+    def new_event_loop(self) -> VirtualLoop:
+        return VirtualLoop()
 
 
 def run_virtually(main: Coroutine[Any, Any, T], prepare: Callable[[VirtualLoop], None] | None = None) -> T:

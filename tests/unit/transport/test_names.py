@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from imageway.transport.names import NameCache, resolve
+from tests.sim.virtual_time import run_virtually
 
 
 class Book:
@@ -27,16 +28,19 @@ class Book:
         return ("192.0.2.1",)
 
 
-async def test_an_answer_is_remembered_for_a_while() -> None:
-    book = Book()
-    names = NameCache(book, kept_s=0.05)
-    for _ in range(3):
-        assert await names("a.example", 443) == ("192.0.2.1",)
-    await names("b.example", 443)
-    assert book.asked == [("a.example", 443), ("b.example", 443)]
-    await asyncio.sleep(0.06)
-    await names("a.example", 443)
-    assert len(book.asked) == 3
+def test_an_answer_is_remembered_for_a_while() -> None:
+    async def ask() -> None:
+        book = Book()
+        names = NameCache(book, kept_s=0.05)
+        for _ in range(3):
+            assert await names("a.example", 443) == ("192.0.2.1",)
+        await names("b.example", 443)
+        assert book.asked == [("a.example", 443), ("b.example", 443)]
+        await asyncio.sleep(0.06)
+        await names("a.example", 443)
+        assert len(book.asked) == 3
+
+    run_virtually(ask())
 
 
 async def test_those_who_ask_at_once_share_one_question_and_one_of_them_may_leave() -> None:
