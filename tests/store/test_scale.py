@@ -166,7 +166,7 @@ def lite(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     numbers = f"(WITH RECURSIVE c (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM c WHERE n < {MANY}) SELECT n FROM c)"  # noqa: S608
     with closing(connect(tmp_path / "a.db")) as opened:
         opened.execute("PRAGMA synchronous = OFF")
-        assert _apply(opened, (WORKSPACE, TOPUP, KEY)) == COMMITTED
+        assert _apply(opened.cursor(), (WORKSPACE, TOPUP, KEY)) == COMMITTED
         for statement in FINISHED:
             opened.execute(statement.format(empty="x''", numbers=numbers))
         yield opened
@@ -191,7 +191,7 @@ def test_sqlite_takes_few_steps(lite: sqlite3.Connection) -> None:
     assert {one.sql: found for one in wanted if (found := taken(one.sql, one.values)) > 300} == {}
     lite.execute("BEGIN")
     steps = 0
-    assert _apply(lite, LIFE) == COMMITTED
+    assert _apply(lite.cursor(), LIFE) == COMMITTED
     assert steps < 100 * len(LIFE)
     lite.execute(THOUSANDS_RUN)
     assert taken(select(tasks_asked.Owners()).sql) < 300

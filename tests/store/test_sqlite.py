@@ -64,14 +64,14 @@ async def test_a_lock_that_stays_is_an_error_and_not_for_ever(
     await store.close()
 
 
-async def test_a_process_that_hardly_ever_lets_go_of_the_lock_keeps_nobody_out(sqlite_place: Place) -> None:
+async def test_a_process_that_hardly_ever_lets_go_of_the_lock_keeps_nobody_out(quick_place: Place) -> None:
     """Free for a millisecond in twenty: as long as a slow disk takes for the commits of a gateway under load."""
-    store = await sqlite_place.open()
+    store = await quick_place.open()
     await commit(store, WORKSPACE)
     enough = threading.Event()
 
     def hog() -> None:
-        with closing(sqlite3.connect(file_of(sqlite_place), isolation_level=None, timeout=10)) as other:
+        with closing(sqlite3.connect(file_of(quick_place), isolation_level=None, timeout=10)) as other:
             while not enough.is_set():
                 other.execute("BEGIN IMMEDIATE")
                 time.sleep(0.02)
@@ -146,8 +146,8 @@ def test_no_op_ever_walks_through_a_whole_table(connection: sqlite3.Connection) 
     for _, before, op, why in CASES:
         connection.execute("SAVEPOINT one_case")
         for unit in before:
-            assert _apply(connection, (unit,)) == COMMITTED
-        assert _apply(connection, (op,)) == Refused(op, why)
+            assert _apply(connection.cursor(), (unit,)) == COMMITTED
+        assert _apply(connection.cursor(), (op,)) == Refused(op, why)
         connection.execute("ROLLBACK TO one_case")
     connection.set_trace_callback(None)
     statements = {text for text in seen if text.split()[0] in ("SELECT", "INSERT", "UPDATE", "DELETE")}
@@ -180,10 +180,10 @@ def test_an_op_that_breaks_a_check_is_an_error_and_leaves_the_transaction_usable
 ) -> None:
     connection.execute("BEGIN")
     bad: tuple[Op, ...] = (WORKSPACE, ledger.MarkDelivery("req_1", "stored", 3))
-    assert _apply(connection, bad) == Refused(bad[1], "not_undelivered")
-    assert _apply(connection, (WORKSPACE, TOPUP)) == COMMITTED
+    assert _apply(connection.cursor(), bad) == Refused(bad[1], "not_undelivered")
+    assert _apply(connection.cursor(), (WORKSPACE, TOPUP)) == COMMITTED
     connection.execute("CREATE TRIGGER no BEFORE INSERT ON holds BEGIN SELECT RAISE(ABORT, 'no'); END")
-    broken = _apply(connection, (ledger.TopUp("top_2", "ws_1", 1, 3), ledger.Hold("req_1", "ws_1", 1, 3)))
+    broken = _apply(connection.cursor(), (ledger.TopUp("top_2", "ws_1", 1, 3), ledger.Hold("req_1", "ws_1", 1, 3)))
     assert isinstance(broken, StorageError)
     assert connection.execute("SELECT available FROM wallets").fetchone() == (1_000_000,)
 

@@ -183,11 +183,15 @@ async def test_an_end_that_did_not_happen_is_told_to_nobody(store: Store) -> Non
 
 
 async def test_many_ends_in_one_group_tell_every_endpoint_of_each(store: Store) -> None:
-    """SQLite runs them side by side."""
+    """SQLite runs them side by side: of each workspace its own, of one that has none nobody."""
     await commit(store, ENDPOINT, replace(ENDPOINT, id="end_2", url="https://b.example/"))
-    told = [webhooks.NotifyEndpoints(f"req_{n}", "ws_1", "task.failed", 6) for n in range(5)]
-    assert await asyncio.gather(*map(store.commit, told)) == [Committed()] * 5
-    assert set(await ids(store)) == {f"msg_{n}_{endpoint}" for n in range(5) for endpoint in (1, 2)}
+    await commit(store, CreateWorkspace("ws_2", "agency", 1), replace(ENDPOINT, id="end_3", workspace_id="ws_2"))
+    await commit(store, CreateWorkspace("ws_3", "silent", 1))
+    ends = [(f"req_{n}{place}", f"ws_{place}") for n in range(5) for place in (1, 2, 3)]
+    told = [webhooks.NotifyEndpoints(task_id, workspace_id, "task.failed", 6) for task_id, workspace_id in ends]
+    assert await asyncio.gather(*map(store.commit, told)) == [Committed()] * 15
+    expected = {f"msg_{n}1_{endpoint}" for n in range(5) for endpoint in (1, 2)} | {f"msg_{n}2_3" for n in range(5)}
+    assert set(await ids(store)) == expected
 
 
 async def test_a_claim_keeps_others_away_until_it_ends(store: Store) -> None:

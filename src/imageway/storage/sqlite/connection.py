@@ -20,6 +20,8 @@ PRAGMAS: Final = (
     "temp_store = MEMORY",
     f"journal_size_limit = {64 << 20}",
 )
+# Else every blob is looked for in vain among all that can be adapted, 1 µs each time; bytes of bytes are the same ones.
+sqlite3.register_adapter(bytes, bytes)
 
 
 def connect(path: Path, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS, read_only: bool = False) -> sqlite3.Connection:

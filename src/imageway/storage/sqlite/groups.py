@@ -29,6 +29,8 @@ class GroupWriter:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._cursor = connection.cursor()  # of one group after the other
+        self._looking = connection.cursor()  # the loop's, whatever the thread is at
         self._thread = ThreadPoolExecutor(1, "imageway-writer")
         self._has_lock = False
         self._version = 0
@@ -37,13 +39,13 @@ class GroupWriter:
         """Another number as soon as another process has changed anything; our own commits do not count. While the lock
         is ours, nobody can."""
         if not self._has_lock:
-            self._look()
+            self._look(self._looking)
         return self._version
 
     async def commit(self, units: list[Unit]) -> list[Outcome]:
         try:
             await self._begin()
-            outcomes = _apply_all(self._connection, units)
+            outcomes = _apply_all(self._cursor, units)
             await self._in_thread(self._commit)
         except sqlite3.Error as error:
             await self._in_thread(self._connection.rollback)
@@ -68,41 +70,40 @@ class GroupWriter:
 
     def _took_lock(self, *, is_last_try: bool = False) -> bool:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._cursor.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if is_last_try or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                 raise
             return False
-        self._look()
+        self._look(self._cursor)
         self._has_lock = True
         return True
 
     def _commit(self) -> None:
         try:
-            self._connection.execute("COMMIT")
+            self._cursor.execute("COMMIT")
         finally:
             self._has_lock = False
 
-    def _look(self) -> None:
-        self._version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+    def _look(self, cursor: sqlite3.Cursor) -> None:
+        self._version = cursor.execute("PRAGMA data_version").fetchone()[0]
 
     async def _in_thread(self, work: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def _apply_all(connection: sqlite3.Connection, units: list[Unit]) -> list[Outcome]:
+def _apply_all(cursor: sqlite3.Cursor, units: list[Unit]) -> list[Outcome]:
     """All units in one savepoint, as if none could be refused, which is nearly always so; else once more, one by one:
     a savepoint for each is a tenth of the work."""
     if len(units) == 1:
-        return [_apply(connection, units[0])]
-    cursor = connection.cursor()
+        return [_apply(cursor, units[0])]
     cursor.execute("SAVEPOINT units")
     if _are_done(cursor, units):
         cursor.execute("RELEASE units")
         return [COMMITTED] * len(units)
     cursor.execute("ROLLBACK TO units")
     cursor.execute("RELEASE units")
-    return [_apply(connection, unit) for unit in units]
+    return [_apply(cursor, unit) for unit in units]
 
 
 def _are_done(cursor: sqlite3.Cursor, units: list[Unit]) -> bool:
@@ -115,9 +116,8 @@ def _are_done(cursor: sqlite3.Cursor, units: list[Unit]) -> bool:
         return False
 
 
-def _apply(connection: sqlite3.Connection, unit: Unit) -> Outcome:
+def _apply(cursor: sqlite3.Cursor, unit: Unit) -> Outcome:
     """Runs one unit in a savepoint. An error that ended the whole transaction is raised, any other is the outcome."""
-    cursor = connection.cursor()
     cursor.execute("SAVEPOINT unit")
     outcome: Outcome = COMMITTED
     try:
@@ -130,7 +130,7 @@ def _apply(connection: sqlite3.Connection, unit: Unit) -> Outcome:
             cursor.execute("RELEASE unit")
             return COMMITTED
     except sqlite3.Error as error:
-        if not connection.in_transaction:
+        if not cursor.connection.in_transaction:
             raise
         outcome = _failed(error)
     except Exception as error:  # noqa: BLE001  (raised again where the unit is awaited)

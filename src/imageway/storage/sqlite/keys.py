@@ -4,6 +4,7 @@ whose database has changed meanwhile reads its pages anew."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Final
 
 from imageway.core.ops import Op
@@ -52,5 +53,5 @@ class KeyMemory:
         self._keys[digest] = key
 
     def forget(self, units: list[Unit]) -> None:
-        if not CHANGING.isdisjoint({type(op) for unit in units for op in unit}):
+        if not CHANGING.isdisjoint(map(type, chain.from_iterable(units))):
             self._keys.clear()

@@ -57,8 +57,17 @@ def rotate_secret(cursor: Cursor, op: webhooks.RotateSecret) -> str | None:
     return add_secret(cursor, op) if cursor.rowcount else "no_secret"
 
 
+_LISTENS: Final = "SELECT 1 FROM webhook_endpoints WHERE workspace_id = ? LIMIT 1"
+
+
 def notify_endpoints(cursor: Cursor, ops: Sequence[webhooks.NotifyEndpoints]) -> None:
-    rows = ((op.task_id, op.task_id, op.task_id, op.event, *(op.at_ms,) * 3, op.workspace_id, op.event) for op in ops)
+    """Looks first who has any: most workspaces have none, and many ops are of one."""
+    listening = {one for one in {op.workspace_id for op in ops} if cursor.execute(_LISTENS, (one,)).fetchone()}
+    rows = (
+        (op.task_id, op.task_id, op.task_id, op.event, *(op.at_ms,) * 3, op.workspace_id, op.event)
+        for op in ops
+        if op.workspace_id in listening
+    )
     cursor.executemany(
         "INSERT OR FAIL INTO webhook_deliveries (id, workspace_id, task_id, endpoint_id, url, event, state, fence,"
         " tries, due_ms, status, detail, created_ms, changed_ms)"
