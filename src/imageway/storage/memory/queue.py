@@ -7,34 +7,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from imageway.storage.memory.tables import Tables
+from imageway.storage.memory.tasks import made_task, why_not_made
 from imageway.tasks import queue
 from imageway.tasks.queries import Task
 from imageway.tasks.states import FINAL_PART, FINAL_TASK
 
 
 def queue_task(tables: Tables, op: queue.QueueTask) -> str | None:
-    if not tables.is_good(op.key_id, op.created_ms):
-        return "key_revoked"
-    if op.id in tables.tasks:
-        return "duplicate"
-    if sum(row.workspace_id == op.workspace_id for row in _waiting(tables)) >= op.limit:
-        return "queue_full"
-    task = Task(
-        id=op.id,
-        workspace_id=op.workspace_id,
-        key_id=op.key_id,
-        model=op.model,
-        state="queued",
-        owner=queue.NOBODY,
-        fence=1,
-        request=op.request,
-        result=b"",
-        created_ms=op.created_ms,
-        deadline_ms=op.deadline_ms,
-        finished_ms=None,
-    )
-    tables.put(tables.tasks, op.id, task)
-    return None
+    why = why_not_made(tables, op)
+    if why is None and sum(row.workspace_id == op.workspace_id for row in _waiting(tables)) >= op.limit:
+        why = "queue_full"
+    if why is None:
+        tables.put(tables.tasks, op.id, made_task(op, state="queued", owner=queue.NOBODY))
+    return why
 
 
 def claim_task(tables: Tables, op: queue.ClaimTask) -> str | None:

@@ -7,21 +7,31 @@ from dataclasses import replace
 from imageway.storage.memory.tables import Tables
 from imageway.tasks import ops
 from imageway.tasks.queries import Attempt, Claim, Task
+from imageway.tasks.queue import QueueTask
 from imageway.tasks.states import FINAL_PART, FINAL_TASK
 
 
 def create_task(tables: Tables, op: ops.CreateTask) -> str | None:
+    why = why_not_made(tables, op)
+    if why is None:
+        tables.put(tables.tasks, op.id, made_task(op, state="running", owner=op.owner))
+    return why
+
+
+def why_not_made(tables: Tables, op: ops.CreateTask | QueueTask) -> str | None:
     if not tables.is_good(op.key_id, op.created_ms):
         return "key_revoked"
-    if op.id in tables.tasks:
-        return "duplicate"
-    task = Task(
+    return "duplicate" if op.id in tables.tasks else None
+
+
+def made_task(op: ops.CreateTask | QueueTask, *, state: str, owner: str) -> Task:
+    return Task(
         id=op.id,
         workspace_id=op.workspace_id,
         key_id=op.key_id,
         model=op.model,
-        state="running",
-        owner=op.owner,
+        state=state,
+        owner=owner,
         fence=1,
         request=op.request,
         result=b"",
@@ -29,8 +39,6 @@ def create_task(tables: Tables, op: ops.CreateTask) -> str | None:
         deadline_ms=op.deadline_ms,
         finished_ms=None,
     )
-    tables.put(tables.tasks, op.id, task)
-    return None
 
 
 def begin_attempt(tables: Tables, op: ops.BeginAttempt) -> str | None:
