@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imageway.catalog import Bill, Quote, charge, charge_all, cost, load, quote, told_apart
+from imageway.catalog import Bill, Charge, Quote, charge, charge_all, cost, load, quote, told_apart
 from imageway.catalog.schema import Geometry, Model, Offering, Parameter, Price, Tokens
 from imageway.core.intents import PriceLine
 from imageway.core.money import parse_usd
@@ -159,13 +159,30 @@ def test_a_sum_is_rounded_up_once() -> None:
     assert charge(BOOK, tiny, Bill(ask(images=(LINK,)), SQUARE, 5)).usd_micros == 4
 
 
+def test_what_was_asked_for_in_several_ways_is_summed_before_it_is_rounded() -> None:
+    """Whatever shares of a micro-dollar the rows of each way come in; what was not delivered is not in it."""
+    rows = model(
+        image("0.0100003", qualities=("low",)),
+        image("0.04000025", qualities=("high",)),
+        image("0.05", qualities=("none",)),
+        token("output_image", "0.5"),
+    )
+    low, high = Bill(ask(quality="low"), SQUARE, 2), Bill(ask(quality="high"), SQUARE, 3, Usage(output_image=1))
+    charged = charge_all(BOOK, rows, (low, high))
+    assert charged.usd_micros == charge_all(BOOK, rows, (high, low)).usd_micros == 140_002  # of 140,001.85
+    assert charge(BOOK, rows, low).usd_micros + charge(BOOK, rows, high).usd_micros == 140_003
+    nothing = Bill(ask(quality="none"), SQUARE, 0, Usage(output_image=10**9))
+    assert charge_all(BOOK, rows, (low, nothing, high)) == charged
+    assert charge_all(BOOK, rows, (nothing, nothing)) == Charge(0, ())
+    assert charge_all(BOOK, rows, (low,)) == charge(BOOK, rows, low)
+
+
 def test_a_hold_is_never_less_than_the_minimum() -> None:
     cheap = model(image("0.001"), minimum_hold="0.01")
-    assert quote(BOOK, cheap, ask(), SQUARE, images=1) == Quote(
-        1_000,
-        1_000,
-        10_000,
-        (PriceLine(what="image", quantity="1", unit="image", unit_usd="0.001", effective="2026-01-01"),),
+    found = quote(BOOK, cheap, ask(), SQUARE, images=1)
+    assert (found.worst_usd_micros, found.expected_usd_micros, found.hold_usd_micros) == (1_000, 1_000, 10_000)
+    assert found.lines == (
+        PriceLine(what="image", quantity="1", unit="image", unit_usd="0.001", effective="2026-01-01"),
     )
 
 

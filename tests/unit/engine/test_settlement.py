@@ -24,7 +24,7 @@ from imageway.engine.images import Proved
 from imageway.engine.ports import Tools
 from imageway.engine.preparation import Option, prepare
 from imageway.engine.settlement import _told, settle
-from imageway.ledger.ops import BookCost, Capture, RecordUsage
+from imageway.ledger.ops import BookCost, BookOverrun, Capture, RecordUsage
 from tests.unit.engine.conftest import NOW_MS
 from tests.unit.engine.test_preparation import YUAN, ClockAt, rate
 from tests.values import replace
@@ -109,23 +109,27 @@ def test_a_dead_stream_is_booked_as_if_everything_was_made(tools: Tools) -> None
     assert cost_of(tools, came=1, produced=1, usage=usage, failure=Failed(FailureKind.FAILED)) == one
 
 
+@pytest.mark.parametrize(("tomorrow", "booked_usd_micros"), [("0.3", 60_000), ("0.05", 10_000)])
 async def test_a_price_is_of_the_day_it_was_quoted_and_a_cost_of_the_day_it_is_booked(
-    tools: Tools, tmp_path: Path
+    tools: Tools, tmp_path: Path, tomorrow: str, booked_usd_micros: int
 ) -> None:
-    """The rate that yuan are converted by changes while the task runs: the hold was taken by the old one."""
-    (tmp_path / "own.toml").write_text(YUAN + rate("0.3", "2025-10-10") + rate("0.1", "2025-01-01"), encoding="utf-8")
+    """The rate that yuan are converted by changes while the task runs: the hold was taken by the old one. No part of
+    its price is the operator's for that."""
+    rates = rate(tomorrow, "2025-10-10") + rate("0.1", "2025-01-01") + rate("0.02", "2024-01-01")
+    (tmp_path / "own.toml").write_text(YUAN + rates, encoding="utf-8")
     catalog = load(tmp_path)
-    today, tomorrow = (replace(tools, catalog=catalog, clock=ClockAt(NOW_MS + day * DAY_MS)) for day in (0, 1))
+    today, later = (replace(tools, catalog=catalog, clock=ClockAt(NOW_MS + day * DAY_MS)) for day in (0, 1))
     asked = ImageRequest(model="qwen-image-2.0", prompt="a cat", output_format="png")
     prepared = prepare(today, Generate(request=asked, form="b64_json"), Caller("key", "ws"))
     result = replace(served(prepared.options[0], 0), produced=1)
     scope = tools.spool.scope()
-    done = await settle(tomorrow, facts_for(prepared, "req_1"), scope, [result], store=False)
+    done = await settle(later, facts_for(prepared, "req_1"), scope, [result], store=False)
     scope.release()
     (captured,) = [op.usd_micros for op in done.ops if isinstance(op, Capture)]
     (booked,) = [op.usd_micros for op in done.ops if isinstance(op, BookCost)]
     assert captured == prepared.quote.hold_usd_micros == 20_000
-    assert booked == 60_000
+    assert booked == booked_usd_micros
+    assert not [op for op in done.ops if isinstance(op, BookOverrun)]
 
 
 FANNED = """
