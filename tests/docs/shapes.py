@@ -62,7 +62,8 @@ def differing(documented: Any, real: Any, place: str = "") -> list[str]:
 
 
 def _of_field(name: str, documented: Any, real: Any, place: str) -> list[str]:
-    return [] if name in _TIMES and isinstance(real, int | float) else differing(documented, real, f"{place}.{name}")
+    moment = name in _TIMES and isinstance(real, int | float) and not isinstance(real, bool)
+    return [] if moment else differing(documented, real, f"{place}.{name}")
 
 
 def _pattern(documented: str) -> str:
