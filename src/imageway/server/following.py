@@ -55,8 +55,7 @@ class NewsStream:
             except (GatewayError, StoreFailed) as error:  # whoever follows comes back, and goes on where this ended
                 logger().error(events.STORE_FAILED, detail=str(error))
             finally:
-                if not pending.done():
-                    pending.cancel()
+                if pending.cancel():  # what has ended already counts as heard with this
                     await asyncio.wait({pending})
 
 
