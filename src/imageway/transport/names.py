@@ -34,6 +34,7 @@ class NameCache:
         until_s, answer = self._known.get((host, port), (0.0, None))
         if answer is None or until_s <= now_s or _has_failed(answer):
             answer = asyncio.ensure_future(self._ask(host, port))
+            answer.add_done_callback(_has_failed)  # looked at, whoever is still there to hear of it
             self._known[host, port] = (now_s + self._kept_s, answer)
         # One of those who wait may be cancelled; the others still want to know.
         return await asyncio.shield(answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 
 import pytest
@@ -55,6 +56,25 @@ async def test_those_who_ask_at_once_share_one_question_and_one_of_them_may_leav
     assert await asyncio.gather(*waiting[1:]) == [("192.0.2.1",)] * 4
     assert waiting[0].cancelled()
     assert len(book.asked) == 1
+
+
+async def test_a_failure_that_nobody_waited_for_is_not_left_unread() -> None:
+    """Whoever asked had less patience than the resolver, and nobody may ever ask again."""
+    told: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["message"]))
+    book = Book()
+    book.fails = True
+    book.open.clear()
+    names = NameCache(book)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await names("a.example", 443)
+    book.open.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    del names
+    gc.collect()
+    assert told == []
 
 
 async def test_a_failure_is_not_remembered() -> None:
