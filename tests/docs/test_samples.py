@@ -61,7 +61,8 @@ def test_fences_are_of_languages_that_are_checked() -> None:
 def test_samples_run_in_the_order_of_the_page(
     page: Path, house: House, gateway: Process, sandbox: Process, admin_key: str, own_place: Path
 ) -> None:
-    """A JSON block marked `answer` is what the curl line before it got; `answer at last`: after some asking."""
+    """A JSON block marked `answer` is what the curl line before it got; `answer at last`: after some asking; `answer holds`:
+    stands somewhere in it."""
     world = World(gateway.url, sandbox.url, house.key, admin_key)
     last: Answer | None = None
     asked: Fence | None = None
@@ -73,6 +74,9 @@ def test_samples_run_in_the_order_of_the_page(
         elif fence.tag == "answer at last":
             assert asked is not None, f"{fence.place}: an answer to nothing"
             check_answer(fence, answered(asked, fence, world), world)
+        elif fence.tag == "answer holds":
+            assert last is not None, f"{fence.place}: an answer to nothing"
+            assert any(is_shown(json.loads(fence.text), each) for each in values_in(last.json)), fence.place
         elif fence.tag == "answer":
             assert last is not None, f"{fence.place}: an answer to nothing"
             check_answer(fence, last, world)
@@ -109,6 +113,18 @@ def answered(asked: Fence, shown: Fence, world: World) -> Answer | None:
             return answer
         time.sleep(0.1)
     return answer
+
+
+def values_in(tree: Any) -> Iterator[Any]:
+    """The whole, and whatever stands in it."""
+    yield tree
+    if isinstance(tree, dict | list):
+        for inner in tree.values() if isinstance(tree, dict) else tree:
+            yield from values_in(inner)
+
+
+def is_shown(documented: Any, real: Any) -> bool:
+    return shape(documented) == shape(real) and not differing(documented, real)
 
 
 def command_lines(text: str) -> Iterator[list[str]]:
