@@ -61,8 +61,8 @@ def test_fences_are_of_languages_that_are_checked() -> None:
 def test_samples_run_in_the_order_of_the_page(
     page: Path, house: House, gateway: Process, sandbox: Process, admin_key: str, own_place: Path
 ) -> None:
-    """A JSON block marked `answer` is what the curl line before it got; `answer at last`: after some asking; `answer holds`:
-    stands somewhere in it."""
+    """A JSON block marked `answer` is what the curl line before it got; `answer at last`: after some asking;
+    `answer holds`: stands somewhere in it."""
     world = World(gateway.url, sandbox.url, house.key, admin_key)
     last: Answer | None = None
     asked: Fence | None = None
