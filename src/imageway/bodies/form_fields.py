@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from imageway.bodies.base64_text import InvalidBase64, is_base64, is_data_url, split_data_url
+from imageway.bodies.base64_text import InvalidBase64, is_base64, is_data_url
 from imageway.bodies.limits import LiftError, LiftLimits
 from imageway.bodies.spool import Scope
 from imageway.bodies.trail import spell
 from imageway.bodies.writer import BlobWriter
-from imageway.core.blobs import Encoding
 
 _BEGINNING_BYTES: Final = 8 << 10
 
@@ -48,17 +47,9 @@ class FieldReader:
         """Makes a blob of the text if it can be one."""
         if self._name in self._limits.text_keys:
             return
-        text = bytes(self.text)
-        declared_type, start = split_data_url(text)
-        writer = self._scope.writer(encoding=Encoding.BASE64, declared_type=declared_type)
-        try:
-            writer.write(text[start:])
-            if whole:
-                writer.seal()
-        except InvalidBase64:
-            writer.abandon()
-            return
-        self.writer, self.text = writer, bytearray()
+        writer = self._scope.begin_base64(bytes(self.text), whole=whole)
+        if writer is not None:
+            self.writer, self.text = writer, bytearray()
 
     def _stream(self, writer: BlobWriter, run: bytes) -> None:
         try:

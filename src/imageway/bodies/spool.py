@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from imageway.bodies.base64_text import InvalidBase64, split_data_url
 from imageway.bodies.blobs import StoredBlob
 from imageway.bodies.budget import Budget, SpoolFull
 from imageway.bodies.writer import BlobWriter
@@ -98,6 +99,19 @@ class Scope:
         self._check_open()
         writer = BlobWriter(self, encoding=encoding, declared_type=declared_type)
         self._writers[writer] = None
+        return writer
+
+    def begin_base64(self, text: bytes, *, whole: bool) -> BlobWriter | None:
+        """A writer of what the text is, or begins: base64, or a data URL of it. None: it is neither."""
+        declared_type, start = split_data_url(text)
+        writer = self.writer(encoding=Encoding.BASE64, declared_type=declared_type)
+        try:
+            writer.write(text[start:])
+            if whole:
+                writer.seal()
+        except InvalidBase64:
+            writer.abandon()
+            return None
         return writer
 
     async def keep(self, chunks: AsyncIterator[bytes], *, declared_type: str | None = None) -> StoredBlob:

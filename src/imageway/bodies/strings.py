@@ -7,11 +7,10 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from imageway.bodies.base64_text import InvalidBase64, is_base64, is_data_url, split_data_url
+from imageway.bodies.base64_text import InvalidBase64, is_base64, is_data_url
 from imageway.bodies.limits import LiftError, LiftLimits
 from imageway.bodies.spool import Scope
 from imageway.bodies.writer import BlobWriter
-from imageway.core.blobs import Encoding
 
 _CONTENT: Final = re.compile(rb'[^"\\]*+(?:\\(?:[^u]|u[0-9a-fA-F]{4})[^"\\]*+)*+', re.DOTALL)
 _CUT_ESCAPE: Final = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?")
@@ -136,19 +135,9 @@ class StringReader:
         return True
 
     def _begin(self, text: bytes, *, whole: bool) -> BlobWriter | None:
-        if self._stays_text:
-            return None
-        declared_type, start = split_data_url(text)
-        writer = self._scope.writer(encoding=Encoding.BASE64, declared_type=declared_type)
-        try:
-            writer.write(text[start:])
-            if whole:
-                writer.seal()
-        except InvalidBase64:
-            writer.abandon()
-            return None
-        if writer.unwrapped:  # line breaks that no escape wrote: as text, the parser will refuse them
-            writer.abandon()
+        writer = None if self._stays_text else self._scope.begin_base64(text, whole=whole)
+        if writer is not None and writer.unwrapped:
+            writer.abandon()  # line breaks that no escape wrote: as text, the parser will refuse them
             return None
         return writer
 
