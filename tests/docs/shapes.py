@@ -9,7 +9,7 @@ from typing import Any
 _ID = re.compile(r"(?:req|key|ws|end|adm)_[0-9a-z]{25}")
 _TIMES = {"created", "started", "finished", "expires", "time", "mean_ms", "mean_upstream_ms", "elapsed_ms"}
 _MADE = re.compile(
-    r"(?:rule|msg)_\w+|(?:req|key|ws|end|adm)_[0-9a-z]{25,26}|k[0-9a-f]{8}"  # ids
+    r"(?:rule|msg)_\w+|(?:req|key|ws|end|adm|att|proc)_[0-9a-z]{25}|k[0-9a-f]{8}"  # ids
     r"|sk-iw-(?:admin-)?(?:…[a-z2-7]{4}|[a-z2-7]{52})|iwsig_[0-9a-f]{64}|whsec_(?:…[\w+/=]{4}|[\w+/]{43}=)"  # secrets
     r"|\d{4}-\d\d-\d\d[T ][\d:.]+(?:Z|[+]00:00)?"  # moments
 )
