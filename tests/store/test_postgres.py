@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -18,6 +19,19 @@ OTHER = ops.CreateWorkspace("ws_2", "other", 1)
 LOCK = "UPDATE wallets SET held = held WHERE workspace_id = $1"
 
 
+async def somebody_waits(place: Place) -> None:
+    """For a lock that another session holds."""
+    connection = await asyncpg.connect(place.url)
+    try:
+        async with asyncio.timeout(60):
+            while not await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.01)
+    finally:
+        await connection.close()
+
+
 async def test_the_victim_of_a_deadlock_is_tried_again(postgres_place: Place) -> None:
     store = await postgres_place.open()
     await commit(store, WORKSPACE, OTHER, TOPUP, ops.TopUp("top_2", "ws_2", 9, 2))
@@ -27,7 +41,7 @@ async def test_the_victim_of_a_deadlock_is_tried_again(postgres_place: Place) ->
         await rival.execute(LOCK, "ws_2")
         both = store.commit(ops.Hold("req_1", "ws_1", 5, 3), ops.Hold("req_2", "ws_2", 5, 3))
         waiting = asyncio.ensure_future(both)
-        await asyncio.sleep(0.2)
+        await somebody_waits(postgres_place)
         await rival.execute(LOCK, "ws_1")
     assert await asyncio.wait_for(waiting, 10) == COMMITTED
     assert [row.state for row in await store.read(queries.ListHolds())] == ["open", "open"]
@@ -50,7 +64,7 @@ async def test_a_line_lost_in_the_middle_of_a_commit_is_told_as_not_known_and_th
     async with rival.transaction():
         await rival.execute(LOCK, "ws_1")
         waiting = asyncio.ensure_future(store.commit(ops.Hold("req_1", "ws_1", 5, 3)))
-        await asyncio.sleep(0.2)
+        await somebody_waits(postgres_place)
         await rival.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -66,12 +80,16 @@ async def test_a_line_lost_in_the_middle_of_a_commit_is_told_as_not_known_and_th
 async def test_questions_are_answered_again_after_all_lines_were_lost(postgres_place: Place) -> None:
     store = await postgres_place.open()
     await commit(store, WORKSPACE)
+    lines = [holder._con for holder in cast("Any", store)._pool._holders if holder._con is not None]
+    assert lines
     rival = await asyncpg.connect(postgres_place.url)
     await rival.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(60):
+        while not all(line.is_closed() for line in lines):
+            await asyncio.sleep(0.01)
     assert len(await store.read(queries.ListWorkspaces())) == 1
     await rival.close()
     await store.close()
@@ -87,7 +105,7 @@ async def test_a_claim_that_waited_for_a_rival_sees_the_rivals_task(postgres_pla
         unit = (task(), first)
         assert await rival.fetchval("SELECT imageway_commit($1)", one_by_one_text([unit])) == "[null]"
         waiting = asyncio.ensure_future(store.commit(task("req_2"), second))
-        await asyncio.sleep(0.3)
+        await somebody_waits(postgres_place)
         assert not waiting.done()
     assert await asyncio.wait_for(waiting, 10) == Refused(second, "in_use")
     await rival.close()
