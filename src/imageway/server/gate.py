@@ -357,7 +357,9 @@ def _pretended(outcome: Outcome) -> bool:
 def _unheard(queued: asyncio.Task[TaskView]) -> None:
     """Who would have been told of a refusal is gone; a hole of ours is logged all the same."""
     error = None if queued.cancelled() else queued.exception()
-    if error is not None and not isinstance(error, GatewayError):
+    if isinstance(error, StoreFailed):
+        logger().error(events.STORE_FAILED, detail=str(error))
+    elif error is not None and not isinstance(error, GatewayError):
         logger().exception(events.REQUEST_CRASHED, exc_info=error)
 
 

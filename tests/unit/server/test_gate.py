@@ -197,7 +197,12 @@ async def test_an_answer_that_cannot_be_rendered_counts_as_not_received(bench: B
 
 @pytest.mark.parametrize(
     ("error", "logged"),
-    [(None, []), (GatewayError("insufficient_balance", "none"), []), (KeyError("ours"), ["request.crashed"])],
+    [
+        (None, []),
+        (GatewayError("insufficient_balance", "none"), []),
+        (StoreFailed("the connection to the database is gone"), ["store.failed"]),
+        (KeyError("ours"), ["request.crashed"]),
+    ],
 )
 async def test_what_is_queued_for_one_who_hung_up_is_not_left_unread(
     bench: Bench, error: Exception | None, logged: list[str]
