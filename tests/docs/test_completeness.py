@@ -158,6 +158,13 @@ def test_every_error_code_is_documented_with_its_status_and_type() -> None:
     assert all(all(row) for row in table.values())
 
 
+def test_every_conflict_is_documented_and_no_other() -> None:
+    """The admin API's own codes."""
+    assert set(first_words((DOCS / "admin.md").read_text().partition("Three codes")[2])) == set(
+        codes_given({"Conflict": 0})
+    )
+
+
 def test_every_plain_400_is_documented_and_no_other() -> None:
     """And the two that come before a request can be read, which have a status beside them."""
     table = [row[0].strip("`") for row in rows(section(API, "Errors")) if len(row) in (3, 4)]
