@@ -22,7 +22,7 @@ from imageway.dialects.mountsea.fields import GENERATION, HUB
 from imageway.dialects.omixa.fields import OTHERS, TABLES
 from imageway.dialects.openai_images.fields import TABLE as OPENAI
 from imageway.dialects.shared.table import TOP, Field, Table
-from imageway.dialects.shared.written import NAMED
+from imageway.dialects.shared.written import DIRECT, NAMED
 
 CATALOG = load()
 EDITOR = CATALOG.models["qwen-image-edit-plus"]
@@ -169,6 +169,12 @@ def test_what_was_written_goes_by_the_name_and_place_that_it_was_written_at(
         request = as_read(name, merged(FORMATS[name][2], path, sample(field)))
         alone = "geometry" if field.target == "tier" else field.target  # a tier beside which no shape is named
         assert request.param(alone) == ".".join(path)
+
+
+@pytest.mark.parametrize("name", TABLES_OF)
+def test_what_is_worked_out_is_named_after_no_field_of_a_request(name: str) -> None:
+    """So that where nothing but such fields was written, nobody needs to look for what they were worked out of."""
+    assert not {theirs for _, theirs in TABLES_OF[name].synonyms} & DIRECT
 
 
 def as_read(name: str, body: Tree) -> ImageRequest:

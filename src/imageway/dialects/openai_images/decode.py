@@ -38,6 +38,8 @@ def decode(inbound: Inbound) -> Intent:
     """The intent of a request on one of this dialect's routes. Raises InvalidRequest with every problem at once; what
     only the model can judge (ranges, sizes it lacks) is left to the catalog."""
     match inbound.route:
+        case "generate" | "edit":  # nearly all that come
+            return _decode_generate(inbound)
         case "models" | "azure_models":
             return ShowModels()
         case "model" | "azure_model":

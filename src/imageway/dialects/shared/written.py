@@ -104,22 +104,21 @@ class Written(Struct):
         return f"{self.spelled[target]} is {quoted(self.raw[target])}"
 
     def direct(self) -> dict[str, Any]:
-        """What goes into an ImageRequest as it was read, by field; and how the caller wrote it all."""
+        """What goes into an ImageRequest as it was read, by field; and how the caller wrote it all: `spelled` has his
+        name for one of our fields where that is not the word that everybody would take."""
         values = {name: value for name, value in self.values.items() if name in DIRECT}
+        spelled, known = self.spelled, self.table.spelling
+        if len(values) < len(self.values):  # no synonym is named after a field of a request
+            spelled = dict(spelled)
+            for ours, theirs in self.table.synonyms:
+                if theirs in spelled:
+                    spelled.setdefault(ours, spelled[theirs])
+        named = {our: name for our, name in spelled.items() if our in NAMED and not our == name == known.get(our)}
         values["extras"] = self.extras
-        values["spelled"] = self.names()
+        values["spelled"] = named
         values["written"] = Words(self.values, self.raw)
         values["names"] = self.table.spelling
         return values
-
-    def names(self) -> dict[str, str]:
-        """Our field → the caller's name for it, where that is not the word that everybody would take."""
-        spelled = dict(self.spelled)
-        for ours, theirs in self.table.synonyms:
-            if theirs in spelled:
-                spelled.setdefault(ours, spelled[theirs])
-        known = self.table.spelling
-        return {ours: name for ours, name in spelled.items() if ours in NAMED and not ours == name == known.get(ours)}
 
 
 @dataclass(slots=True, eq=False)
