@@ -30,8 +30,9 @@ def read_quickly(content: bytes, *, depth: int) -> Tree:
         tree: Tree = _decode(content)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise Unsure from None
-    # A name that came twice stands in the tree but once, and leaves a colon over.
-    over = content.count(b":") - _members(tree, depth)
+    # A name that came twice stands in the tree but once, and leaves a colon over. Taking them out finds each where
+    # counting looks at every byte.
+    over = len(content) - len(content.replace(b":", b"")) - _members(tree, depth)
     if over and (b"\\" in content or over != _colons(tree)):
         raise Unsure
     return tree
@@ -49,10 +50,11 @@ def _members(tree: Tree, depth: int) -> int:
     if depth <= 0:
         raise Unsure
     for value in values:
-        if type(value) in _CONTAINERS:
+        if type(value) is int:
+            if not SMALLEST <= value <= LARGEST:
+                raise Unsure
+        elif type(value) in _CONTAINERS:
             count += _members(value, depth - 1)
-        elif type(value) is int and not SMALLEST <= value <= LARGEST:
-            raise Unsure
     return count
 
 

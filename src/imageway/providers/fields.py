@@ -38,18 +38,31 @@ def _at(tree: Tree, path: tuple[Any, ...]) -> Tree:
     return tree
 
 
-def text_at(tree: Tree, *path: str | int) -> str:
+def members_of(tree: Tree) -> dict[str, Tree]:
+    """Of an object; anything else has none."""
+    return tree if isinstance(tree, dict) else {}
+
+
+def text_of(value: Tree) -> str:
     """Text, or a whole number written out (some send `"code": 401`); else ""."""
-    value = _at(tree, path)
     if isinstance(value, str):
         return value
     return str(value) if type(value) is int else ""
 
 
-def count_at(tree: Tree, *path: str | int) -> int:
+def count_of(value: Tree) -> int:
     """A whole number from zero up; else 0."""
-    value = _at(tree, path)
     return value if type(value) is int and value > 0 else 0
+
+
+def text_at(tree: Tree, *path: str | int) -> str:
+    """As of `text_of`."""
+    return text_of(_at(tree, path))
+
+
+def count_at(tree: Tree, *path: str | int) -> int:
+    """As of `count_of`."""
+    return count_of(_at(tree, path))
 
 
 def list_at(tree: Tree, *path: str | int) -> list[Tree]:
