@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from imageway.bodies import Payload, stream_payload
 from imageway.core.errors import GatewayError
+from imageway.core.failures import StoreFailed
 from imageway.core.intents import Broken, Dialect, Event, Finished, Generate, Where
 from imageway.core.streams import StreamEvent
 from imageway.dialects.shared.answers import warnings_header
@@ -81,6 +82,10 @@ class EventStream:
             return pending.result()
         except GatewayError as error:
             return Broken(self.handle.id, error)
+        except StoreFailed as error:
+            logger().error(events.STORE_FAILED, path=self.handle.id, detail=str(error))
+            busy = GatewayError("overloaded", "the database does not answer just now", retry_after_s=1)
+            return Broken(self.handle.id, busy)
         except Exception as error:  # noqa: BLE001  # the last wall: a hole of ours is logged whole
             logger().exception(events.REQUEST_CRASHED, path=self.handle.id, exc_info=error)
             return Broken(self.handle.id, GatewayError("internal_error", "the gateway failed on this request"))
