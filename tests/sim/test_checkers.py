@@ -44,7 +44,7 @@ from imageway.ledger.terms import PriceRule
 from imageway.storage.memory import ledger as books
 from imageway.storage.memory.store import WRITES
 from imageway.storage.memory.tables import Tables
-from imageway.tasks.ops import ClaimKey, CreateTask, FinishTask
+from imageway.tasks.ops import BeginAttempt, ClaimKey, CreateTask, FinishTask
 from imageway.tasks.queue import QueueTask
 from imageway.tasks.webhooks import AddEndpoint, ClaimDelivery
 from tests.sim.checkers import CHECKERS, violations
@@ -159,7 +159,14 @@ def proving_crashes(patch: pytest.MonkeyPatch) -> None:
 
 
 def deadlines_are_forgotten(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(PartRun, "_until", lambda self, now_s: now_s + 5000)
+    begin = PartRun.begin
+
+    def begin_for_ever(self: PartRun) -> BeginAttempt:
+        begun = begin(self)
+        self.until_s += 5000
+        return begun
+
+    patch.setattr(PartRun, "begin", begin_for_ever)
 
 
 def downloads_restart_the_clock(patch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from operator import attrgetter
 from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from imageway.catalog.schema import Model, Parameter
 from imageway.core.errors import Problem
@@ -48,7 +48,8 @@ CONVERTED: Final[Mapping[str, Parameter]] = MappingProxyType(
 _NEVER_DROPPED: Final = {("enhance_mode", "fast"), ("person", "dont_allow"), ("background", "transparent")}
 
 
-_values: Final = attrgetter(*NAMES)
+_FIELDS: Final = ImageRequest.__struct_fields__
+_PLACES: Final = tuple((_FIELDS.index(name), name) for name in NAMES)
 
 
 class Asked(Struct, frozen=True):
@@ -86,8 +87,11 @@ class Judgement(Struct, frozen=True):
 
 def asked_in(request: ImageRequest) -> list[Asked]:
     """All that a request says about NAMES."""
-    pairs = zip(NAMES, _values(request), strict=True)
-    return [Asked(name, value, request) for name, value in pairs if value is not None]
+    found, values = [], astuple(request)
+    for place, name in _PLACES:
+        if values[place] is not None:
+            found.append(Asked(name, values[place], request))
+    return found
 
 
 def as_text(value: object) -> str:
@@ -131,13 +135,13 @@ def judge(model: Model, asked: Asked) -> Judgement:
         return _refused(asked, (_ARTICLED[NAMES[name]],), code="invalid_type")
     if row is None:
         return dropped(model, asked)
-    if spelled_in(row.omit, value):
+    if row.omit and spelled_in(row.omit, value):
         return Judgement(None)
-    if (old := spelled_in(row.replace, value)) is not None:
+    if row.replace and (old := spelled_in(row.replace, value)) is not None:
         new = row.replace[old]
         message = f"{asked} was sent as {quoted(typed(row, new))} to {model.id}"
         return Judgement(typed(row, new), (RequestWarning("parameter_replaced", asked.param, message),))
-    if spelled_in(row.tiers, value) is not None:
+    if row.tiers and spelled_in(row.tiers, value) is not None:
         return Judgement(value)
     return _judge_content(model, row, asked)
 

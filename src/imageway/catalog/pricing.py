@@ -24,20 +24,39 @@ USUAL_WRAPPING_PER_IMAGE: Final = 16
 CHARS_PER_TOKEN: Final = 4  # ordinary English; beyond ASCII a character counts as a token of its own
 
 Counts = tuple[int, int, int, int]
-"""Tokens in the order of `Tariff.tokens`."""
+"""Tokens: of input text, input image, output text, output image."""
 
 _NONE: Final[Counts] = (0, 0, 0, 0)
 
+Line = tuple[Rate, int]
+"""What is paid, and how many of it."""
+
 
 class Quote(Struct, frozen=True):
-    """The whole task in micro-dollars. `worst` covers whatever may come, `expected` is without safety margins and with
-    an automatic quality and size taken as medium 1024x1024 where tokens are counted. `hold` is the larger of `worst`
-    and the model's minimum hold. `lines` explain `worst`."""
+    """The whole task in micro-dollars. `worst` covers whatever may come; `hold` is the larger of it and the model's
+    minimum hold. What only an estimate tells is worked out when it is asked for."""
 
     worst_usd_micros: int
-    expected_usd_micros: int
     hold_usd_micros: int
-    lines: tuple[PriceLine, ...]
+    _model: Model
+    _request: ImageRequest
+    _images: int
+    _tariff: Tariff
+    _worst: tuple[Line, ...]
+
+    @property
+    def expected_usd_micros(self) -> int:
+        """Without safety margins, and with an automatic quality and size taken as medium 1024x1024 where tokens are
+        counted."""
+        if not self._tariff.counts_tokens:
+            return self.worst_usd_micros
+        usual = _estimated(self._tariff, self._model, self._request, self._images, worst=False)
+        return _total(self._tariff, _lines(self._tariff, self._request, self._images, usual))
+
+    @property
+    def lines(self) -> tuple[PriceLine, ...]:
+        """They explain `worst`."""
+        return _shown(self._worst, estimated=self._tariff.counts_tokens)
 
 
 class Bill(Struct, frozen=True):
@@ -67,12 +86,9 @@ def quote(catalog: PriceBook, model: Model, request: ImageRequest, size: Size, *
     """The price of a task of `images` images (a group call: its max_images) before anything is sent."""
     tariff = tariff_of(catalog, model, None, request.quality, size)
     lines = _lines(tariff, request, images, _estimated(tariff, model, request, images, worst=True))
-    worst_usd_micros = expected_usd_micros = _total(tariff, lines)
-    if tariff.counts_tokens:
-        usual = _lines(tariff, request, images, _estimated(tariff, model, request, images, worst=False))
-        expected_usd_micros = _total(tariff, usual)
+    worst_usd_micros = _total(tariff, lines)
     hold_usd_micros = max(worst_usd_micros, tariff.minimum_hold_usd_micros)
-    return Quote(worst_usd_micros, expected_usd_micros, hold_usd_micros, _shown(lines, estimated=tariff.counts_tokens))
+    return Quote(worst_usd_micros, hold_usd_micros, model, request, images, tariff, tuple(lines))
 
 
 def charge(catalog: PriceBook, model: Model, bill: Bill) -> Charge:
@@ -128,9 +144,6 @@ def cost(catalog: PriceBook, offering: Offering, bill: Bill) -> Charge:
 
 # Lines and sums
 
-Line = tuple[Rate, int]
-"""What is paid, and how many of it."""
-
 
 def _lines(tariff: Tariff, request: ImageRequest, images: int, tokens: Counts) -> list[Line]:
     lines: list[Line] = []
@@ -141,9 +154,9 @@ def _lines(tariff: Tariff, request: ImageRequest, images: int, tokens: Counts) -
         paid = max(0, len(request.images) - tariff.input_image.free_first) * calls
         if paid > 0:
             lines.append((tariff.input_image, paid))
-    for rate, count in zip(tariff.tokens, tokens, strict=True):
-        if rate is not None and count > 0:
-            lines.append((rate, count))
+    for place, rate in tariff.tokens:
+        if tokens[place] > 0:
+            lines.append((rate, tokens[place]))
     if tariff.surcharge is not None and images > 0:
         lines.append((tariff.surcharge, images))
     return lines

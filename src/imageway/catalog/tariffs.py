@@ -53,15 +53,16 @@ class Rate(Struct, frozen=True):
 
 
 class Tariff(Struct, frozen=True):
-    """Everything the rows say of one case. `tokens`: input text, input image, output text, output image.
-    `counts_tokens`: what nobody reported is estimated; `most_tokens` and `usual_tokens` are those of one image."""
+    """Everything the rows say of one case. `tokens`: those that are paid for, each with its place among input text,
+    input image, output text, output image. `counts_tokens`: what nobody reported is estimated; `most_tokens` and
+    `usual_tokens` are those of one image."""
 
     whole: int
     minimum_hold_usd_micros: int
     image: Rate | None
     input_image: Rate | None
     surcharge: Rate | None
-    tokens: tuple[Rate | None, ...]
+    tokens: tuple[tuple[int, Rate], ...]
     counts_tokens: bool
     most_tokens: int
     usual_tokens: int
@@ -83,7 +84,7 @@ def tariff_of(
         image=rates.get(_IMAGE),
         input_image=rates.get(_INPUT_IMAGE),
         surcharge=rates.get(_SURCHARGE),
-        tokens=tuple(rates.get(billed) for billed in _TOKENS),
+        tokens=tuple((place, rates[billed]) for place, billed in enumerate(_TOKENS) if billed in rates),
         counts_tokens=model is not None and any(billed in rates for billed in _TOKENS),
         most_tokens=_image_tokens(model, case, worst=True) if model is not None else 0,
         usual_tokens=_image_tokens(model, case, worst=False) if model is not None else 0,

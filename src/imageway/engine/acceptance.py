@@ -68,7 +68,7 @@ def task_for(tools: Tools, prepared: Prepared, scope: Scope) -> TaskRun:
     facts = facts_for(prepared, task_id)
     follows = prepared.request.stream
     arrivals = Arrivals(tools, facts, scope, Feed(tools.settings.events_kept)) if follows else None
-    parts = tuple(
+    parts = [
         PartRun(
             tools=tools,
             scope=scope,
@@ -81,10 +81,10 @@ def task_for(tools: Tools, prepared: Prepared, scope: Scope) -> TaskRun:
             arrivals=arrivals,
         )
         for index, count in enumerate(prepared.counts)
-    )
+    ]
     # Whoever asks for it again, or is told of it, finds the images where its view says.
     store_images = prepared.intent.idempotency_key is not None or prepared.intent.webhook is not None
-    return TaskRun(tools, facts, scope, parts, store_images, arrivals)
+    return TaskRun(tools, facts, scope, tuple(parts), store_images, arrivals)
 
 
 def begin_ops(tools: Tools, prepared: Prepared, facts: TaskFacts, parts: Sequence[PartRun]) -> tuple[Op, ...]:
@@ -177,8 +177,10 @@ def room_bytes(facts: TaskFacts, parts: int) -> int:
 
 def run_for_s(tools: Tools, options: Sequence[Option]) -> float:
     """How long a task may run: the longest of the candidates' own deadlines, else the setting."""
-    own = [option.candidate.offering.task_deadline_s or 0 for option in options]
-    return float(max(own) or tools.settings.task_deadline_s)
+    longest_s = 0.0
+    for option in options:
+        longest_s = max(longest_s, option.candidate.offering.task_deadline_s or 0.0)
+    return longest_s or tools.settings.task_deadline_s
 
 
 def deadline_s(tools: Tools, prepared: Prepared) -> float:

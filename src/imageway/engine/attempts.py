@@ -110,8 +110,9 @@ class PartRun(Struct, eq=False):
         """The start of an attempt at the present candidate, to be durable before anything is sent; sets its clock."""
         clock, candidate = self.tools.clock, self.option.candidate
         now_s, now_ms = clock.monotonic_s(), clock.now_ms()
-        self.until_s = self._until(now_s)
-        self._hurried = 2 * (self.until_s - now_s) < self._own_s
+        own_s = candidate.offering.attempt_deadline_s or self.tools.settings.attempt_deadline_s
+        self.until_s = min(self.deadline_s, now_s + own_s)
+        self._hurried = 2 * (self.until_s - now_s) < own_s
         self.began_ms = self.began_ms or now_ms
         return BeginAttempt(
             id=self.attempt_id,
@@ -124,15 +125,6 @@ class PartRun(Struct, eq=False):
             at_ms=now_ms,
             deadline_ms=now_ms + int((self.until_s - now_s) * 1000),
         )
-
-    def _until(self, now_s: float) -> float:
-        """When an attempt at the present candidate that begins now must be over."""
-        return min(self.deadline_s, now_s + self._own_s)
-
-    @property
-    def _own_s(self) -> float:
-        """How long an attempt at the present candidate may take."""
-        return self.option.candidate.offering.attempt_deadline_s or self.tools.settings.attempt_deadline_s
 
     async def run(self) -> PartResult:
         """Tries candidates until one is final. Never raises for what an upstream did."""

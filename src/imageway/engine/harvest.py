@@ -120,10 +120,10 @@ class Harvest(Struct, eq=False):
         self._note(done)
         images = done.images if self.flowing else done.images[: self.attempt.count]
         lost = set() if self.flowing else {failed.place for failed in done.missing}
-        slots = [self._next_slot(lost) for _ in images]
         if len(images) == 1:
-            slots[0].image = await self._looked_at(images[0])
+            self._next_slot(lost).image = await self._looked_at(images[0])
         else:
+            slots = [self._next_slot(lost) for _ in images]
             looked_at = await asyncio.gather(*map(self._looked_at, images))
             for slot, image in zip(slots, looked_at, strict=True):
                 slot.image = image

@@ -6,10 +6,10 @@ begun needs all of them, and everything else its caller wrote (`KeptAsk`)."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from operator import attrgetter
 from typing import Literal
 
 import msgspec
+from msgspec.structs import astuple
 
 from imageway.core.access import Terms
 from imageway.core.intents import Form, Webhook
@@ -113,8 +113,7 @@ _send_decoder = msgspec.json.Decoder(KeptSend)
 _task_decoder = msgspec.json.Decoder(KeptTask)
 # What a request holds besides plain values: kept in fields of its own, counted, or not asked for any more.
 _NOT_PLAIN = frozenset({"turns", "images", "mask", "group", "geometry", "extras", "spelled", "written", "names"})
-_PLAIN = tuple(name for name in ImageRequest.__struct_fields__ if name not in _NOT_PLAIN)
-_plain_values = attrgetter(*_PLAIN)
+_PLAIN = tuple((place, name) for place, name in enumerate(ImageRequest.__struct_fields__) if name not in _NOT_PLAIN)
 
 
 def pack_memo(send: Send) -> bytes:
@@ -135,8 +134,8 @@ def unpack_memo(memo: bytes) -> Send:
 
 def plain_fields(request: ImageRequest) -> dict[str, Plain]:
     """Every field that is a plain value and was set."""
-    values = zip(_PLAIN, _plain_values(request), strict=True)
-    return {name: value for name, value in values if value is not None}
+    values = astuple(request)
+    return {name: values[place] for place, name in _PLAIN if values[place] is not None}
 
 
 def pack_task(kept: KeptTask) -> bytes:

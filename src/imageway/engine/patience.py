@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from itertools import chain, repeat
 from typing import Final, TypeVar
 
 from imageway.core.failures import StoreFailed
@@ -18,20 +17,20 @@ from imageway.engine.ports import Tools
 from imageway.telemetry import events, logger
 
 T = TypeVar("T")
-PAUSES_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0)
-LONGEST_PAUSE_S: Final = 5.0
+PAUSES_S: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # then the last of them, again and again
 STORING_PAUSES_S: Final = (0.1, 0.5, 2.0)
 
 
 async def surely(tools: Tools, ask: Callable[[], Awaitable[T]]) -> T:
     """What the store answers, however long that takes. Only cancelling ends it sooner."""
-    for pause_s in chain(PAUSES_S, repeat(LONGEST_PAUSE_S)):
+    failures = 0
+    while True:
         try:
             return await ask()
         except StoreFailed as error:
             logger().error(events.STORE_FAILED, detail=str(error))
-        await tools.clock.sleep(pause_s)
-    raise AssertionError("the pauses never end")
+        await tools.clock.sleep(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
+        failures += 1
 
 
 async def wholly(work: Coroutine[None, None, T]) -> T:

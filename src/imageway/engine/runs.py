@@ -86,9 +86,9 @@ class TaskRun(Struct, eq=False):
         """Asks for no more, and those who were asked to give up. Whether one of them agreed."""
         return any(await asyncio.gather(*(part.cancel() for part in self.parts)))
 
-    async def run(self, request: ImageRequest) -> None:
+    def run(self, request: ImageRequest) -> Coroutine[None, None, None]:
         """From accepted to settled. Never raises but CancelledError, for what the world did."""
-        await self._to_its_end(self._work(request))
+        return self._to_its_end(self._work(request))
 
     def run_claimed(self, plan: Plan) -> Coroutine[None, None, None]:
         """From claimed to settled, or back to where it waited. Never raises but CancelledError either."""

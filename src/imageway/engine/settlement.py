@@ -21,7 +21,7 @@ from imageway.core.steps import Settled, Usage
 from imageway.engine.attempts import PartResult
 from imageway.engine.costs import bills_of, costs_of
 from imageway.engine.facts import TaskFacts
-from imageway.engine.images import Ready
+from imageway.engine.images import Proved, Ready
 from imageway.engine.limits import Spending, release_ops
 from imageway.engine.notices import notices
 from imageway.engine.pictures import ready_all, store_all
@@ -56,13 +56,23 @@ async def settle(
     tools: Tools, facts: TaskFacts, scope: Scope, results: Sequence[PartResult], *, store: bool
 ) -> Settlement:
     """Builds the end of a task. `store`: the images go to the media store first; OSError when it does not take them."""
-    served = [result for result in results if result.images]
+    served: list[PartResult] = []
+    images: list[Proved] = []
+    texts: list[str] = []
+    seeds: list[int] = []
+    for result in results:
+        if result.text:
+            texts.append(result.text)
+        if result.images:
+            served.append(result)
+            images += result.images
+            if result.seed is not None:
+                seeds += [result.seed] * len(result.images)
     if not served:
         sent = results[-1].option.fitted.request
         signed = sent.param("turns") if any(turn.signatures for turn in sent.turns) else None
         told = verdict([r.failure for r in results if r.failure], sent.unknown, signed)
         return failed(tools, facts, results, told)
-    images = [image for result in served for image in result.images]
     pictures, transcoded = await ready_all(tools, facts, scope, images)
     stored = store or facts.form == "url"
     expires_ms, names = 0, ("",) * len(pictures)
@@ -72,14 +82,14 @@ async def settle(
     price = charge_all(tools.catalog.on(facts.created_ms // DAY_MS), facts.model, bills_of(served))
     captured = min(price.usd_micros, facts.hold_usd_micros)
     warnings = (*facts.warnings, *_told(facts, served), *transcoded)
-    result = KeptResult(
+    kept = KeptResult(
         pictures=tuple(map(_kept, pictures, names)),
         price_usd_micros=captured,
         warnings=warnings,
         expires_ms=expires_ms,
         missing=missing_images(facts, results),
-        text="\n".join([part.text for part in results if part.text]) or None,
-        seeds=tuple([part.seed for part in served for _ in part.images if part.seed is not None]),
+        text="\n".join(texts) or None,
+        seeds=tuple(seeds),
         usage=_reported(results),
         settled=_settled(served),
     )
@@ -94,10 +104,10 @@ async def settle(
         *costs.ops,
         usage_row(tools, facts, results, ending, now_ms),
         *_overrun(facts, price.usd_micros - captured, now_ms),
-        FinishTask(facts.task_id, "succeeded", pack_result(result), now_ms),
+        FinishTask(facts.task_id, "succeeded", pack_result(kept), now_ms),
         *notices(facts, "succeeded", now_ms),
     )
-    return Settlement(ops, _generated(tools, facts, results, pictures, result), pictures, result)
+    return Settlement(ops, _generated(tools, facts, results, pictures, kept), pictures, kept)
 
 
 def failed(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], error: GatewayError) -> Settlement:
@@ -155,8 +165,11 @@ def _overrun(facts: TaskFacts, excess_usd_micros: int, at_ms: int) -> tuple[Op, 
 
 def _told(facts: TaskFacts, served: Sequence[PartResult]) -> tuple[RequestWarning, ...]:
     """What the answer does not honour, known only now: parts may have been served by different candidates."""
-    warnings = list(dict.fromkeys([warning for result in served for warning in result.option.fitted.warnings]))
-    delivered = sum([len(result.images) for result in served])
+    warnings: list[RequestWarning] = []
+    delivered = 0
+    for result in served:
+        warnings += result.option.fitted.warnings
+        delivered += len(result.images)
     group = facts.request.group
     if delivered < facts.images and (group is None or group.counted):
         message = f"{delivered} of {facts.images} images could be made; only those are charged"
@@ -167,7 +180,7 @@ def _told(facts: TaskFacts, served: Sequence[PartResult]) -> tuple[RequestWarnin
             message = f"the provider made {got.width}x{got.height} pixels where {asked[0]}x{asked[1]} were asked for"
             warnings.append(RequestWarning("size_differs", facts.request.spelled.get("geometry"), message))
             break
-    return tuple(warnings)
+    return tuple(dict.fromkeys(warnings))
 
 
 def _kept(picture: Ready, name: str) -> KeptPicture:
@@ -175,14 +188,20 @@ def _kept(picture: Ready, name: str) -> KeptPicture:
 
 
 def _reported(results: Sequence[PartResult]) -> Usage | None:
-    reported = [part.usage for part in results if part.usage]
-    return sum(reported[1:], reported[0]) if reported else None
+    reported: Usage | None = None
+    for part in results:
+        if part.usage:
+            reported = reported + part.usage if reported else part.usage
+    return reported
 
 
 def _settled(served: Sequence[PartResult]) -> Settled | None:
     """Parts that chose differently have nothing to say together."""
-    chosen = {result.settled for result in served}
-    return chosen.pop() if len(chosen) == 1 else None
+    chosen = served[0].settled
+    for result in served:
+        if result.settled != chosen:
+            return None
+    return chosen
 
 
 def _generated(

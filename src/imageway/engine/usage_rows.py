@@ -42,12 +42,17 @@ class Lines(Struct, frozen=True, omit_defaults=True):
 
 
 def usage_row(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], ending: Ending, at_ms: int) -> RecordUsage:
-    some = [result for result in results if result.images] or results[-1:]
-    served = some[0] if some else None
+    served: PartResult | None = None  # the first that brought something, else the last
+    delivered = began_ms = ended_ms = 0
+    for result in results:
+        if served is None or not served.images:
+            served = result
+        delivered += len(result.images)
+        if result.began_ms and (not began_ms or result.began_ms < began_ms):
+            began_ms = result.began_ms
+        ended_ms = max(ended_ms, result.ended_ms)
     price, candidate = ending.price, served.option.candidate if served else None
     text, image, output_text, output_image = price.tokens if price else _used(results)
-    began_ms = min([result.began_ms for result in results if result.began_ms], default=0)
-    ended_ms = max([result.ended_ms for result in results], default=0)
     return RecordUsage(
         request_id=facts.task_id,
         workspace_id=facts.workspace_id,
@@ -55,7 +60,7 @@ def usage_row(tools: Tools, facts: TaskFacts, results: Sequence[PartResult], end
         model=facts.model.id,
         outcome=ending.outcome,
         n=facts.images,
-        delivered=sum([len(result.images) for result in results]),
+        delivered=delivered,
         price_usd_micros=price.usd_micros if price else 0,
         cost_usd_micros=ending.costs.usd_micros,
         lines=_ENCODER.encode(Lines(price.lines if price else (), ending.costs.lines, facts.terms.rule_ids)),
@@ -90,6 +95,6 @@ def _used(results: Sequence[PartResult]) -> tuple[int, int, int, int]:
 
 def _size(size: Size) -> str:
     """As it was asked of the provider: pixels, else its word, else ratio and tier."""
-    if size.pixels:
+    if size.width and size.height:
         return f"{size.width}x{size.height}"
     return size.word or " ".join([part for part in (size.ratio, size.tier) if part])
