@@ -41,13 +41,11 @@ def show(books: Books, model: str, workspace: str | None, *, as_json: bool) -> N
 
 
 def rules(books: Books, *, as_json: bool) -> None:
-    async def read(office: Office) -> list[dict[str, object]]:
+    async def read(office: Office) -> list[dict[str, Any]]:
         return [plain(rule) for rule in await list_rules(office)]
 
     found = operate(books, read)
-    if not as_json:
-        found = [row | {"prices": row["prices"] or None} for row in found]  # an empty cell: the catalog's own
-    show_rows(found, RULE_COLUMNS, as_json=as_json)
+    show_rows(found if as_json else [_in_words(rule) for rule in found], RULE_COLUMNS, as_json=as_json)
 
 
 def set_one(books: Books, asked: RuleAsked, *, as_json: bool) -> None:
@@ -98,7 +96,7 @@ def _say(rule: RuleShown, *, as_json: bool) -> None:
     if as_json:
         print_json(shown)
     else:
-        show_rows([shown], RULE_COLUMNS, as_json=False)
+        show_rows([_in_words(shown)], RULE_COLUMNS, as_json=False)
 
 
 def _price(row: dict[str, Any]) -> dict[str, object]:
@@ -107,6 +105,12 @@ def _price(row: dict[str, Any]) -> dict[str, object]:
         conditions.append(f"≤{row['max_pixels']}px")
     shown = {name: row[name] for name in ("per", "tokens", "amount", "currency", "effective", "checked", "source")}
     return shown | {"conditions": ",".join(conditions), "assumed": row["assumed"]}
+
+
+def _in_words(rule: dict[str, Any]) -> dict[str, Any]:
+    """With its own price rows in one cell, which is empty where it leaves the catalog's."""
+    rows = ([row[name] for name in ("per", "tokens", "amount", "currency") if name in row] for row in rule["prices"])
+    return rule | {"prices": ", ".join(map(" ".join, rows))}
 
 
 def _drift(one: Drift) -> dict[str, object]:

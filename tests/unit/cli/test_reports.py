@@ -63,3 +63,10 @@ def test_a_rule_that_leaves_the_catalogs_rows_shows_none(shell: Shell) -> None:
     table = shell("prices", "rules").out
     assert "contract" in table
     assert " all " not in table
+
+
+def test_a_rules_own_rows_stand_in_its_line_as_words(shell: Shell, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.json"
+    rows.write_text('[{"per": "image", "amount": "0.10"}, {"per": "token", "tokens": "input_text", "amount": "5"}]')
+    assert shell("prices", "set", "gpt-image-2", "--rows", str(rows)).code == 0
+    assert "  image 0.10, token input_text 5  " in shell("prices", "rules").out
