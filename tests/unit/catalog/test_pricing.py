@@ -463,6 +463,9 @@ def test_where_nothing_was_made_tokens_stay_as_they_were_reported() -> None:
 
 def test_other_models_draw_all_they_report() -> None:
     bill = streamed(1318)
-    assert told_apart(CATALOG.models["gpt-image-1"], bill) is bill.usage
+    model = CATALOG.models["gpt-image-1"]
+    assert told_apart(model, bill) is bill.usage
+    lines = {line.what: line.quantity for line in charge(LISTED, model, bill).lines}
+    assert lines["output image tokens"] == "1318"
     assert told_apart(None, bill) is bill.usage
     assert told_apart(HIDDEN, replace(bill, usage=None)) is None
