@@ -615,21 +615,24 @@ async def test_a_callers_link_that_gives_no_image_is_refused_with_a_reason(
 
 
 async def test_a_callers_link_that_trickles_ends_at_the_deadline(scope: Scope) -> None:
-    """The deadline is for everything together; a byte now and then does not extend it."""
+    """The deadline is for everything together; a byte now and then does not extend it. Of those that come within two
+    seconds it is over long before the last."""
+    trickled = 0
 
     async def script(server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal trickled
         await server.request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + PNG[:300])
         while True:
+            trickled += 1
             writer.write(b"x")
             await writer.drain()
             await asyncio.sleep(0.02)
 
     async with serving(script) as server:
         transport = Transport(allowed_hosts=(server.url.removeprefix("http://"),))
-        began_s = time.monotonic()
         with pytest.raises(FetchRefused) as refused:
             await transport.fetch(f"{server.url}/a.png", scope, deadline_s=0.2, max_bytes=50_000)
-        assert time.monotonic() - began_s < 2
+        assert trickled < 100
         assert refused.value.code == "image_url_failed"
         await transport.close()
