@@ -207,11 +207,15 @@ def _tier_problems(model: Model) -> Iterator[Mistake]:
         for tier in row.tiers.values():
             if not tier_edge(tier):
                 yield f"parameters.{name}.tiers", f'"{tier}" is not a tier like 512, 1K or 1.5K'
-    tiers = {*model.geometry.tiers, *model.geometry.size_tiers, *model.geometry.words}
     for index, price in enumerate(model.prices):
         for tier in price.tiers:
-            if tier not in tiers:
+            if tier not in tiers_of(model):
                 yield f"prices[{index}].tiers", f'"{tier}" is not a tier of this model'
+
+
+def tiers_of(model: Model) -> tuple[str, ...]:
+    """What `tiers` of its price rows may name."""
+    return tuple(dict.fromkeys((*model.geometry.tiers, *model.geometry.size_tiers, *model.geometry.words)))
 
 
 def sells_images(model: Model, prices: Iterable[Price]) -> bool:

@@ -70,3 +70,18 @@ def test_a_rules_own_rows_stand_in_its_line_as_words(shell: Shell, tmp_path: Pat
     rows.write_text('[{"per": "image", "amount": "0.10"}, {"per": "token", "tokens": "input_text", "amount": "5"}]')
     assert shell("prices", "set", "gpt-image-2", "--rows", str(rows)).code == 0
     assert "  image 0.10, token input_text 5  " in shell("prices", "rules").out
+
+
+def test_a_price_for_a_tier_that_no_such_model_has_is_a_mistake(shell: Shell, tmp_path: Path) -> None:
+    """It would never apply, and leave its images to the dearest of the other rows."""
+    rows = tmp_path / "rows.json"
+    rows.write_text(
+        '[{"per": "image", "amount": "0.1", "tiers": ["1k", "2K"]}, {"per": "image", "amount": "9", "tiers": ["4K"]}]'
+    )
+    ran = shell("prices", "set", "gemini-3-*", "--rows", str(rows))
+    assert (ran.code, ran.err) == (
+        1,
+        'imageway: prices[0].tiers: "1k" is a tier of no model that "gemini-3-*" fits; accepted: 1K, 2K, 4K\n',
+    )
+    rows.write_text(rows.read_text().replace("1k", "1K"))
+    assert shell("prices", "set", "gemini-3-*", "--rows", str(rows)).code == 0

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from imageway.catalog import Catalog
-from imageway.catalog.rules import price_problems, sells_images
+from imageway.catalog.rules import price_problems, sells_images, tiers_of
 from imageway.catalog.schema import Model
 from imageway.catalog.terms import DAY_MS, begun, price_rows, sold
 from imageway.core.errors import GatewayError, Problem
@@ -74,6 +74,7 @@ async def set_rule(office: Office, catalog: Catalog, asked: RuleAsked) -> RuleSh
     reader.line("source", asked.source, MOST_SOURCE)
     if rows and not problems:
         problems += _given_away(catalog, asked.models, rows, from_ms // DAY_MS)
+        problems += _strange_tiers(catalog, asked.models, rows)
     unless(problems)
     op = SetPriceRule(
         id=office.new_id("rule"),
@@ -152,6 +153,19 @@ def _given_away(catalog: Catalog, pattern: str, rows: bytes, day: int) -> list[P
         return []
     message = f"the prices, where they are effective when the rule begins, say nothing of images of {', '.join(found)}"
     return [Problem("prices", "invalid_value", f"{message}: add the missing rows, or name other models")]
+
+
+def _strange_tiers(catalog: Catalog, pattern: str, rows: bytes) -> list[Problem]:
+    """A row for a tier that no model has would never apply, and leave its images to the dearest of the others."""
+    models = (model for model in catalog.models.values() if fnmatchcase(model.id, pattern))
+    known = tuple(dict.fromkeys(tier for model in models for tier in tiers_of(model)))
+    named = ((index, tier) for index, row in enumerate(price_rows(rows)) for tier in row.tiers)
+    why = f'is a tier of no model that "{pattern}" fits; accepted: {", ".join(known) or "none"}'
+    return [
+        Problem(f"prices[{index}].tiers", "invalid_value", f'prices[{index}].tiers: "{tier}" {why}', known)
+        for index, tier in named
+        if tier not in known
+    ]
 
 
 def _millionths(written: str, problems: list[Problem]) -> int:
