@@ -323,9 +323,10 @@ def test_a_head_that_never_ends_is_not_waited_for(gateway: Process) -> None:
     started_s = time.monotonic()
     with connect(gateway.url) as silent, connect(gateway.url) as slow:
         slow.sendall(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n")
-        for _ in range(3):
-            time.sleep(0.5)
-            slow.sendall(b"X: y\r\n")
+        with contextlib.suppress(ConnectionError):  # on a machine that stood still it may have ended by now
+            for _ in range(3):
+                time.sleep(0.5)
+                slow.sendall(b"X: y\r\n")
         assert read_to_end(slow) == b""
         assert read_to_end(silent) == b""
     assert 1.5 < time.monotonic() - started_s < 8
