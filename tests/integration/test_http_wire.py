@@ -37,6 +37,7 @@ from tests.integration.test_transport import (
     self_signed,
     serving,
 )
+from tests.turns import soon
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -220,7 +221,7 @@ async def test_idle_connections_end_after_their_time() -> None:
     async with serving(script) as server, wired(keepalive_s=0.1) as wire:
         await ask(wire, post(server))
         assert not ended.is_set()
-        await asyncio.wait_for(ended.wait(), 2)
+        await soon(ended.is_set, seconds=2)
         assert not wire._open
         assert not wire._idle
         await ask(wire, post(server))
@@ -293,7 +294,8 @@ async def test_closing_ends_everything_at_once() -> None:
         while not server.requests:
             await asyncio.sleep(0.01)
         await wire.close()
-        assert (await asyncio.wait_for(waiting, 2)).kind is FailureKind.UNKNOWN
+        await soon(waiting.done, seconds=2)
+        assert (await waiting).kind is FailureKind.UNKNOWN
         assert not wire._open
 
 

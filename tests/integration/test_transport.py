@@ -39,6 +39,7 @@ from imageway.core.steps import (
 )
 from imageway.core.upstreams import Upstream
 from imageway.transport import Transport
+from tests.turns import soon
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0" + b"\x1f\x15\xc4\x89" + b"x" * 500
 OK = b'{"ok":true}'
@@ -433,7 +434,7 @@ async def test_a_deadline_after_sending_is_unknown(transport: Transport, scope: 
         failed = await failure(send(transport, server, scope, deadline_s=0.1))
         assert failed.kind is FailureKind.UNKNOWN
         assert "0.1 s" in failed.detail
-        await asyncio.wait_for(closed.wait(), 5)
+        await soon(closed.is_set, seconds=5)
 
 
 async def test_a_cancelled_call_drops_its_connection(transport: Transport, scope: Scope) -> None:
@@ -451,7 +452,7 @@ async def test_a_cancelled_call_drops_its_connection(transport: Transport, scope
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        await asyncio.wait_for(closed.wait(), 5)
+        await soon(closed.is_set, seconds=5)
 
 
 async def test_an_answer_that_comes_before_the_request_has_left_counts(transport: Transport, scope: Scope) -> None:

@@ -15,6 +15,7 @@ from imageway.storage import open_bulletin
 from imageway.storage.postgres.bulletin import CHANNEL, WORDS_AT_ONCE, PostgresBulletin
 from tests.sim.logs import quiet
 from tests.store.places import Place
+from tests.turns import soon
 
 SOON_S = 10.0
 
@@ -40,9 +41,7 @@ class Listener:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SOON_S):
-        while not holds():
-            await asyncio.sleep(0.01)
+    await soon(holds, seconds=SOON_S)
 
 
 @asynccontextmanager

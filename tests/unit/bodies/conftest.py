@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,6 +11,7 @@ import pytest
 from PIL import Image
 
 from imageway.bodies import Budget, Scope, Spool
+from tests.turns import soon
 
 
 async def cut(body: bytes, size: int) -> AsyncIterator[bytes]:
@@ -25,9 +25,7 @@ async def gather(chunks: AsyncIterator[bytes]) -> bytes:
 
 async def until(condition: Callable[[], bool]) -> None:
     """What threads do happens soon; five seconds at most."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.005)
+    await soon(condition, seconds=5)
 
 
 def picture(form: str, size: tuple[int, int] = (67, 45), mode: str = "RGB", **options: object) -> bytes:
