@@ -16,7 +16,7 @@ import pytest
 from cyclopts import App, ArgumentCollection
 
 from imageway.cli.main import app
-from imageway.server.administration.reconciliation import NAMES
+from imageway.server.administration.reconciliation import CURRENCY, NAMES
 from imageway.server.configuration import Settings
 from imageway.storage.migrations import HEAD
 from tests.docs.pages import DOCS, PAGES, Fence, code_words, fences, modules, name_of, rows, section, texts_in
@@ -129,7 +129,7 @@ def test_commands_that_messages_name_are_there() -> None:
 
 def test_every_name_of_an_invoice_s_columns_is_told() -> None:
     table = {row[0].strip("`"): row[2] for row in rows(section(PAGE, "imageway report reconcile"))}
-    assert code_words(table["--invoice"]) == {name for names in NAMES.values() for name in names}
+    assert code_words(table["--invoice"]) == {CURRENCY, *(name for names in NAMES.values() for name in names)}
 
 
 def test_the_shared_options_are_shared_by_every_command() -> None:

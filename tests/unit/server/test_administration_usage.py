@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from imageway.catalog import load
+from imageway.catalog.terms import day_of
 from imageway.core.errors import InvalidRequest
+from imageway.core.money import format_usd
 from imageway.core.ops import Committed, Store
 from imageway.ledger.ops import BookCost, BookOverrun, Capture, CreateWorkspace, Grant, Hold, RecordUsage, Refund, TopUp
 from imageway.ledger.usage import FindUsage, SumUsage
@@ -240,3 +242,26 @@ def test_shares_of_a_micro_dollar_are_added_up_before_they_are_rounded() -> None
     rows = ["2026-11-02,x,0.0000004"] * 1000 + ["2026-11-03,x,0.0000004"]
     sums = read_invoice("up_1", ["day,model,cost", *rows]).usd_micros
     assert sums == {("2026-11-02", "x"): 400, ("2026-11-03", "x"): 0}
+
+
+YUAN = """date,model,amount,currency
+2026-11-02,qwen-image,0.25,CNY
+2026-11-02,qwen-image,0.25,rmb
+2026-11-02,qwen-image,¥0.50,
+2026-11-02,qwen-image,0.10,USD
+2026-11-02,qwen-image,$0.10,
+"""
+
+
+async def test_yuan_of_an_invoice_are_converted_by_the_rate_of_their_day(office: Office) -> None:
+    """As the costs that they are compared with were."""
+    catalog = load()
+    (row,) = (await reconcile(office, catalog, "2026-11", read_invoice("up_1", YUAN.splitlines()))).invoice
+    assert row.invoiced_usd == format_usd(200_000 + round(1_000_000 * catalog.on(day_of("2026-11-02")).usd_per_cny))
+
+
+@pytest.mark.parametrize("said", ["1,EUR", "€1,", "$1,CNY", "¥1,USD"])
+def test_an_amount_of_another_currency_is_no_amount(said: str) -> None:
+    """What nobody here can convert, or what contradicts itself, is never taken for dollars."""
+    with pytest.raises(InvalidRequest, match=r"line 2: the day is .* in USD or CNY"):
+        read_invoice("up_1", ["day,model,cost,currency", f"2026-11-02,x,{said}"])

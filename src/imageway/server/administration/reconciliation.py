@@ -4,7 +4,7 @@ invoice against our attempts."""
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from imageway.catalog import Catalog
+from imageway.catalog.terms import day_of
 from imageway.core.errors import InvalidRequest, Problem
 from imageway.core.money import MICROS_PER_USD, format_usd
 from imageway.core.wording import quoted
@@ -24,13 +25,18 @@ from imageway.server.administration.usage import iso
 from imageway.tasks.queries import Task, UnknownTasks
 
 PAGE_TASKS: Final = 10_000
-MOST_DIGITS: Final = 12  # of dollars
+MOST_DIGITS: Final = 12  # of an amount
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "date": ("date", "day", "usage_date", "start_time"),
     "model": ("model", "sku", "product", "item"),
     "amount": ("amount_usd", "amount", "cost", "cost_usd", "total"),
 }
 """What we need of an invoice, and what columns of that meaning are called (any case)."""
+CURRENCY: Final = "currency"  # a column that may be missing
+CURRENCIES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("", "USD", "$"), "USD"),
+    **dict.fromkeys(("CNY", "RMB", "¥", "￥"), "CNY"),
+}
 
 
 class UnknownShown(Struct, frozen=True, kw_only=True):
@@ -77,10 +83,11 @@ class Reconciliation(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """What one upstream's provider charged: dollars by day and model."""
+    """What one upstream's provider charged by day and model: millionths of dollars, and those of yuan."""
 
     upstream: str
     usd_micros: Mapping[tuple[str, str], int]
+    cny_micros: Mapping[tuple[str, str], int]
 
 
 async def reconcile(office: Office, catalog: Catalog, month: str, invoice: Invoice | None = None) -> Reconciliation:
@@ -144,7 +151,7 @@ async def _compared(
         if upstream == invoice.upstream:
             booked[iso(int(begin))[:10], model] = one.cost_usd_micros
     invoiced: dict[tuple[str, str], int] = {}
-    for (day, name), usd_micros in invoice.usd_micros.items():
+    for (day, name), usd_micros in _in_dollars(catalog, invoice):
         if since_ms <= _day_ms(day) < until_ms:
             place = day, our_name(catalog, name)
             invoiced[place] = invoiced.get(place, 0) + usd_micros
@@ -158,6 +165,13 @@ async def _compared(
         )
         for day, model in sorted({*booked, *invoiced})
     )
+
+
+def _in_dollars(catalog: Catalog, invoice: Invoice) -> Iterator[tuple[tuple[str, str], int]]:
+    """Yuan by the rate of their day, as our own costs are."""
+    yield from invoice.usd_micros.items()
+    for place, cny_micros in invoice.cny_micros.items():
+        yield place, round(cny_micros * catalog.on(day_of(place[0])).usd_per_cny)
 
 
 def our_name(catalog: Catalog, name: str) -> str:
@@ -177,43 +191,59 @@ def _day_ms(day: str) -> int:
 
 
 def read_invoice(upstream: str, lines: Iterable[str]) -> Invoice:
-    """A CSV file with a header: a day (ISO 8601), a model, and dollars a row, whatever else it has; rows of one day and
-    model are added up. Raises InvalidRequest with every line that is wrong."""
+    """A CSV file with a header: a day (ISO 8601), a model, and an amount a row, whatever else it has; rows of one day
+    and model are added up. Amounts are dollars unless their sign or a column `currency` says yuan. Raises
+    InvalidRequest with every line that is wrong."""
     try:
-        return Invoice(upstream, _summed(csv.DictReader(lines)))
+        sums = _summed(csv.DictReader(lines))
     except csv.Error as error:
         raise InvalidRequest(Problem("invoice", "invalid_value", f"the file is no CSV: {error}")) from None
+    return Invoice(upstream, sums["USD"], sums["CNY"])
 
 
-def _summed(rows: csv.DictReader[str]) -> dict[tuple[str, str], int]:
-    """Micro-dollars by day and model, rounded once they are added up. Raises InvalidRequest, csv.Error."""
+def _summed(rows: csv.DictReader[str]) -> dict[str, dict[tuple[str, str], int]]:
+    """Millionths by currency, then by day and model, rounded once they are added up. Raises InvalidRequest,
+    csv.Error."""
     columns = {name.strip().lower(): name for name in rows.fieldnames or ()}
     chosen = {need: next((columns[name] for name in names if name in columns), None) for need, names in NAMES.items()}
     problems = [_missing(need) for need, column in chosen.items() if column is None]
     if problems:
         raise InvalidRequest(*problems)
-    sums: dict[tuple[str, str], Decimal] = {}
+    read = (*(chosen[need] or "" for need in ("date", "model", "amount")), columns.get(CURRENCY, ""))
+    sums: dict[str, dict[tuple[str, str], Decimal]] = {"USD": {}, "CNY": {}}
     for number, row in enumerate(rows, start=2):
-        day, model, amount = ((row[chosen[need] or ""] or "").strip() for need in ("date", "model", "amount"))
+        day, model, amount, currency = ((row.get(column) or "").strip() for column in read)
         try:
-            place, usd = (date.fromisoformat(day[:10]).isoformat(), model), _usd(amount)
+            place = date.fromisoformat(day[:10]).isoformat(), model
+            of_it = sums[_currency(amount, currency)]
+            of_it[place] = of_it.get(place, Decimal(0)) + _number(amount)
         except (ValueError, InvalidOperation):
-            said = f"line {number}: the day is {quoted(day)}, the amount {quoted(amount)}"
-            message = f"{said}; accepted: a day such as 2026-11-02 and dollars such as 0.08"
+            said = f"line {number}: the day is {quoted(day)}, the amount {quoted(f'{amount} {currency}'.strip())}"
+            message = f"{said}; accepted: a day such as 2026-11-02 and an amount such as 0.08, in USD or CNY"
             problems.append(Problem(f"line {number}", "invalid_value", message))
-            continue
-        sums[place] = sums.get(place, Decimal(0)) + usd
     if problems:
         raise InvalidRequest(*problems)
-    return {place: int((usd * MICROS_PER_USD).to_integral_value()) for place, usd in sums.items()}
+    return {
+        currency: {place: int((total * MICROS_PER_USD).to_integral_value()) for place, total in of_it.items()}
+        for currency, of_it in sums.items()
+    }
 
 
-def _usd(written: str) -> Decimal:
+def _currency(amount: str, column: str) -> str:
+    """By the sign before an amount and the column beside it, of which either may say nothing. Raises ValueError."""
+    sign = amount[:1] if amount[:1] in CURRENCIES else ""
+    said = {CURRENCIES.get(word, word) for word in (sign, column.upper()) if word} or {"USD"}
+    if len(said) > 1 or not said <= {"USD", "CNY"}:
+        raise ValueError("nobody here converts it")
+    return said.pop()
+
+
+def _number(written: str) -> Decimal:
     """Raises ValueError, InvalidOperation."""
-    usd = Decimal(written.removeprefix("$"))
-    if not usd.is_finite() or usd.adjusted() > MOST_DIGITS:
+    amount = Decimal(written[1:] if written[:1] in CURRENCIES else written)
+    if not amount.is_finite() or amount.adjusted() > MOST_DIGITS:
         raise ValueError("nobody is sent such an invoice")
-    return usd
+    return amount
 
 
 def _missing(need: str) -> Problem:
