@@ -103,16 +103,16 @@ class Answer:
             received = self._head + data if self._head else data
             if not received.startswith(_START[: len(received)]):
                 raise BadAnswer("the reply is not HTTP/1.1")
-            end = received.find(_HEAD_END, max(0, len(self._head) - 3)) + len(_HEAD_END)
-            whole = end >= len(_HEAD_END)
-            if self._overhead_bytes + (end if whole else len(received)) > HEAD_BYTES:
+            at = received.find(_HEAD_END, max(0, len(self._head) - 3))
+            size = len(received) if at < 0 else at + len(_HEAD_END)
+            if self._overhead_bytes + size > HEAD_BYTES:
                 raise BadAnswer(f"the reply's head is larger than {HEAD_BYTES >> 10} KiB")
-            if not whole:
+            if at < 0:
                 self._head = received
                 break
-            self._head, data = b"", received[end:]
-            self._overhead_bytes += end
-            self._read_head(received[:end])
+            self._head, data = b"", received[size:]
+            self._overhead_bytes += size
+            self._read_head(received[:size])
             if self.status:
                 return data
         return b""
@@ -177,8 +177,14 @@ class Answer:
             self.persistent = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.status:  # trailers are nobody's
-            self.headers[name.decode("ascii").lower()] = _text(value)
+        if self.status:  # trailers are nobody's
+            return
+        value = value.strip()
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            text = value.decode("latin-1")
+        self.headers[name.decode("ascii").lower()] = text
 
     def on_headers_complete(self) -> None:
         if self._parser is not None and not self.status:
@@ -191,10 +197,3 @@ class Answer:
     def on_message_complete(self) -> None:
         if self.status:
             self.complete = True
-
-
-def _text(value: bytes) -> str:
-    try:
-        return value.strip().decode()
-    except UnicodeDecodeError:
-        return value.strip().decode("latin-1")

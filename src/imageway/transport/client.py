@@ -176,7 +176,9 @@ class Transport:
     async def _pull(
         self, choose: Callable[[str], _Target], url: str, scope: Scope, *, deadline_s: float, max_bytes: int
     ) -> BlobReply:
-        """Follows redirects itself: each hop is chosen, and checked, as if it had come first."""
+        """Follows redirects itself: each hop is chosen, and checked, as if it had come first. With a token that is not
+        taken it asks again, once: who made the image waited for it, and meanwhile the token's time may be over."""
+        refused = False
         try:
             with self._deadlines.within(deadline_s):
                 for _ in range(MAX_REDIRECTS + 1):
@@ -184,6 +186,9 @@ class Transport:
                     granted = await self._granted(target, scope, deadline_s)
                     async with target.wire.exchange(_composed(target, _GET, granted)) as incoming:
                         self._look_at(target, incoming, granted)
+                        if incoming.status == _UNAUTHORIZED and granted is not None and not refused:
+                            refused = True
+                            continue
                         location = _location(incoming)
                         if location is None:
                             return await read_image(incoming, scope, max_bytes=max_bytes)

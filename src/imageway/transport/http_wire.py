@@ -144,7 +144,7 @@ class Exchange:
             origin, target = locate(outgoing.url)
             head = write_head(outgoing, origin, target)
             if payload is not None and payload.length <= _JOINED_BYTES:
-                head, payload = head + await _read(payload), None
+                head, payload = head + (payload.content or await _read(payload)), None
         except (OSError, ValueError, RuntimeError) as failure:
             raise TransportFailed(FailureKind.NEVER_SENT, f"the request cannot be written: {reason(failure)}") from None
         connection = self._wire.take(origin) or await self._wire.dial(origin)
@@ -199,9 +199,8 @@ class Exchange:
 
 def write_head(outgoing: Outgoing, origin: Origin, target: str) -> bytes:
     """Request line and headers. Raises ValueError when one of them would be read as more than one line."""
-    headers = outgoing.headers
     lines = [f"{outgoing.method} {target} HTTP/1.1", f"host: {origin.authority}"]
-    lines += [f"{name}: {text}" for name, text in headers.items()]
+    lines += map(": ".join, outgoing.headers.items())
     written = "".join(lines)
     if "\n" in written or "\r" in written or "\0" in written:
         raise ValueError("a header holds a line break")
@@ -222,8 +221,6 @@ async def _exactly(payload: Payload) -> AsyncIterator[bytes]:
 
 
 async def _read(payload: Payload) -> bytes:
-    if payload.content is not None:
-        return payload.content
     content = b"".join([chunk async for chunk in payload.chunks()])
     if len(content) != payload.length:
         raise ValueError(_OTHER_LENGTH)

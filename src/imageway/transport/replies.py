@@ -6,7 +6,7 @@ import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
-from imageway.bodies import LiftError, Scope, lift_json, read_events, sniff_format
+from imageway.bodies import LiftError, LiftLimits, Scope, lift_json, lift_small, read_events, sniff_format
 from imageway.core.failures import FetchRefused, TransportFailed
 from imageway.core.steps import BlobReply, FailureKind, JsonReply, Page, Reply
 from imageway.core.streams import StreamEnd
@@ -16,6 +16,7 @@ _SNIFFED_BYTES: Final = 256
 _PAGE_BYTES: Final = 4096
 _INFLATED_BYTES: Final = 256 * 1024
 _COMPRESSED: Final = frozenset({"gzip", "x-gzip", "deflate"})
+_SMALL_BYTES: Final = LiftLimits().blob_bytes
 _JSON_STARTS: Final = (b"{", b"[")
 _COMES_BACK: Final = frozenset({408, 425, 429})
 
@@ -73,10 +74,12 @@ class _Body:
 
     def __init__(self, incoming: Incoming, max_bytes: int) -> None:
         compressed = incoming.headers.get("content-encoding", "").lower() in _COMPRESSED
+        announced_bytes = incoming.declared_bytes
+        self._announced_bytes = None if compressed else announced_bytes
         self._chunks = _inflated(incoming.chunks) if compressed else incoming.chunks
         self._left_bytes = self._max_bytes = max_bytes
         self._pending = b""
-        if (incoming.declared_bytes or 0) > max_bytes:
+        if (announced_bytes or 0) > max_bytes:
             raise self._too_large()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -102,13 +105,17 @@ class _Body:
         self._pending = head
         return head
 
+    def ends_with(self, head: bytes) -> bool:
+        """Whether what was peeked at is all that was announced, and too short to hold a blob."""
+        return len(head) == self._announced_bytes and len(head) <= _SMALL_BYTES
+
     def _too_large(self) -> TransportFailed:
         return TransportFailed(FailureKind.SPOILED, f"the answer is larger than the {self._max_bytes:,} bytes allowed")
 
 
 async def _read_json(body: _Body, scope: Scope, head: bytes, *, delimited: bool) -> JsonReply | Page:
     try:
-        return JsonReply(await lift_json(body, scope))
+        return JsonReply(lift_small(head) if body.ends_with(head) else await lift_json(body, scope))
     except LiftError as error:
         if not delimited and error.code in ("malformed_json", "body_empty"):
             # Only the end of the connection ended it, and a cut looks the same.

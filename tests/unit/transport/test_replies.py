@@ -56,6 +56,20 @@ async def test_json_is_json_by_its_type_or_by_its_look(scope: Scope, kind: str, 
     assert reply.body == JsonReply({"data": [1, "two"]})
 
 
+async def test_nothing_is_asked_for_behind_the_announced_end(scope: Scope) -> None:
+    """Of a body that announced more, or was compressed, the end is waited for, and so is what is wrong there."""
+    body = b'{"data": [1, 2]}'.ljust(300)
+    announced = {"content-type": "application/json", "content-length": str(len(body))}
+    assert (await read(Incoming(200, announced, cut(body)), scope)).body == JsonReply({"data": [1, 2]})
+    packed = gzip.compress(body.ljust(400), mtime=0)
+    for headers, content in (
+        (announced | {"content-length": str(len(body) + 1)}, body),
+        (announced | {"content-length": "400", "content-encoding": "gzip"}, packed),
+    ):
+        with pytest.raises(TransportFailed):
+            await read(Incoming(200, headers, cut(content)), scope)
+
+
 async def test_a_long_base64_string_becomes_a_blob(scope: Scope) -> None:
     body = json.dumps({"data": [{"b64_json": "QUJD" * 100_000}]}).encode()
     reply = await read(incoming(body, "application/json"), scope)
