@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Final
 
 from imageway.core.blobs import Tree
@@ -83,7 +84,7 @@ def _flat(intent: Intent, outcome: Generated) -> dict[str, Tree]:
         "metadata": metadata_of(outcome),
         "warnings": warnings_list(outcome.warnings) if outcome.warnings else None,
     }
-    body.update([member for member in optional.items() if member[1]])
+    body.update(filter(itemgetter(1), optional.items()))
     body["request_id"] = outcome.request_id
     return body
 

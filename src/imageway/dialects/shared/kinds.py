@@ -64,11 +64,9 @@ def _of(type_: type) -> Callable[[Tree], object]:
 
 
 def _integer(value: Tree) -> int | None:
+    if type(value) is int:
+        return value if -_LARGEST < value < _LARGEST else None
     match value:
-        case bool():
-            return None
-        case int() if -_LARGEST < value < _LARGEST:
-            return value
         case float() if value.is_integer() and abs(value) < _LARGEST:
             return int(value)
         case str() if match := _INTEGER.fullmatch(value):
