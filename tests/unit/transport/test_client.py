@@ -64,7 +64,8 @@ class Bouncer:
         self.there = asyncio.Event()
         self.late = asyncio.Event()
         self.granted = 0
-        self.carried: dict[str, str] = {}
+        self.taken = True
+        self.asked: list[tuple[str, str]] = []
 
     @asynccontextmanager
     async def exchange(self, outgoing: Outgoing) -> AsyncIterator[Incoming]:
@@ -74,14 +75,15 @@ class Bouncer:
             told = b'{"access_token": "%d", "expires_in": 3600}' % self.granted
             yield Incoming(200, {"content-type": "application/json"}, chunks(told))
             return
-        token = self.carried[path] = outgoing.headers["authorization"].removeprefix("Bearer ")
+        token = outgoing.headers["authorization"].removeprefix("Bearer ")
+        self.asked.append((path, token))
         if path == "/late":
             self.there.set()
             await self.late.wait()
-        yield Incoming(401 if token == "1" else 200, {}, chunks(PNG))
+        yield Incoming(200 if self.taken and token != "1" else 401, {}, chunks(PNG))
 
     async def close(self) -> None:
-        self.carried.clear()
+        self.asked.clear()
 
 
 class Pretender:
@@ -331,7 +333,26 @@ async def test_a_token_is_forgotten_by_those_it_did_not_serve(
     wire.late.set()
     await late
     await refused("/third")
-    assert wire.carried == {"/late": "1", "/first": "1", "/second": "2", "/third": "2"}
+    first = dict(reversed(wire.asked))
+    assert first == {"/late": "1", "/first": "1", "/second": "2", "/third": "2"}
+    assert wire.granted == 2
+
+
+async def test_an_image_is_asked_for_again_with_another_token_and_only_once(scope: Scope) -> None:
+    """It is there, and paid for: a token that was taken when it was made may be over when it is fetched."""
+    wire = Bouncer()
+    transport = Transport()
+    transport._wires = {False: wire}
+    upstream = replace(UPSTREAM, auth="google_jwt", secrets={"key": key_file()})
+    await download(transport, scope, "https://api.example/image", upstream)
+    assert wire.asked == [("/image", "1"), ("/image", "2")]
+    wire.taken = False
+    with pytest.raises(FetchRefused, match="401"):
+        await download(transport, scope, "https://api.example/other", upstream)
+    assert wire.asked[2:] == [("/other", "2"), ("/other", "3")]
+    with pytest.raises(FetchRefused, match="401"):
+        await download(transport, scope, "https://api.example/keyed")
+    assert wire.asked[4:] == [("/keyed", "sk-test-1")]
 
 
 async def test_a_missing_secret_is_a_denied_upstream(transport: Transport, scope: Scope) -> None:
