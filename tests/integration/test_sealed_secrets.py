@@ -19,15 +19,13 @@ from typing import Any
 
 import asyncpg
 import pytest
-from alembic.script import ScriptDirectory
 from standardwebhooks.webhooks import Webhook
 
 from imageway.server.auth import digest_of
-from imageway.storage.migrations import running
 from imageway.storage.postgres.store import _numbered
-from imageway.storage.sqlite.connection import connect
 from tests.integration.processes import Answer, House, Process, call, clean_environment, command, wait_for
 from tests.integration.test_webhooks import Receiver, house_in, postgres_database, receiver
+from tests.store.releases import inserted, leave_postgres, leave_sqlite
 
 __all__ = ["receiver"]
 BODY = json.dumps({"model": "gpt-image-1", "prompt": "a boat", "size": "1024x1024", "quality": "low"}).encode()
@@ -212,56 +210,28 @@ def old_rows(hook_url: str) -> Iterator[tuple[str, tuple[object, ...]]]:
             )
         ),
     )
-    for table, values in rows:
-        marks = ", ".join("?" * len(values))
-        yield f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", tuple(values.values())  # noqa: S608
+    for table, row in rows:
+        yield inserted(table, row)
 
 
-def leave_behind(house: House, hook_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def leave_behind(house: House, hook_url: str) -> None:
     """The tables and files of the release before."""
-
-    def steps(directory: ScriptDirectory) -> Any:
-        return lambda version, _: directory._upgrade_revs(RELEASE, version)
-
     house.data.mkdir(parents=True)
     (house.data / "webhook-signing.key").write_text(FILE_KEY.hex())
-    with monkeypatch.context() as patched:
-        patched.setattr(running, "_steps", steps)
-        if url := house.environment.get("IMAGEWAY_DATABASE"):
-            asyncio.run(_fill_postgres(url, hook_url))
-        else:
-            _fill_sqlite(house.data / "imageway.db", hook_url)
-
-
-def _fill_sqlite(path: Path, hook_url: str) -> None:
-    path.touch(0o600)
-    with contextlib.closing(connect(path)) as connection:
-        running.upgrade_sqlite(connection)
-        connection.execute("BEGIN")
-        for statement, values in old_rows(hook_url):
-            connection.execute(statement, values)
-        connection.execute("COMMIT")
-
-
-async def _fill_postgres(url: str, hook_url: str) -> None:
-    connection = await asyncpg.connect(url)
-    async with connection.transaction():
-        await connection.execute(running.postgresql_script(None))
-        for statement, values in old_rows(hook_url):
-            await connection.execute(_numbered(statement), *values)
-    await connection.close()
+    if url := house.environment.get("IMAGEWAY_DATABASE"):
+        asyncio.run(leave_postgres(url, RELEASE, old_rows(hook_url)))
+    else:
+        leave_sqlite(house.data / "imageway.db", RELEASE, old_rows(hook_url))
 
 
 @pytest.fixture(params=ENGINES)
-def old_house(
-    request: pytest.FixtureRequest, tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[House]:
+def old_house(request: pytest.FixtureRequest, tmp_path: Path, receiver: Receiver) -> Iterator[House]:
     """An installation that the release before has used."""
     settings = tmp_path / "imageway.toml"
     settings.write_text(f'webhook_allow = ["{receiver.authority}"]\n[limits]\nwebhook_poll_s = 0.1\n')
     environment = clean_environment(IMAGEWAY_CONFIG=str(settings), **database_of(request.param))
     made = House(tmp_path / "data", environment, ("--sandbox",))
-    leave_behind(made, receiver.url("/old"), monkeypatch)
+    leave_behind(made, receiver.url("/old"))
     yield made
     made.close()
 

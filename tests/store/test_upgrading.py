@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-from alembic.script import ScriptDirectory
 
 from imageway.core.ops import Op, Store
 from imageway.ledger import ops as ledger
@@ -20,8 +18,6 @@ from imageway.ledger import usage as summed
 from imageway.storage import StorageError
 from imageway.storage.migrations import HEAD, REVISIONS, running
 from imageway.storage.postgres.connection import COMMAND_TIMEOUT_S
-from imageway.storage.postgres.store import _numbered
-from imageway.storage.sqlite.connection import connect
 from imageway.tasks import ops as tasks
 from imageway.tasks import queries as tasks_asked
 from imageway.tasks import webhooks
@@ -45,6 +41,7 @@ from tests.store.places import (
     task,
     usage,
 )
+from tests.store.releases import inserted, leave_postgres, leave_sqlite
 
 OLD_LIFE: tuple[Op, ...] = (
     WORKSPACE,
@@ -157,42 +154,17 @@ def old_version(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def old_place(durable_place: Place, old_version: str, monkeypatch: pytest.MonkeyPatch) -> Place:
+async def old_place(durable_place: Place, old_version: str) -> Place:
     """A database that an Imageway of that version has used."""
-
-    def steps(directory: ScriptDirectory) -> Callable[[Any, Any], Any]:
-        return lambda version, _: directory._upgrade_revs(old_version, version)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(running, "_steps", steps)
-        await {"sqlite": make_old_sqlite, "postgres": make_old_postgres}[durable_place.name](durable_place, old_version)
+    rows = [
+        inserted(table, dict(zip(columns.split(), values, strict=True)))
+        for table, columns, values in (*OLD_ROWS, *OF_A_VERSION[old_version])
+    ]
+    if durable_place.name == "sqlite":
+        leave_sqlite(Path(durable_place.url.removeprefix("sqlite://")), old_version, rows)
+    else:
+        await leave_postgres(durable_place.url, old_version, rows)
     return durable_place
-
-
-def inserts(version: str) -> Iterator[tuple[str, tuple[object, ...]]]:
-    for table, columns, values in (*OLD_ROWS, *OF_A_VERSION[version]):
-        yield f"INSERT INTO {table} ({', '.join(columns.split())}) VALUES ({', '.join('?' * len(values))})", values  # noqa: S608
-
-
-async def make_old_sqlite(place: Place, version: str) -> None:
-    path = Path(place.url.removeprefix("sqlite://"))
-    path.parent.mkdir(parents=True)
-    path.touch()
-    with closing(connect(path)) as connection:
-        running.upgrade_sqlite(connection)
-        connection.execute("BEGIN")
-        for statement, values in inserts(version):
-            connection.execute(statement, values)
-        connection.execute("COMMIT")
-
-
-async def make_old_postgres(place: Place, version: str) -> None:
-    connection = await asyncpg.connect(place.url)
-    async with connection.transaction():
-        await connection.execute(running.postgresql_script(None))
-        for statement, values in inserts(version):
-            await connection.execute(_numbered(statement), *values)
-    await connection.close()
 
 
 async def old_rows(store: Store) -> list[object]:
