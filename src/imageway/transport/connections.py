@@ -18,25 +18,27 @@ READ_AHEAD_BYTES: Final = 64 * 1024
 WRITE_AHEAD_BYTES: Final = 64 * 1024
 """Of a request that the kernel has not taken yet; beyond it no more is read from the payload."""
 
-_ARRIVING: Final = memoryview(bytearray(1 << 20))
-"""What one read brings, of whichever connection: it is copied before the next. Each costs 20 µs of turns and calls:
-with a quarter of this, large answers cost a tenth more."""
-_UNASKED: Final = _ARRIVING[: 256 << 10]
+ARRIVING_BYTES: Final = 1 << 20
+"""What one read brings. Each costs 20 µs of turns and calls: a quarter of it makes large answers a tenth dearer."""
+_UNASKED_BYTES: Final = 256 << 10
 """The same where nobody waits for it: it will lie in memory."""
 
 
 class Connection(asyncio.BufferedProtocol):
     """Serves one answer at a time: `expect` it, then `write`. `failure` says why no more of the answer will come; what
-    came before that may still be taken. `lost` is called once, when the connection has ended."""
+    came before that may still be taken. `lost` is called once, when the connection has ended. In `arriving`, a place of
+    ARRIVING_BYTES, lies what is read until it is copied, before the loop reads again: one loop's connections share it."""
 
     __slots__ = (
         "_answer",
+        "_arriving",
         "_dropped",
         "_lost",
         "_paused",
         "_poll",
         "_reader",
         "_transport",
+        "_unasked",
         "_writer",
         "closed",
         "failure",
@@ -44,12 +46,13 @@ class Connection(asyncio.BufferedProtocol):
         "origin",
     )
 
-    def __init__(self, origin: Origin, lost: Callable[[Connection], None]) -> None:
+    def __init__(self, origin: Origin, lost: Callable[[Connection], None], arriving: memoryview) -> None:
         self.origin = origin
         self.closed = False
         self.failure: str | None = None
         self.idle_since_s = 0.0
         self._lost = lost
+        self._arriving, self._unasked = arriving, arriving[:_UNASKED_BYTES]
         self._answer: Answer | None = None
         self._dropped = False
         self._paused = False
@@ -104,7 +107,7 @@ class Connection(asyncio.BufferedProtocol):
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _UNASKED if self._reader is None or self._reader.done() else _ARRIVING
+        return self._unasked if self._reader is None or self._reader.done() else self._arriving
 
     def buffer_updated(self, nbytes: int) -> None:
         answer = self._answer
@@ -112,7 +115,7 @@ class Connection(asyncio.BufferedProtocol):
             self.drop()
             return
         try:
-            answer.feed(bytes(_ARRIVING[:nbytes]))
+            answer.feed(bytes(self._arriving[:nbytes]))
         except BadAnswer as bad:
             self.fail(str(bad))
             return

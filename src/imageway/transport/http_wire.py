@@ -12,7 +12,7 @@ from imageway.bodies import Payload
 from imageway.core.failures import TransportFailed
 from imageway.core.steps import FailureKind
 from imageway.transport.answers import Answer
-from imageway.transport.connections import READ_AHEAD_BYTES, Connection, reason
+from imageway.transport.connections import ARRIVING_BYTES, READ_AHEAD_BYTES, Connection, reason
 from imageway.transport.dialing import Dialer
 from imageway.transport.names import NameCache, Resolve
 from imageway.transport.origins import Origin, locate
@@ -32,6 +32,7 @@ class HttpWire:
         self._keepalive_s = 0.0 if guarded else keepalive_s
         self._idle: dict[Origin, list[Connection]] = {}
         self._open: set[Connection] = set()
+        self._arriving = memoryview(bytearray(ARRIVING_BYTES))
         self._sweep: asyncio.TimerHandle | None = None
 
     def exchange(self, outgoing: Outgoing) -> Exchange:
@@ -58,7 +59,7 @@ class HttpWire:
         return None
 
     async def dial(self, origin: Origin) -> Connection:
-        connection = await self._dialer.dial(origin, partial(Connection, origin, self._forget))
+        connection = await self._dialer.dial(origin, partial(Connection, origin, self._forget, self._arriving))
         self._open.add(connection)
         return connection
 
