@@ -423,12 +423,17 @@ async def test_a_slow_reader_slows_the_upstream_down() -> None:
 
 async def test_two_wires_share_no_place_for_what_arrives() -> None:
     """They may belong to loops of two threads, one of which reads while the other copies."""
-    async with serving(answering(answer(OK))) as server, wired() as one, wired() as other, asyncio.timeout(5):
-        async with one.exchange(post(server)), other.exchange(post(server)):
-            places = [next(iter(wire._open)).get_buffer(-1) for wire in (one, other)]
-            for place, content in zip(places, (b"one", b"two"), strict=True):
-                place[:3] = content
-            assert [bytes(place[:3]) for place in places] == [b"one", b"two"]
+    async with (
+        serving(answering(answer(OK))) as server,
+        wired() as one,
+        wired() as other,
+        one.exchange(post(server)),
+        other.exchange(post(server)),
+    ):
+        places = [next(iter(wire._open)).get_buffer(-1) for wire in (one, other)]
+        for place, content in zip(places, (b"one", b"two"), strict=True):
+            place[:3] = content
+        assert [bytes(place[:3]) for place in places] == [b"one", b"two"]
 
 
 async def test_a_head_without_an_end_is_given_up() -> None:

@@ -26,8 +26,9 @@ _UNASKED_BYTES: Final = 256 << 10
 
 class Connection(asyncio.BufferedProtocol):
     """Serves one answer at a time: `expect` it, then `write`. `failure` says why no more of the answer will come; what
-    came before that may still be taken. `lost` is called once, when the connection has ended. In `arriving`, a place of
-    ARRIVING_BYTES, lies what is read until it is copied, before the loop reads again: one loop's connections share it."""
+    came before that may still be taken. `lost` is called once, when the connection has ended. What is read lies in
+    `arriving`, ARRIVING_BYTES long, until it is copied, before the loop reads again: connections of one loop share it.
+    """
 
     __slots__ = (
         "_answer",
