@@ -127,7 +127,7 @@ def dropped(model: Model, asked: Asked) -> Judgement:
 
 def judge(model: Model, asked: Asked) -> Judgement:
     """One field by the model's row for it (catalog/schema.py's Parameter says what each column means)."""
-    name, value = asked.key
+    name, value = asked.name, asked.value
     row = CONVERTED.get(name) or model.parameters.get(name)
     if row is None and name == "negative_prompt" and model.negative_prompt_max_chars:
         row = Parameter(type="string", max_chars=model.negative_prompt_max_chars)
@@ -147,25 +147,25 @@ def judge(model: Model, asked: Asked) -> Judgement:
 
 
 def _judge_content(model: Model, row: Parameter, asked: Asked) -> Judgement:
-    name, value, param = asked.name, asked.value, asked.param
-    word = spelled_in(row.values, value)
+    value, word = asked.value, spelled_in(row.values, asked.value)
     if (row.values or row.tiers) and word is None:
         if row.refuse_other or asked.key in _NEVER_DROPPED:
             return _refused(asked, accepted_values(row))
         return dropped(model, asked)
     if isinstance(value, int | float) and not _in_range(row, value):
         return _refused(asked, accepted_values(row))
-    longest = row.max_chars or (model.negative_prompt_max_chars if name == "negative_prompt" else None)
+    longest = row.max_chars or (model.negative_prompt_max_chars if asked.name == "negative_prompt" else None)
     if isinstance(value, str) and longest and len(value) > longest:
-        message = f"{param} has {len(value):,} characters; {model.id} takes at most {longest:,}"
-        return Judgement(None, problems=(Problem(param, "invalid_value", message, (f"at most {longest} characters",)),))
+        message = f"{asked.param} has {len(value):,} characters; {model.id} takes at most {longest:,}"
+        accepted = (f"at most {longest} characters",)
+        return Judgement(None, problems=(Problem(asked.param, "invalid_value", message, accepted),))
     warnings = []
     if isinstance(value, str) and row.advice_chars and len(value) > row.advice_chars:
-        message = f"{param} has {len(value):,} characters; {model.id} is meant for at most {row.advice_chars:,}"
-        warnings.append(RequestWarning("advice", param, message))
+        message = f"{asked.param} has {len(value):,} characters; {model.id} is meant for at most {row.advice_chars:,}"
+        warnings.append(RequestWarning("advice", asked.param, message))
     if row.ignored:
         message = f"{asked} was sent, but {model.id} does nothing with it"
-        warnings.append(RequestWarning("parameter_ignored", param, message))
+        warnings.append(RequestWarning("parameter_ignored", asked.param, message))
     return Judgement(typed(row, word) if word is not None else value, tuple(warnings))
 
 

@@ -206,8 +206,8 @@ class PartRun(Struct, eq=False):
             self._tell_of(outcome)
             await harvest.close()
             result = self._brought(harvest, outcome)
-        if harvest.spoiled:
-            self._tell_of(harvest.spoiled[0])
+        if result.missing and (spoiled := harvest.spoiled):
+            self._tell_of(spoiled[0])
         self._learn(result)
         return result
 
@@ -264,7 +264,7 @@ class PartRun(Struct, eq=False):
     def _learn(self, result: PartResult) -> None:
         """Proved images speak for a route, whatever was answered; where nothing was sent, nothing can be learned, nor
         where the caller's deadline, or what was tried before, left it too little time to answer."""
-        health, route = self.tools.health, self.option.candidate.route
+        health, route = self.tools.health, result.option.candidate.route
         if result.images:
             health.succeeded(route)
         elif (failed := result.failure) and self.exchanges and self.exchanges.submitted:
@@ -274,7 +274,8 @@ class PartRun(Struct, eq=False):
                 health.failed(route, failed.kind, now_s=now_s, retry_after_s=failed.retry_after_s)
 
     def _call(self) -> tuple[Adapter, Call]:
-        candidate, fitted = self.option.candidate, self.option.fitted
+        option = self.option
+        candidate, fitted = option.candidate, option.fitted
         request = fitted.request
         if self.request is not None:
             held = self.request

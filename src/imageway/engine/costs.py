@@ -48,10 +48,14 @@ def bills_of(served: Sequence[PartResult]) -> tuple[Bill, ...]:
 def _billed(alike: Sequence[PartResult]) -> Bill:
     """What these parts have used, and of that only the delivered share: what could not be proved is not paid for. Where
     one of them reported nothing, the reports do not add up to a bill; the tables then speak."""
-    reported = [result.usage for result in alike if result.usage]
-    usage = sum(reported[1:], reported[0]) if len(reported) == len(alike) else None
-    fitted, produced = alike[0].option.fitted, sum([result.produced for result in alike])
-    delivered = sum([len(result.images) for result in alike])
+    first, usage = alike[0], alike[0].usage
+    delivered = produced = 0
+    for result in alike:
+        delivered += len(result.images)
+        produced += result.produced
+        if result is not first:
+            usage = usage + result.usage if usage and result.usage else None
+    fitted = first.option.fitted
     return Bill(fitted.request, fitted.size, delivered, usage, produced=produced)
 
 

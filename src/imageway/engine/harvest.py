@@ -119,7 +119,7 @@ class Harvest(Struct, eq=False):
         """The last word of a stream, or the whole answer."""
         self._note(done)
         images = done.images if self.flowing else done.images[: self.attempt.count]
-        lost = set() if self.flowing else {failed.place for failed in done.missing}
+        lost = {failed.place for failed in done.missing} if done.missing and not self.flowing else ()
         if len(images) == 1:
             self._next_slot(lost).image = await self._looked_at(images[0])
         else:

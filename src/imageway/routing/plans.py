@@ -28,13 +28,13 @@ class Candidate(Struct, frozen=True):
 
 def candidates(model: Model, upstreams: Sequence[Upstream]) -> tuple[Candidate, ...]:
     """Everyone who sells this model, in the catalog's order; pretend sellers only where there is no other."""
-    sellers = [
-        Candidate(offering, upstream)
-        for offering in model.offerings
-        for upstream in upstreams
-        if upstream.provider == offering.provider
-    ]
-    return tuple([seller for seller in sellers if not seller.upstream.sandbox] or sellers)
+    real: list[Candidate] = []
+    pretend: list[Candidate] = []
+    for offering in model.offerings:
+        for upstream in upstreams:
+            if upstream.provider == offering.provider:
+                (pretend if upstream.sandbox else real).append(Candidate(offering, upstream))
+    return tuple(real or pretend)
 
 
 def in_order(
