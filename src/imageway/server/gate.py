@@ -273,18 +273,19 @@ class Gate:
         return (self._request_id(), ("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 
     async def _body(self, head: Head, match: Match, chunks: Chunks, scope: Scope) -> Tree | FormBody:
-        written = head.headers.get("content-type", "")
+        headers = head.headers
+        written = headers.get("content-type", "")
         content_type = written.partition(";")[0].strip().lower()
         form = match.route.form and content_type == _FORM
         if not form and content_type not in ("application/json", ""):
             accepted = f"application/json or {_FORM}" if match.route.form else "application/json"
             message = f'the content type "{content_type[:80]}" is not taken here; send {accepted}'
             raise GatewayError("unsupported_content_type", message)
-        encoding = head.headers.get("content-encoding", "").strip().lower()
+        encoding = headers.get("content-encoding", "").strip().lower()
         if encoding not in ("", "identity"):
             message = f'the content encoding "{encoding[:80]}" is not taken here; send the body as it is'
             raise GatewayError("unsupported_content_type", message)
-        length = head.headers.get("content-length", "")
+        length = headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length) > self.request_bytes:
             raise self._too_large()
         try:

@@ -106,16 +106,17 @@ class Written(Struct):
     def direct(self) -> dict[str, Any]:
         """What goes into an ImageRequest as it was read, by field; and how the caller wrote it all: `spelled` has his
         name for one of our fields where that is not the word that everybody would take."""
-        values = {name: value for name, value in self.values.items() if name in DIRECT}
-        spelled, known = self.spelled, self.table.spelling
-        if len(values) < len(self.values):  # no synonym is named after a field of a request
+        values, spelled, known = self.values.copy(), self.spelled, self.table.spelling
+        if indirect := set(values) - DIRECT:  # no synonym is named after a field of a request
+            for name in indirect:
+                del values[name]
             spelled = dict(spelled)
             for ours, theirs in self.table.synonyms:
                 if theirs in spelled:
                     spelled.setdefault(ours, spelled[theirs])
-        named = {our: name for our, name in spelled.items() if our in NAMED and not our == name == known.get(our)}
+            spelled = {our: name for our, name in spelled.items() if our in NAMED}
         values["extras"] = self.extras
-        values["spelled"] = named
+        values["spelled"] = {our: name for our, name in spelled.items() if not our == name == known.get(our)}
         values["written"] = Words(self.values, self.raw)
         values["names"] = self.table.spelling
         return values
