@@ -109,7 +109,8 @@ def _adjustments(
     """What became of each field that was not taken as it was written."""
     apart = asked is not None and asked.tier is not None and "tier" in request.spelled
     if not resolved.shape_kept or (not resolved.tier_kept and not apart):
-        message = f"{_shape_as_asked(request, asked)} became {_given(resolved.size)}: {_why(model)}"
+        given = _given(resolved.size, _tier_for(model, asked))
+        message = f"{_shape_as_asked(request, asked)} became {given}: {_why(model)}"
         yield RequestWarning("size_adjusted", request.param("geometry"), message)
     if asked is None or asked.tier is None or resolved.tier_kept or not apart:
         return
@@ -123,6 +124,13 @@ def _adjustments(
         became = quoted(served) if served != asked.tier else _given(resolved.size)
         message = f"{param} {text} became {became}: {_why(model)}"
     yield RequestWarning("size_adjusted", param, message)
+
+
+def _tier_for(model: Model, asked: Geometry | None) -> str | None:
+    """The one that stands in for a tier that was asked for alone."""
+    if asked is None or asked.tier is None or asked.width is not None or asked.ratio is not None:
+        return None
+    return served_tier(model.geometry, asked.tier)
 
 
 def _shape_as_asked(request: ImageRequest, asked: Geometry | None) -> str:
@@ -140,13 +148,14 @@ def _tier_as_asked(request: ImageRequest) -> tuple[str, str]:
     return request.param(field), request.written.get(field) or tier
 
 
-def _given(size: Size) -> str:
-    """`"16:9 2K" (2752x1536)`, `"2048x2048"`, or in words what the provider will do by itself."""
+def _given(size: Size, tier: str | None = None) -> str:
+    """`"16:9 2K" (2752x1536)`, `"2048x2048"`, or in words what the provider will do by itself. `tier`: where a model
+    has one alone, it is never sent."""
     pixels = f"{size.width}x{size.height}" if size.pixels else ""
     if size.word:
         return f'"{size.word}"'
     if size.ratio or size.tier:
-        own = " ".join(filter(None, (size.ratio, size.tier)))
+        own = " ".join(filter(None, (size.ratio, size.tier or tier)))
         return f'"{own}" ({pixels})' if pixels else f'"{own}"'
     return f'"{pixels}"' if pixels else "what the model chooses by itself"
 

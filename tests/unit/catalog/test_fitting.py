@@ -60,6 +60,8 @@ def test_the_size_stands_for_the_geometry() -> None:
     ("model", "size", "message"),
     [
         ("gemini-3-pro-image", "1024x1024", 'my.size "1024x1024" became "1:1 1K" (1024x1024): '),
+        ("gemini-3-pro-image", "8K", 'my.size "8K" became "1:1 4K" (4096x4096): '),
+        ("gemini-2.5-flash-image", "4K", 'my.size "4K" became "1:1 1K" (1024x1024): '),
         (SEEDREAM_45, "1024x1024", 'my.size "1024x1024" became "2048x2048": '),
         (SEEDREAM_45, "1K", 'my.size "1K" became "2K": '),
         ("qwen-image-plus", "16:9", 'my.size "16:9" became "1664x928": '),
