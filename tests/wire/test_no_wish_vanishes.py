@@ -47,6 +47,7 @@ MADE_ANYWAY: dict[str, set[Tree]] = {
     "doubao-seedream-5-0-pro-260628": {"2K"},
 }
 """By each model, where nobody names a size."""
+OTHER_SIZES = ("2K", "16:9", "1536x1024")
 MEANT_FOR_ITSELF = "result_format"  # by the vendor's library
 SPOKEN = [name for name in FORMATS if not name.startswith("omixa")]
 SPEAKERS = [
@@ -92,15 +93,16 @@ def outcome(name: str, model: str, body: Tree) -> object:
 
 
 def wishes(field: Field) -> list[Tree]:
-    """Up to four different values that the field takes."""
+    """Some different values that the field takes."""
     match field.kind.type:
         case "object":
             return [{"a": 1}]
         case "array":
             return [[{"type": "image_url", "image_url": {"url": INLINE}}]]
         case "string":
-            words = (word for word in field.kind.accepted if field.kind.read(word) is not None)
-            return list(dict.fromkeys((str(sample(field)), *words)))[:4]
+            others = OTHER_SIZES if field.name in SIZES else ()
+            words = (word for word in (*others, *field.kind.accepted) if field.kind.read(word) is not None)
+            return list(dict.fromkeys((str(sample(field)), *words)))[: 4 + len(others)]
         case "any":
             return ["https://a.example/b.png"]
     return [sample(field)]
