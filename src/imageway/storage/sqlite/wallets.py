@@ -10,30 +10,18 @@ from typing import Final
 
 from imageway.core.ops import Op
 from imageway.ledger import ops as ledger
-from imageway.storage.rows import marks
 from imageway.storage.sqlite.statements import Apply, all_touched, each
 
 Move = tuple[str, int, int, int]
 """(workspace, available, held, spent): by how much the balances of its wallet change."""
-
-Transfer = tuple[str, str, int, int]
-"""(workspace, task, micro-dollars, when)."""
 
 PayIn = ledger.TopUp | ledger.Grant | ledger.Adjust
 
 _TRANSFER: Final = (
     "INSERT INTO transfers (kind, workspace_id, task_id, account, usd_micros, at_ms) VALUES (?, ?, ?, ?, ?, ?)"
 )
-_OF_WALLET: Final = (
-    "INSERT INTO transfers (kind, account, workspace_id, task_id, usd_micros, at_ms)"
-    " VALUES ('{kind}', 'wallet', ?, ?, ?, ?)"
-)
-_HELD: Final = _OF_WALLET.format(kind="hold")
-_CAPTURED: Final = _OF_WALLET.format(kind="capture")
-_LEFT: Final = _OF_WALLET.format(kind="void")
 _OWED: Final = "INSERT INTO transfers (kind, task_id, account, usd_micros, at_ms) VALUES (?, ?, ?, ?, ?)"
 _NEW_HOLD: Final = attrgetter("task_id", "workspace_id", "usd_micros")
-_NEW_TRANSFER: Final = attrgetter("workspace_id", "task_id", "usd_micros", "at_ms")
 _BALANCE: Final = (
     "UPDATE wallets SET available = available + ?, held = held + ?, spent = spent + ? WHERE workspace_id = ?"
 )
@@ -86,7 +74,7 @@ def _why_not_moved(cursor: Cursor, workspace_id: str) -> str:
     return "insufficient_balance" if known else "no_workspace"
 
 
-_OPEN_HOLDS: Final = "SELECT task_id, workspace_id, usd_micros FROM holds WHERE state = 'open' AND task_id IN"
+_OPEN_HOLD: Final = "SELECT workspace_id, usd_micros FROM holds WHERE task_id = ? AND state = 'open'"
 
 
 def hold(cursor: Cursor, ops: Sequence[ledger.Hold]) -> str | None:
@@ -100,35 +88,32 @@ def hold(cursor: Cursor, ops: Sequence[ledger.Hold]) -> str | None:
         )
         if not cursor.rowcount:
             return _why_not_moved(cursor, workspace_id)
-    cursor.executemany(_HELD, map(_NEW_TRANSFER, ops))
+    transfers = (("hold", op.workspace_id, op.task_id, "wallet", op.usd_micros, op.at_ms) for op in ops)
+    cursor.executemany(_TRANSFER, transfers)
     return None
 
 
 def capture(cursor: Cursor, ops: Sequence[ledger.Capture]) -> str | None:
     """Looking before is half as dear as a RETURNING; the guard stands in the statement that writes all the same."""
-    wanted = tuple([op.task_id for op in ops])
-    found = cursor.execute(f"{_OPEN_HOLDS} ({marks(wanted)})", wanted)
-    holds = {task_id: (workspace_id, held) for task_id, workspace_id, held in found}
     moves: list[Move] = []
-    captured: list[Transfer] = []
-    left: list[Transfer] = []
+    transfers: list[tuple[str, str, str, str, int, int]] = []
     for op in ops:
-        if op.task_id not in holds:
+        row = cursor.execute(_OPEN_HOLD, (op.task_id,)).fetchone()
+        if row is None:
             return "no_open_hold"
-        workspace_id, held = holds[op.task_id]
+        workspace_id, held = row
         rest = held - op.usd_micros
         moves.append((workspace_id, rest, -held, op.usd_micros))
-        captured.append((workspace_id, op.task_id, op.usd_micros, op.at_ms))
+        transfers.append(("capture", workspace_id, op.task_id, "wallet", op.usd_micros, op.at_ms))
         if rest > 0:
-            left.append((workspace_id, op.task_id, rest, op.at_ms))
+            transfers.append(("void", workspace_id, op.task_id, "wallet", rest, op.at_ms))
     rows = ((op.usd_micros, op.task_id, op.usd_micros) for op in ops)
     sql = "UPDATE holds SET state = 'captured', captured = ? WHERE task_id = ? AND state = 'open' AND usd_micros >= ?"
     if not all_touched(cursor, sql, rows, len(ops)):
         return "above_hold"
     for workspace_id, *change in _by_wallet(moves):
         cursor.execute(_BALANCE, (*change, workspace_id))
-    cursor.executemany(_CAPTURED, captured)
-    cursor.executemany(_LEFT, left)
+    cursor.executemany(_TRANSFER, transfers)
     return None
 
 
