@@ -46,13 +46,13 @@ from imageway.core.intents import (
     Outcome,
     Picture,
     Preview,
-    PriceLine,
     TaskList,
     TaskView,
     Uploaded,
     UploadGrant,
     Where,
 )
+from imageway.core.money import PriceLine
 from imageway.core.requests import ImageData, ImageLink, MaskForm, RequestWarning
 from imageway.core.steps import FormBody, FormFile, Settled, Usage
 from imageway.core.streams import StreamEvent

@@ -13,8 +13,7 @@ from msgspec.structs import replace
 
 from imageway.catalog.schema import Model, Offering
 from imageway.catalog.tariffs import Pixels, PriceBook, Rate, Tariff, known_tokens, tariff_of, with_margin
-from imageway.core.intents import PriceLine
-from imageway.core.money import round_up
+from imageway.core.money import PriceLine, round_up
 from imageway.core.requests import ImageRequest, Size
 from imageway.core.steps import Usage
 
@@ -182,6 +181,7 @@ def _shown(lines: Sequence[Line], *, estimated: bool) -> tuple[PriceLine, ...]:
             unit=rate.unit,
             unit_usd=rate.unit_usd,
             effective=rate.effective,
+            converted=rate.converted,
             assumed=rate.assumed or (estimated and rate.unit == "token"),
         )
         for rate, quantity in lines

@@ -25,10 +25,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Book:
-    """What prices are worked out from while one rate is in force. `usd_per_cny` is exact. Equals itself alone."""
+    """What prices are worked out from while one rate is in force, `rated` its first day. `usd_per_cny` is exact. Equals
+    itself alone."""
 
     models: Mapping[str, Model]
     usd_per_cny: Fraction
+    rated: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +51,7 @@ class Catalog:
         object.__setattr__(self, "_names", MappingProxyType(names))
         gone = {old.id: model for model in self.models.values() for old in model.succeeds}
         object.__setattr__(self, "_gone", MappingProxyType(gone))
-        books = [(day_of(rate.effective), Book(self.models, Fraction(rate.usd))) for rate in self.rates]
+        books = [(day_of(rate.effective), Book(self.models, Fraction(rate.usd), rate.effective)) for rate in self.rates]
         object.__setattr__(self, "_books", tuple(sorted(books, key=lambda dated: dated[0], reverse=True)))
 
     def on(self, day: int) -> Book:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from math import lcm
 from typing import Final, Protocol
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from imageway.catalog.schema import Geometry, Model, Offering, Price, Tokens
 from imageway.core.money import MICROS_PER_USD, parse_usd
@@ -38,10 +38,13 @@ class PriceBook(Protocol):
     @property
     def usd_per_cny(self) -> Fraction: ...
 
+    @property
+    def rated(self) -> str: ...
+
 
 class Rate(Struct, frozen=True):
     """What one unit is sold for: `shares`, of which a tariff's `whole` are a micro-dollar; `unit_usd` is the same as
-    decimal text. `free_first` of the units cost nothing."""
+    decimal text, `converted` from what where a row is not in dollars. `free_first` of the units cost nothing."""
 
     what: str
     unit: str
@@ -50,6 +53,7 @@ class Rate(Struct, frozen=True):
     assumed: bool
     free_first: int
     effective: str = ""
+    converted: str | UnsetType = UNSET
 
 
 class Tariff(Struct, frozen=True):
@@ -200,7 +204,16 @@ def _rate(book: PriceBook, row: Price, whole: int) -> Rate:
         assumed=row.assumed,
         free_first=row.free_first,
         effective=row.effective,
+        converted=_converted(book, row),
     )
+
+
+def _converted(book: PriceBook, row: Price) -> str | UnsetType:
+    """`"0.2 CNY × 0.13625389 USD of 2026-09-01"`."""
+    if row.currency != "CNY":
+        return UNSET
+    per = " per million" if row.per == "token" else ""
+    return f"{row.amount} CNY{per} × {_decimal_text(book.usd_per_cny)} USD of {book.rated}"
 
 
 def _named(row: Price) -> str:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from imageway.core.blobs import Blob, Tree
 from imageway.core.errors import GatewayError
+from imageway.core.money import PriceLine
 from imageway.core.requests import ImageRequest, RequestWarning
 from imageway.core.steps import NO_VALUES, FormBody, Settled, Usage
 from imageway.core.streams import StreamEvent
@@ -201,17 +202,6 @@ class Generated(Struct, frozen=True, kw_only=True):
     settled: Settled | None = None
     warnings: tuple[RequestWarning, ...] = ()
     sandbox: bool = False
-
-
-class PriceLine(Struct, frozen=True, kw_only=True):
-    """One line of a bill, before rounding: `quantity` × `unit_usd` per `unit`, by the price row `effective` then."""
-
-    what: str
-    quantity: str
-    unit: str
-    unit_usd: str
-    assumed: bool = False
-    effective: str = ""
 
 
 class Estimated(Struct, frozen=True, kw_only=True):

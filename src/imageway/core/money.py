@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from msgspec import UNSET, Struct, UnsetType
+
 MICROS_PER_USD = 1_000_000
 _USD = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,6}))?")
 
@@ -27,3 +29,16 @@ def format_usd(usd_micros: int) -> str:
 def round_up(numerator: int, *, denominator: int) -> int:
     """The one rounding of a price: up, once, after all lines were summed exactly."""
     return -(-numerator // denominator)
+
+
+class PriceLine(Struct, frozen=True, kw_only=True):
+    """One line of a bill, before rounding: `quantity` × `unit_usd` per `unit`, by the price row `effective` then.
+    `converted` says of what, and by which rate row, where that row is not in dollars."""
+
+    what: str
+    quantity: str
+    unit: str
+    unit_usd: str
+    assumed: bool = False
+    effective: str = ""
+    converted: str | UnsetType = UNSET

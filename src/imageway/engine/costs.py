@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from imageway.catalog import Bill, cost
 from imageway.catalog.terms import DAY_MS, bought
-from imageway.core.intents import PriceLine
+from imageway.core.money import PriceLine
 from imageway.core.steps import FailureKind
 from imageway.engine.attempts import PartResult
 from imageway.engine.facts import TaskFacts

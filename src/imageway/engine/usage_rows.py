@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from imageway.catalog import Charge
-from imageway.core.intents import PriceLine
+from imageway.core.money import PriceLine
 from imageway.core.requests import RequestWarning, Size
 from imageway.engine.attempts import PartResult
 from imageway.engine.costs import NO_COSTS, Costs

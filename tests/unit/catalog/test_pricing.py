@@ -8,14 +8,14 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imageway.catalog import Bill, Charge, Quote, charge, charge_all, cost, load, quote, told_apart
 from imageway.catalog.schema import Geometry, Model, Offering, Parameter, Price, Tokens
-from imageway.core.intents import PriceLine
-from imageway.core.money import parse_usd
+from imageway.core.money import PriceLine, parse_usd
 from imageway.core.requests import Group, ImageLink, ImageRequest, Size, Turn
 from imageway.core.steps import Usage
 from tests.values import replace
@@ -30,6 +30,7 @@ KINDS = ("input_text", "input_image", "output_text", "output_image")
 class Book:
     models: Mapping[str, Model] = field(default_factory=dict)
     usd_per_cny: Fraction = Fraction("0.125")
+    rated: str = "2026-09-01"
 
 
 BOOK = Book()
@@ -296,6 +297,18 @@ def test_an_offering_without_cost_rows_costs_nothing() -> None:
 
 def test_cost_is_the_vendors_currency_in_dollars() -> None:
     assert cost(BOOK, sold(image("0.25", currency="CNY")), Bill(ask(), SQUARE, 2)).usd_micros == 62_500
+
+
+def test_a_line_says_from_what_and_by_which_rate_it_was_converted() -> None:
+    tokens = token("output_image", "1.5")
+    yuan = sold(image("0.25", currency="CNY"), replace(tokens, currency="CNY"))
+    lines = cost(BOOK, yuan, Bill(ask(), SQUARE, 2, Usage(output_image=9))).lines
+    assert [line.converted for line in lines] == [
+        "0.25 CNY × 0.125 USD of 2026-09-01",
+        "1.5 CNY per million × 0.125 USD of 2026-09-01",
+    ]
+    (dollars,) = cost(BOOK, sold(image("0.25")), Bill(ask(), SQUARE, 2)).lines
+    assert b"converted" not in msgspec.json.encode(dollars)
 
 
 def test_cost_counts_what_was_produced_even_when_nothing_was_delivered() -> None:

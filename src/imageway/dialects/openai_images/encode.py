@@ -18,12 +18,11 @@ from imageway.core.intents import (
     ModelCard,
     ModelList,
     Outcome,
-    PriceLine,
     TaskList,
     TaskView,
     Where,
 )
-from imageway.core.money import format_usd
+from imageway.core.money import PriceLine, format_usd
 from imageway.core.steps import Usage
 from imageway.dialects.openai_images.fields import TABLE
 from imageway.dialects.openai_images.items import identifier_of, item_of, metadata_of
