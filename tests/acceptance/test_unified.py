@@ -547,9 +547,9 @@ def test_a_link_that_has_expired_is_410_and_one_to_nothing_404(house: House, gat
 
 
 def test_pictures_are_swept_after_their_time(tmp_path: Path) -> None:
-    """A gateway that keeps pictures for five seconds: then the link is 410, and the file is gone."""
+    """A gateway that keeps pictures for a second or two: then the link is 410, and the file is gone."""
     settings = tmp_path / "imageway.toml"
-    settings.write_text("[limits]\nkeep_images_s = 5\nsweep_every_s = 0.5\nlease_renew_s = 0.5\n")
+    settings.write_text("[limits]\nkeep_images_s = 2\nsweep_every_s = 0.5\nlease_renew_s = 0.5\n")
     house = House(tmp_path / "data", clean_environment(), ("--sandbox", "--config", str(settings)))
     try:
         house.fund()

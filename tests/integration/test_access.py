@@ -95,13 +95,13 @@ def test_a_revoked_key_is_worth_nothing_anywhere_within_a_second(house: House) -
     for gateway in gateways:
         assert call(f"{gateway.url}/v1/models", key=made.key).status == 200
     operate(house, lambda office: keys.revoke_key(office, made.id))
-    left = list(gateways)
-
-    def let_nobody_in() -> bool:
-        left[:] = [gateway for gateway in left if call(f"{gateway.url}/v1/models", key=made.key).status != 401]
-        return not left
-
-    wait_for(let_nobody_in, seconds=EFFECTIVE_S)
+    revoked_s = time.monotonic()
+    left = set(range(len(gateways)))
+    while left:
+        for number in tuple(left):
+            if call(f"{gateways[number].url}/v1/models", key=made.key).status == 401:
+                left.remove(number)
+        assert time.monotonic() - revoked_s < EFFECTIVE_S, f"{left} still let it in"
     assert_told(ask(gateways[0], made.key), 401, "invalid_api_key")
 
 
@@ -130,11 +130,11 @@ def test_a_key_is_changed_over_while_both_are_good(house: House) -> None:
     gateway = house.serve()
     old = make_key(house, models=("gemini-*",), budgets={"total": "0.1"})
     assert ask(gateway, old.key).status == 200
-    new = operate(house, lambda office: keys.rotate_key(office, vault(house, office), old.id, "5s"))
+    new = operate(house, lambda office: keys.rotate_key(office, vault(house, office), old.id, "2s"))
     assert ask(gateway, new.key).status == 200  # 0.078 of 0.1 are spent, by both
     assert_told(ask(gateway, old.key), 402, "budget_exceeded")
     assert_told(ask(gateway, new.key, model="qwen-image"), 403, "model_not_allowed")
-    wait_for(lambda: call(f"{gateway.url}/v1/models", key=old.key).status == 401, seconds=7)
+    wait_for(lambda: call(f"{gateway.url}/v1/models", key=old.key).status == 401, seconds=4)
     told = assert_told(call(f"{gateway.url}/v1/models", key=old.key), 401, "invalid_api_key")
     assert "expired" in told["message"]
     assert call(f"{gateway.url}/v1/models", key=new.key).status == 200
@@ -286,14 +286,14 @@ def test_a_large_signed_body_is_read_once_and_whole(small_house: House) -> None:
 def test_a_workspaces_own_names_and_values_hold_in_every_format(small_house: House) -> None:
     gateway, catalog = small_house.serve(), load()
     names = {"dall-e-3": "gpt-image-1", "pro": "gemini-2.5-flash-image"}
-    change = WorkspaceChange(aliases=names, form="url", keep_images_s=5)
+    change = WorkspaceChange(aliases=names, form="url", keep_images_s=2)
     operate(small_house, lambda office: workspaces.set_workspace(office, catalog, "w", change))
     made = call(f"{gateway.url}/v1/images/generations", {**DRAWN, "model": "dall-e-3"}, key=small_house.key)
     assert made.status == 200, made.content[:300]
     (item,) = made.json["data"]
     assert set(item) == {"url", "revised_prompt"} or set(item) == {"url"}
     assert call(item["url"]).status == 200
-    wait_for(lambda: call(item["url"]).status == 410, seconds=8)
+    wait_for(lambda: call(item["url"]).status == 410, seconds=5)
     body = {"contents": [{"parts": [{"text": "a boat"}]}]}
     path = "/v1beta/models/pro:generateContent"
     assert call(f"{gateway.url}{path}", body, headers={"x-goog-api-key": small_house.key}).status == 200

@@ -632,9 +632,11 @@ def test_at_the_end_what_is_idle_is_closed_and_what_is_asked_is_answered(served:
         begun.sendall(b"GET / HT")
         busy.sendall(post("/wait") + post("/"))
         wait_for(lambda: "/wait" in served.site.paths)
+        started_s = time.monotonic()
         served.stop()
         assert read_to_end(idle) == b""  # which neither idleness nor the grace would end within an hour
         assert read_to_end(begun) == b""
+        assert time.monotonic() - started_s < 0.5
         assert served.thread.is_alive()
         served.open_gate()
         last = answer_of(read_to_end(busy))

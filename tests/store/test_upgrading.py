@@ -272,3 +272,13 @@ async def test_a_step_may_take_longer_than_any_other_statement(
     (waits,) = [found for query, found in given_s.items() if "pg_advisory_xact_lock" in query]
     assert len(waits) == 2
     assert all(one is not None and one > 3600 > COMMAND_TIMEOUT_S for one in (steps, *waits))
+
+
+async def test_a_step_that_takes_longer_is_waited_for(postgres_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the one who makes it, and by the other who comes meanwhile."""
+    script = running.postgresql_script
+    monkeypatch.setattr("imageway.storage.postgres.connection.COMMAND_TIMEOUT_S", 1)
+    monkeypatch.setattr(running, "postgresql_script", lambda version: f"SELECT pg_sleep(1.5); {script(version)}")
+    for store in await asyncio.gather(postgres_place.open(), postgres_place.open()):
+        await store.close()
+    assert await version_of(postgres_place) == HEAD

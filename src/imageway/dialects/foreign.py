@@ -1,6 +1,6 @@
 """Fields that another dialect knows are no inventions, whatever they are to this one: they are reported, never passed
-on. Fields of its own that stand where they mean nothing are told their place. It knows names
-only; which dialect has which is for whoever knows them all to say."""
+on. Fields of its own that stand where they mean nothing are told their place. It knows names only; which dialect has
+which is for whoever knows them all to say."""
 
 from __future__ import annotations
 
